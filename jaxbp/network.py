@@ -1,0 +1,228 @@
+"""A multilayer perceptron: the forward pass, and the backward pass as two steps written by hand.
+
+For layers l = 1..L, one sample a row:
+
+    forward    Z_l = A_{l-1} W_l + b_l,  A_l = phi_l(Z_l),  A_0 = inputs
+    step 1     from the last layer to the first, with E_l = dL/dA_l (activation error) and D_l = dL/dZ_l (node error):
+               D_l = E_l * phi_l'(Z_l),  E_{l-1} = D_l W_l^T
+    step 2     dL/dW_l = A_{l-1}^T D_l,  dL/db_l = sum of D_l over the batch
+
+Legend: n samples, sizes (n_0, ..., n_L); A_l, Z_l, E_l and D_l are (n, n_l).
+
+References:
+    Rumelhart, Hinton and Williams 1986; Nielsen, Neural Networks and Deep Learning, chapter 2.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+from jax import Array
+
+from jaxbp.activations import Activation, activation
+from jaxbp.dense import DenseResiduals, dense_forward, dense_gradient, dense_node_error, matmul
+from jaxbp.losses import loss_named
+from jaxbp.names import LossName
+from jaxbp.params import Mlp, Params
+from jaxbp.samples import as_batch, as_samples
+
+Residuals = tuple[DenseResiduals, ...]
+Masks = tuple[Array | None, ...]
+
+
+class Trace(NamedTuple):
+    """Every number of one forward and one backward pass; index l - 1 of a tuple belongs to layer l.
+
+    Attributes:
+        inputs: A_0 (n, n_0).
+        preactivations: Z_l (n, n_l).
+        activations: A_l (n, n_l); the last one is the outputs.
+        activation_errors: E_l = dL/dA_l (n, n_l).
+        node_errors: D_l = dL/dZ_l (n, n_l).
+        gradient: Layer(dL/dW_l, dL/db_l).
+        loss: the loss, a scalar.
+    """
+
+    inputs: Array
+    preactivations: tuple[Array, ...]
+    activations: tuple[Array, ...]
+    activation_errors: tuple[Array, ...]
+    node_errors: tuple[Array, ...]
+    gradient: Params
+    loss: Array
+
+
+def forward(
+    mlp: Mlp,
+    params: Params,
+    inputs: Array,
+    masks: Masks | None = None,
+    *,
+    keep_preactivations: bool = False,
+) -> tuple[Array, Residuals]:
+    """Runs the layers from the first to the last.
+
+    Args:
+        mlp: the network.
+        params: its parameters.
+        inputs: A_0 (n, n_0), of the dtype of the parameters.
+        masks: a dropout mask (n, n_l) for each layer, None for a layer without; None for no dropout at all.
+        keep_preactivations: keeps every Z_l, also those that no slope reads.
+
+    Returns:
+        The outputs A_L (n, n_L), and for each layer what its backward pass will read.
+    """
+    outputs, residuals = inputs, []
+    for layer, phi, mask in zip(params, _activations(mlp), masks or (None,) * mlp.num_layers, strict=True):
+        outputs, kept = dense_forward(
+            layer, outputs, phi, mask, keep_preactivation=keep_preactivations
+        )  # A_l = phi_l(A_{l-1} W_l + b_l)
+        residuals.append(kept)
+    return outputs, tuple(residuals)
+
+
+def node_errors(
+    mlp: Mlp, params: Params, residuals: Residuals, outputs_bar: Array
+) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    """Step 1 of the backward pass: carries the errors from the last layer to the first.
+
+    Args:
+        mlp: the network.
+        params: its parameters.
+        residuals: what `forward` left.
+        outputs_bar: E_L = dL/dA_L (n, n_L).
+
+    Returns:
+        The node errors (D_1, ..., D_L), D_l (n, n_l), and the activation errors (E_0, ..., E_L), E_l (n, n_l), of
+        which E_0 = dL/dA_0 is the cotangent of the inputs.
+    """
+    errors, activation_errors = [], [outputs_bar]
+    for layer, kept, phi in zip(reversed(params), reversed(residuals), reversed(_activations(mlp)), strict=True):
+        node_error = dense_node_error(kept, activation_errors[-1], phi)  # D_l = E_l * phi_l'(Z_l)
+        errors.append(node_error)
+        activation_errors.append(matmul(node_error, layer.weight.T))  # E_{l-1} = D_l W_l^T
+    return tuple(reversed(errors)), tuple(reversed(activation_errors))
+
+
+def gradient(residuals: Residuals, errors: tuple[Array, ...]) -> Params:
+    """Step 2 of the backward pass: reads every gradient off the node errors.
+
+    Args:
+        residuals: what `forward` left.
+        errors: the node errors (D_1, ..., D_L) of step 1.
+
+    Returns:
+        The gradient, of the structure of the parameters: dL/dW_l = A_{l-1}^T D_l, dL/db_l = the sum of D_l.
+    """
+    return tuple(dense_gradient(kept, node_error) for kept, node_error in zip(residuals, errors, strict=True))
+
+
+def predict(mlp: Mlp, params: Params, inputs: Any) -> Array:
+    """Computes the network's outputs; reverse-mode autodiff of it runs the two hand-written steps.
+
+    jax.grad, hessian, vmap, jit, scan, remat and shard_map work on it; forward mode (jvp, jacfwd) does not: use
+    `reference_predict` there.
+
+    Args:
+        mlp: the network (static under jit).
+        params: its parameters.
+        inputs: (n, n_0) real numbers, cast to the dtype of the parameters.
+
+    Returns:
+        The outputs (n, n_L).
+
+    Raises:
+        ValueError: parameters or inputs do not fit the network.
+        TypeError: the inputs are not real numbers, or forward-mode autodiff was asked for (of a function that is jitted
+            already, JAX's own error comes instead).
+    """
+    params, inputs = _vary_together(params, as_batch(mlp, params, inputs))
+    try:
+        return _predict(mlp, params, inputs)
+    except TypeError as error:
+        if "forward-mode" in str(error):
+            raise TypeError(
+                "predict carries a hand-written reverse-mode rule and cannot be differentiated in forward mode "
+                "(jvp, jacfwd): use reference_predict there"
+            ) from error
+        raise
+
+
+def reference_predict(mlp: Mlp, params: Params, inputs: Any) -> Array:
+    """Computes the same outputs without the hand-written rule: JAX differentiates each operation by itself.
+
+    Arguments, result and errors are those of `predict`. It is the judge of the hand-written backward pass, and it
+    serves forward mode.
+    """
+    return forward(mlp, params, as_batch(mlp, params, inputs))[0]
+
+
+def backprop(mlp: Mlp, params: Params, inputs: Any, targets: Any, loss: LossName = "mean_squared_error") -> Trace:
+    """Runs both passes by hand and keeps every number of them.
+
+    Args:
+        mlp: the network (static under jit, as is `loss`).
+        params: its parameters.
+        inputs: (n, n_0) real numbers, n at least 1.
+        targets: (n, n_L), or what else the loss takes.
+        loss: the name of a loss.
+
+    Returns:
+        The trace.
+
+    Raises:
+        ValueError: a shape does not fit, the batch is empty, or the loss is not known.
+        TypeError: inputs or targets are not real numbers.
+    """
+    chosen = loss_named(loss)
+    inputs, targets = as_samples(mlp, params, inputs, targets, chosen)
+    outputs, residuals = forward(mlp, params, inputs, keep_preactivations=True)
+    outputs_bar = chosen.gradient(outputs, targets) / inputs.shape[0]
+    errors, activation_errors = node_errors(mlp, params, residuals, outputs_bar)
+    return Trace(
+        inputs=inputs,
+        preactivations=tuple(kept.preactivation for kept in residuals),
+        activations=tuple(kept.activation for kept in residuals),
+        activation_errors=activation_errors[1:],
+        node_errors=errors,
+        gradient=gradient(residuals, errors),
+        loss=chosen.values(outputs, targets).mean(),
+    )
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _predict(mlp: Mlp, params: Params, inputs: Array) -> Array:
+    return forward(mlp, params, inputs)[0]
+
+
+def _predict_fwd(mlp: Mlp, params: Params, inputs: Array) -> tuple[Array, tuple[Params, Residuals]]:
+    # It calls `forward`, never `_predict`: a rule that ran itself could not be differentiated a second time.
+    outputs, residuals = forward(mlp, params, inputs)
+    return outputs, (params, residuals)
+
+
+def _predict_bwd(mlp: Mlp, saved: tuple[Params, Residuals], outputs_bar: Array) -> tuple[Params, Array]:
+    params, residuals = saved
+    errors, activation_errors = node_errors(mlp, params, residuals, outputs_bar)
+    return gradient(residuals, errors), activation_errors[0]
+
+
+_predict.defvjp(_predict_fwd, _predict_bwd)
+
+
+def _activations(mlp: Mlp) -> tuple[Activation, ...]:
+    return tuple(activation(name) for name in mlp.activation_names)
+
+
+def _vary_together(params: Params, inputs: Array) -> tuple[Params, Array]:
+    """Marks all arrays as varying over the same shard_map axes; outside of shard_map it does nothing.
+
+    Over a sharded batch the gradient of a replicated parameter differs from device to device, which is not the type
+    of the parameter. The transpose of the mark is the sum over the devices that makes it so.
+    """
+    axes = frozenset[str]().union(*(jax.typeof(leaf).mat.varying for leaf in jax.tree.leaves((params, inputs))))
+
+    def vary(leaf: Array) -> Array:
+        return jax.lax.pcast(leaf, tuple(axes - jax.typeof(leaf).mat.varying), to="varying")
+
+    return jax.tree.map(vary, (params, inputs)) if axes else (params, inputs)
