@@ -1,0 +1,20 @@
+"""Data: surfaces and formulas to sample, tables to read, standardizing. NumPy float64 on the host throughout."""
+
+from jaxbp.data.expressions import parse_expression
+from jaxbp.data.sampling import grid_points, uniform_points
+from jaxbp.data.standardizing import Standardizer, standardizer
+from jaxbp.data.surfaces import SURFACES, Surface, surface, terrain_samples
+from jaxbp.data.tables import read_table
+
+__all__ = [
+    "SURFACES",
+    "Standardizer",
+    "Surface",
+    "grid_points",
+    "parse_expression",
+    "read_table",
+    "standardizer",
+    "surface",
+    "terrain_samples",
+    "uniform_points",
+]

@@ -1,0 +1,98 @@
+"""Surfaces z = f(x, y) to fit, each with the square that it is usually shown on."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxbp.names import check_name
+
+Domain = tuple[tuple[float, float], tuple[float, float]]
+
+
+class Surface(NamedTuple):
+    """A surface over a rectangle.
+
+    Attributes:
+        function: (x, y) -> z, NumPy arrays of one shape.
+        domain: ((x_min, x_max), (y_min, y_max)).
+        formula: f(x, y) as mathtext.
+    """
+
+    function: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    domain: Domain
+    formula: str
+
+
+def target(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The tutorials' surface, sin(x) + x cos(y) + y + 3^(x/3)."""
+    return np.sin(x) + x * np.cos(y) + y + 3 ** (x / 3)
+
+
+def franke(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Franke's function: two hills, a saddle and a dip (Franke 1979)."""
+    return (
+        0.75 * np.exp(-((9 * x - 2) ** 2 + (9 * y - 2) ** 2) / 4)
+        + 0.75 * np.exp(-((9 * x + 1) ** 2) / 49 - (9 * y + 1) / 10)
+        + 0.5 * np.exp(-((9 * x - 7) ** 2 + (9 * y - 3) ** 2) / 4)
+        - 0.2 * np.exp(-((9 * x - 4) ** 2) - (9 * y - 7) ** 2)
+    )
+
+
+def peaks(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """MATLAB's `peaks`."""
+    return (
+        3 * (1 - x) ** 2 * np.exp(-(x**2) - (y + 1) ** 2)
+        - 10 * (x / 5 - x**3 - y**5) * np.exp(-(x**2) - y**2)
+        - np.exp(-((x + 1) ** 2) - y**2) / 3
+    )
+
+
+def himmelblau(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Himmelblau's function, with four minima of 0 (Himmelblau 1972)."""
+    return (x**2 + y - 11) ** 2 + (x + y**2 - 7) ** 2
+
+
+def ripple(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """A radial wave, sin(3 r) / (1 + r): its slope jumps at the origin."""
+    r = np.hypot(x, y)
+    return np.sin(3 * r) / (1 + r)
+
+
+SURFACES: dict[str, Surface] = {
+    "target": Surface(target, ((-10.0, 10.0), (-10.0, 10.0)), r"$\sin x + x \cos y + y + 3^{x/3}$"),
+    "franke": Surface(franke, ((0.0, 1.0), (0.0, 1.0)), "Franke's function"),
+    "peaks": Surface(peaks, ((-3.0, 3.0), (-3.0, 3.0)), "MATLAB's peaks"),
+    "himmelblau": Surface(himmelblau, ((-5.0, 5.0), (-5.0, 5.0)), r"$(x^2 + y - 11)^2 + (x + y^2 - 7)^2$"),
+    "ripple": Surface(ripple, ((-5.0, 5.0), (-5.0, 5.0)), r"$\sin(3r) / (1 + r)$"),
+}
+
+
+def surface(name: str) -> Surface:
+    """Returns the surface of that name.
+
+    Raises:
+        ValueError: no surface has this name; the known ones are listed, nearest first.
+    """
+    check_name("surface", name, SURFACES)
+    return SURFACES[name]
+
+
+def terrain_samples() -> np.ndarray:
+    """Reads the elevation model of the Jacksboro fault that ships with matplotlib.
+
+    Returns:
+        (num_points, 3): longitude and latitude in degrees, elevation in metres, one row for each cell of the
+        344 x 403 grid, from the north-west corner row by row.
+    """
+    from matplotlib import cbook  # here, because importing jaxbp must not load matplotlib
+
+    archive: Any = cbook.get_sample_data("jacksboro_fault_dem.npz")
+    with archive as model:
+        elevation = model["elevation"].astype(np.float64)
+        num_rows, num_columns = elevation.shape
+        # The corners bound the area; a cell stands for its middle.
+        longitude = float(model["xmin"]) + (np.arange(num_columns) + 0.5) * float(model["dx"])
+        latitude = float(model["ymax"]) - (np.arange(num_rows) + 0.5) * float(model["dy"])
+    x, y = np.meshgrid(longitude, latitude)
+    return np.column_stack([x.ravel(), y.ravel(), elevation.ravel()])

@@ -1,0 +1,106 @@
+"""Tables of numbers from CSV and npz files, with errors that name file, row and column."""
+
+import csv
+import math
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from jaxbp.names import nearest_first
+
+
+def read_table(path: str | Path, columns: tuple[str, ...] | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Reads columns of numbers.
+
+    A CSV file has a first line of names; an npz file has one array for each name, all of one size.
+
+    Args:
+        path: a file that ends in .csv or .npz.
+        columns: the names to read, in this order; the first three of the file unless given.
+
+    Returns:
+        (num_rows, num_columns) in float64, and the names.
+
+    Raises:
+        ValueError: the file is missing, not readable or of another kind, lacks a column, or holds something that is
+            not a finite number; the message names file, row (the header is row 1) and column.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise ValueError(f"{path} must be a file, {'it is a directory' if path.is_dir() else 'there is none'}")
+    readers = {".csv": _read_csv, ".npz": _read_npz}
+    if path.suffix.lower() not in readers:
+        raise ValueError(f"{path} must end in .csv or .npz")
+    try:
+        table, names = readers[path.suffix.lower()](path, columns)
+    except (OSError, UnicodeDecodeError, csv.Error, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise ValueError(f"{path} could not be read: {error}") from error
+    if not len(table):
+        raise ValueError(f"{path} must hold at least one row of numbers")
+    return table, names
+
+
+def _choose(path: Path, present: list[str], columns: tuple[str, ...] | None) -> tuple[str, ...]:
+    if columns is None:
+        if len(present) < 3:
+            raise ValueError(f"{path} must have at least three columns, got {', '.join(present) or 'none'}")
+        columns = tuple(present[:3])
+    for name in columns:
+        if name not in present:
+            raise ValueError(f"{path} has no column {name!r}; it has {', '.join(nearest_first(name, present))}")
+        if present.count(name) > 1:
+            raise ValueError(f"{path} has {present.count(name)} columns named {name!r}")
+    return columns
+
+
+def _read_csv(path: Path, columns: tuple[str, ...] | None) -> tuple[np.ndarray, tuple[str, ...]]:
+    # utf-8-sig also reads the byte-order mark that spreadsheets write before the first name.
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        lines = csv.reader(file)
+        present = [name.strip() for name in next(lines, [])]
+        names = _choose(path, present, columns)
+        places = [present.index(name) for name in names]
+        rows = []
+        for fields in lines:
+            if not fields:
+                continue
+            if len(fields) != len(present):
+                raise ValueError(f"{path}, row {lines.line_num}: {len(fields)} fields under {len(present)} names")
+            rows.append([_number(path, lines.line_num, present[place], fields[place]) for place in places])
+    return np.array(rows, np.float64).reshape(-1, len(names)), names
+
+
+def _number(path: Path, row: int, column: str, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError(f"{path}, row {row}, column {column}: {text!r} is not a number") from None
+    if not math.isfinite(number):
+        raise ValueError(f"{path}, row {row}, column {column}: {number} is not finite")
+    return number
+
+
+def _read_npz(path: Path, columns: tuple[str, ...] | None) -> tuple[np.ndarray, tuple[str, ...]]:
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} could not be read: it is not an npz archive")
+    with np.load(path, allow_pickle=False) as archive:
+        names = _choose(path, list(archive.files), columns)
+        arrays = []
+        for name in names:
+            try:
+                array = np.asarray(archive[name])
+            except (ValueError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
+                raise ValueError(f"{path}, array {name}: {error}") from error
+            if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)):
+                raise ValueError(f"{path}, array {name} must hold real numbers, got dtype {array.dtype}")
+            numbers = array.astype(np.float64).ravel()
+            wrong = np.flatnonzero(~np.isfinite(numbers))
+            if wrong.size:
+                raise ValueError(f"{path}, array {name}, element {wrong[0]}: {numbers[wrong[0]]} is not finite")
+            arrays.append(numbers)
+    sizes = {name: array.size for name, array in zip(names, arrays, strict=True)}
+    if len(set(sizes.values())) > 1:
+        raise ValueError(f"{path}: the arrays must have one size, got {sizes}")
+    return np.column_stack(arrays), names
