@@ -1,0 +1,24 @@
+"""Training: `fit` and the solvers that it runs. Only this package imports optax."""
+
+from jaxbp.training.devices import use_platform
+from jaxbp.training.first_order import first_order
+from jaxbp.training.gauss_newton import gauss_newton
+from jaxbp.training.loop import fit
+from jaxbp.training.optimizers import named_optimizer
+from jaxbp.training.solver import Batch, Problem, Solver
+from jaxbp.training.state import FitResult, History, Record, TrainState
+
+__all__ = [
+    "Batch",
+    "FitResult",
+    "History",
+    "Problem",
+    "Record",
+    "Solver",
+    "TrainState",
+    "first_order",
+    "fit",
+    "gauss_newton",
+    "named_optimizer",
+    "use_platform",
+]

@@ -1,0 +1,171 @@
+"""`fit`: chunks of steps inside one compiled loop, a record between them."""
+
+import math
+import time
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+
+from jaxbp.checks import check_count, check_finite, check_number, warn_if_narrowed
+from jaxbp.losses import loss_named
+from jaxbp.names import LossName
+from jaxbp.params import Mlp, Params, check_params
+from jaxbp.samples import as_samples
+from jaxbp.training.first_order import first_order
+from jaxbp.training.solver import Batch, Problem, Solver
+from jaxbp.training.state import FitResult, History, Record, TrainState
+from jaxbp.training.steps import advance, diagnose, first_overflow, measure, orders_for
+
+
+def fit(
+    mlp: Mlp,
+    params: Params,
+    data: tuple[Any, Any],
+    *,
+    steps: int,
+    solver: Solver | None = None,
+    batch_size: int | None = None,
+    loss: LossName = "mean_squared_error",
+    validation: tuple[Any, Any] | None = None,
+    key: Array | None = None,
+    record_every: int = 100,
+    tile: int | None = None,
+    dropout: float = 0.0,
+    keep_best: bool = False,
+    patience: int | None = None,
+    state: TrainState | None = None,
+    on_record: Callable[[Record], None] | None = None,
+) -> FitResult:
+    """Fits the parameters to samples.
+
+    The steps run in chunks of `record_every` inside one compiled loop; nothing calls back to Python within a chunk.
+    A step whose loss or parameters are not finite is not taken: the run ends before it, with a RuntimeWarning.
+
+    Args:
+        mlp: the network.
+        params: where to start; not used when `state` is given.
+        data: inputs (n, n_0) and targets (n, n_L), or labels (n,).
+        steps: how many steps to take (from `state`, where one is given).
+        solver: `first_order(...)`; Adam at 1e-3 unless given.
+        batch_size: samples a step, drawn by epochs without replacement; None for all of them.
+        loss: the name of a loss.
+        validation: inputs and targets that are not trained on.
+        key: for the order of the samples, dropout and the solver; required with `batch_size` or `dropout`.
+        record_every: the number of steps from one record to the next.
+        tile: how many samples a gradient holds in memory at a time; None for the whole batch.
+        dropout: the probability with which a hidden unit is dropped in training, in [0, 1).
+        keep_best: returns the parameters of the record with the smallest validation loss (training loss without
+            validation samples) instead of the last.
+        patience: stops after this many records without a smaller validation loss, and keeps the best.
+        state: of an earlier result, to go on from it.
+        on_record: called on the host with each record, for progress bars and logs.
+
+    Returns:
+        Parameters, state, history and status.
+
+    Raises:
+        ValueError: an argument is out of range or does not fit the others, or a sample is NaN or infinite.
+        TypeError: an array does not hold real numbers, or the solver is none.
+    """
+    steps = check_count("steps", steps, minimum=0)
+    record_every = check_count("record_every", record_every, minimum=1)
+    dropout = check_number("dropout", dropout, minimum=0, below=1)
+    if patience is not None:
+        check_count("patience", patience, minimum=1)
+        if validation is None:
+            raise ValueError("validation must be given with patience: early stopping watches the validation loss")
+    solver = first_order(optax.adam(1e-3)) if solver is None else solver
+    if not isinstance(solver, Solver):
+        raise TypeError(f"solver must be a Solver, such as first_order(optax.adam(1e-3)), got {type(solver).__name__}")
+    params = params if state is None else state.params
+    check_params(mlp, params)
+    for name, pair in (("data", data), ("validation", validation)):
+        if not (isinstance(pair, tuple) and len(pair) == 2) and not (name == "validation" and pair is None):
+            raise ValueError(f"{name} must be a pair (inputs, targets), got {type(pair).__name__}")
+    held = (None, None) if validation is None else validation
+    warn_if_narrowed(
+        3, **dict(zip(("inputs", "targets", "validation inputs", "validation targets"), (*data, *held), strict=False))
+    )
+    train = _checked(mlp, params, data, loss, ("inputs", "targets"))
+    held_out = (
+        None
+        if validation is None
+        else _checked(mlp, params, validation, loss, ("validation inputs", "validation targets"))
+    )
+    num_samples = train.inputs.shape[0]
+    if batch_size is not None and check_count("batch_size", batch_size, minimum=1) > num_samples:
+        raise ValueError(f"batch_size must be at most the number of samples, {num_samples}, got {batch_size}")
+    if key is None and state is None and (batch_size is not None or dropout > 0):
+        raise ValueError("key must be given with batch_size or dropout: jax.random.key(seed)")
+    if state is None:
+        key = jax.random.key(0) if key is None else key
+        params = jax.tree.map(jnp.asarray, params)
+        state = TrainState(jnp.zeros((), jnp.int32), params, solver.init(params), key)
+    elif jax.tree.structure(state.solver) != jax.tree.structure(  # type: ignore[operator]
+        jax.eval_shape(solver.init, params)
+    ):
+        raise ValueError(f"state must come from the solver {solver.name}, got that of another")
+    last = int(state.step) + steps
+    problem = Problem(mlp, loss, tile, dropout, last)
+
+    start = time.perf_counter()
+    orders = partial(orders_for, batch_size=batch_size, num_samples=num_samples)
+    take_steps = jax.jit(partial(advance, problem, solver, batch_size)).lower(state, orders(state), 0, train).compile()
+    take_record = jax.jit(partial(measure, problem)).lower(state.params, train, held_out).compile()
+    compile_seconds = time.perf_counter() - start
+
+    records: list[Record] = []
+    before = state
+    best, best_loss, records_since_best = state.params, math.inf, 0
+    status, run_seconds = "finished", 0.0
+    while True:
+        start = time.perf_counter()
+        evaluation, held_out_evaluation = jax.device_get(take_record(state.params, train, held_out))
+        run_seconds += time.perf_counter() - start
+        validation_loss = math.nan if held_out_evaluation is None else float(held_out_evaluation.loss)
+        record = Record(int(state.step), float(evaluation.loss), validation_loss, run_seconds)
+        records.append(record)
+        if on_record is not None:
+            on_record(record)
+        watched = record.loss if held_out is None else record.validation_loss
+        if watched < best_loss:
+            best, best_loss, records_since_best = state.params, watched, 0
+        else:
+            records_since_best += 1
+        if evaluation.nonfinite.any() or not math.isfinite(record.loss):
+            status = f"diverged: {first_overflow(mlp, evaluation)} at step {record.step}"
+            state = before  # the overflow of a chunk's last step shows only here
+        elif patience is not None and records_since_best >= patience:
+            status = "stopped early"
+        if status != "finished" or record.step >= last:
+            break
+        start = time.perf_counter()
+        state, before, alive = take_steps(state, orders(state), min(last, record.step + record_every), train)
+        if not bool(alive):
+            status = diagnose(problem, solver, batch_size, state, train)
+        run_seconds += time.perf_counter() - start
+    if status.startswith("diverged"):
+        warnings.warn(f"fit {status}; the last good parameters are kept", RuntimeWarning, stacklevel=2)
+    history = History(*(np.array(column) for column in zip(*records, strict=True)))
+    chosen = best if keep_best or patience is not None else state.params
+    return FitResult(chosen, state, history, status, compile_seconds, run_seconds)
+
+
+def _checked(mlp: Mlp, params: Params, data: tuple[Any, Any], loss: LossName, names: tuple[str, str]) -> Batch:
+    arrays = [np.asarray(array) for array in data]
+    dtype = params[0].weight.dtype
+    for i, (name, array) in enumerate(zip(names, arrays, strict=True)):
+        if jnp.issubdtype(array.dtype, jnp.floating):
+            check_finite(name, array)
+            with np.errstate(over="ignore"):
+                arrays[i] = array.astype(dtype)
+            if not np.isfinite(arrays[i]).all():
+                raise ValueError(f"{name} must fit into {dtype}, got {np.abs(array).max():g}")
+    return Batch(*as_samples(mlp, params, arrays[0], arrays[1], loss_named(loss)))
