@@ -1,0 +1,66 @@
+"""The look that all figures share, and how they are written."""
+
+import os
+import tempfile
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure, SubFigure
+
+# Okabe and Ito's colours, distinguishable with every common form of colour blindness.
+BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, BLACK = (
+    *("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000"),
+)
+CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
+SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
+
+_RC: Any = {
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.labelsize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "savefig.dpi": 150,
+    "svg.hashsalt": "jaxbp",  # the same bytes for the same figure
+    "svg.fonttype": "path",
+}
+
+
+def style() -> AbstractContextManager[None]:
+    """Returns a context in which figures get the shared look; the global settings stay as they are."""
+    import matplotlib
+
+    return matplotlib.rc_context(_RC)
+
+
+def save_figure(figure: "Figure | SubFigure", path: str | Path) -> Path:
+    """Writes a figure whole or not at all, without dates and versions, so that equal figures give equal bytes.
+
+    Args:
+        figure: what to write.
+        path: .png or .svg; the folder is made if it is missing.
+
+    Returns:
+        The path written.
+
+    Raises:
+        OSError: the folder or the file cannot be written.
+    """
+    path = Path(path).expanduser()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    options: dict[str, Any] = {"metadata": {"Date": None, "Creator": None}}
+    if path.suffix == ".png":
+        options = {"metadata": {"Software": None}, "pil_kwargs": {"optimize": True}}
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    os.close(handle)
+    try:
+        with style():
+            figure.figure.savefig(partial, format=path.suffix[1:], **options)
+        os.chmod(partial, 0o644)  # mkstemp's files are private, a figure is not
+        os.replace(partial, path)
+    finally:
+        Path(partial).unlink(missing_ok=True)
+    return path
