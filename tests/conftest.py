@@ -1,0 +1,28 @@
+"""Settings for every test: broadcasts must be visible, and so must a change of dtype."""
+
+import os
+
+os.environ.setdefault("MPLBACKEND", "agg")
+# One device more than a laptop's, so that sharded programs run as they do on several.
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
+
+import jax
+import pytest
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture
+def x64():
+    """Runs a test in float64."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    import sys
+
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")

@@ -1,0 +1,105 @@
+"""Activations and losses where numbers are extreme, and at the kinks."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracle
+import pytest
+
+import jaxbp
+from jaxbp.activations import ACTIVATIONS
+from jaxbp.losses import LOSSES
+from jaxbp.names import ACTIVATION_NAMES, LOSS_NAMES
+
+
+def test_the_tables_hold_the_names():
+    assert tuple(ACTIVATIONS) == ACTIVATION_NAMES
+    assert tuple(LOSSES) == LOSS_NAMES
+
+
+@pytest.mark.parametrize("name", ACTIVATION_NAMES)
+def test_slope_is_the_derivative_of_the_value(name, x64):
+    phi = ACTIVATIONS[name]
+    z = jnp.concatenate([jnp.linspace(-30, 30, 601), jnp.array([-1e4, 1e4, 1e-12, -1e-12])])
+    value, slope = oracle.ACTIVATIONS[name]
+    with np.errstate(over="ignore"):
+        expected = slope(np.asarray(z))
+    a = phi.value(z)
+    np.testing.assert_allclose(a, value(np.asarray(z)), rtol=1e-13, atol=1e-15)
+    # 1 - a^2 and a (1 - a) lose what cancels in 1 - a, a few units of rounding of 1.
+    np.testing.assert_allclose(phi.slope(z if phi.keeps_preactivation else None, a), expected, rtol=1e-12, atol=4e-15)
+
+
+@pytest.mark.parametrize("name", ACTIVATION_NAMES)
+def test_the_convention_at_zero_is_autodiffs(name, x64):
+    mlp = jaxbp.Mlp((2, 3, 1), hidden=name)
+    params = (jaxbp.Layer(jnp.zeros((2, 3)), jnp.zeros(3)), jaxbp.Layer(jnp.ones((3, 1)), jnp.zeros(1)))
+    inputs = jnp.ones((4, 2))
+    hand = jax.grad(lambda p: jaxbp.predict(mlp, p, inputs).sum())(params)
+    auto = jax.grad(lambda p: jaxbp.reference_predict(mlp, p, inputs).sum())(params)
+    assert jax.tree.all(jax.tree.map(lambda a, b: jnp.allclose(a, b, rtol=1e-15, atol=0), hand, auto))
+    if name == "relu":
+        assert not hand[0].weight.any()
+
+
+@pytest.mark.parametrize("name", ACTIVATION_NAMES)
+@pytest.mark.parametrize("size", [1e4, -1e4])
+def test_saturated_units_stay_finite(name, size):
+    mlp = jaxbp.Mlp((1, 2, 1), hidden=name, output="sigmoid")
+    params = (
+        jaxbp.Layer(jnp.full((1, 2), size, jnp.float32), jnp.zeros(2, jnp.float32)),
+        jaxbp.Layer(jnp.ones((2, 1), jnp.float32), jnp.zeros(1, jnp.float32)),
+    )
+    loss, gradient = jaxbp.loss_and_gradient(mlp, params, np.ones((3, 1), np.float32), np.zeros((3, 1), np.float32))
+    assert jnp.isfinite(loss)
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+
+
+@pytest.mark.parametrize("loss", ["softmax_cross_entropy", "binary_cross_entropy"])
+def test_extreme_logits_stay_finite(loss):
+    logits = jnp.array([[1e4, 0.0, -1e4]], jnp.float32)
+    for hot in range(3):
+        targets = jax.nn.one_hot(jnp.array([hot]), 3, dtype=jnp.float32)
+        assert jnp.isfinite(LOSSES[loss].values(logits, targets)).all()
+        assert jnp.isfinite(LOSSES[loss].gradient(logits, targets)).all()
+
+
+@pytest.mark.parametrize("loss", LOSS_NAMES)
+def test_the_gradient_of_a_loss_is_its_derivative(loss, x64):
+    generator = np.random.default_rng(0)
+    outputs = jnp.asarray(3 * generator.standard_normal((9, 4)))
+    targets = jnp.asarray(generator.dirichlet(np.ones(4), 9))
+    expected = jax.grad(lambda o: LOSSES[loss].values(o, targets).sum())(outputs)
+    np.testing.assert_allclose(LOSSES[loss].gradient(outputs, targets), expected, rtol=1e-12, atol=1e-15)
+
+
+def test_labels_are_one_hot_rows(x64):
+    outputs, labels = jax.random.normal(jax.random.key(0), (5, 3)), jnp.array([0, 2, 1, 1, 0])
+    softmax = LOSSES["softmax_cross_entropy"]
+    rows = jnp.eye(3)[labels]
+    np.testing.assert_array_equal(softmax.values(outputs, labels), softmax.values(outputs, rows))
+    np.testing.assert_array_equal(softmax.gradient(outputs, labels), softmax.gradient(outputs, rows))
+
+
+@pytest.mark.parametrize(
+    ("scheme", "variance"),
+    [("glorot", 2 / 500), ("he", 2 / 300), ("lecun", 1 / 300), ("uniform", 1 / 3), ("normal", 1.0), ("sine", 2 / 300)],
+)
+def test_schemes_have_their_variance(scheme, variance):
+    mlp = jaxbp.Mlp((300, 300, 200, 1))
+    _, layer, _ = jaxbp.init(mlp, jax.random.key(3), scheme)
+    samples = (
+        np.asarray(jaxbp.init(jaxbp.Mlp((300, 200)), jax.random.key(3), scheme)[0].weight)
+        if scheme == "glorot"
+        else np.asarray(layer.weight)
+    )
+    # The variance of 60,000 draws is off by less than five of its standard deviations, at most sqrt(2 / 60,000) each.
+    assert samples.var() == pytest.approx(variance, rel=5 * np.sqrt(2 / samples.size))
+    assert abs(samples.mean()) < 5 * np.sqrt(variance / samples.size)
+    assert not np.asarray(layer.bias).any()
+
+
+def test_sine_networks_start_with_frequencies_and_phases():
+    layer = jaxbp.init(jaxbp.Mlp((2, 1000, 10, 1), hidden="sine"), jax.random.key(0), "sine", scale=7.0)[0]
+    assert 6.9 < float(jnp.abs(layer.weight).max()) <= 7.0
+    assert 3.1 < float(jnp.abs(layer.bias).max()) <= np.pi
