@@ -267,3 +267,13 @@ def test_fit_warns_once_of_float64(samples, params):
     narrowed = pytest.warns(UserWarning, match="float32 is used")
     with narrowed, pytest.raises(ValueError, match="inputs must fit into float32, got 1e"):
         jaxbp.fit(MLP, params, (wide[0] + 1e39, wide[1]), steps=0)
+
+
+@pytest.mark.parametrize("solver", [jaxbp.first_order(optax.adam(1e-2)), jaxbp.gauss_newton()], ids=lambda s: s.name)
+def test_without_jit_the_same_comes_out(samples, params, solver):
+    options = {"steps": 2, "batch_size": 9, "key": jax.random.key(0), "solver": solver}
+    right = jaxbp.fit(MLP, params, samples, **options).params
+    with jax.disable_jit():
+        plain = jaxbp.fit(MLP, params, samples, **options).params
+    for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(right), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)

@@ -21,7 +21,7 @@ from jaxbp.samples import as_samples
 from jaxbp.training.first_order import first_order
 from jaxbp.training.solver import Batch, Problem, Solver
 from jaxbp.training.state import FitResult, History, Record, TrainState
-from jaxbp.training.steps import advance, diagnose, first_overflow, measure, orders_for
+from jaxbp.training.steps import advance, compiled, diagnose, first_overflow, measure, orders_for
 
 
 def fit(
@@ -117,8 +117,8 @@ def fit(
 
     start = time.perf_counter()
     orders = partial(orders_for, batch_size=batch_size, num_samples=num_samples)
-    take_steps = jax.jit(partial(advance, problem, solver, batch_size)).lower(state, orders(state), 0, train).compile()
-    take_record = jax.jit(partial(measure, problem)).lower(state.params, train, held_out).compile()
+    take_steps = compiled(partial(advance, problem, solver, batch_size), state, orders(state), 0, train)
+    take_record = compiled(partial(measure, problem), state.params, train, held_out)
     compile_seconds = time.perf_counter() - start
 
     records: list[Record] = []

@@ -1,5 +1,6 @@
 """The compiled part of `fit`: a chunk of steps that stops before one that loses finiteness, and the record after it."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -68,6 +69,16 @@ def advance(
     now = _Now(state.step, state.params, state.solver)
     carry = jax.lax.while_loop(running, take, _Carry(jnp.array(True), now, now, orders))
     return TrainState(*carry.now, state.key), TrainState(*carry.before, state.key), carry.alive
+
+
+def compiled(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
+    """Compiles a function for arguments of these shapes, so that compile time can be told from run time.
+
+    With JAX_DISABLE_JIT, which cannot run what is compiled ahead, the function stays as it is.
+    """
+    jitted = jax.jit(function)
+    disabled = jax.config.jax_disable_jit  # type: ignore[attr-defined]
+    return jitted if disabled else jitted.lower(*arguments).compile()
 
 
 def _select(condition: Array, then: _Now, otherwise: _Now) -> _Now:
