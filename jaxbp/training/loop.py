@@ -86,19 +86,7 @@ def fit(
         raise TypeError(f"solver must be a Solver, such as first_order(optax.adam(1e-3)), got {type(solver).__name__}")
     params = params if state is None else state.params
     check_params(mlp, params)
-    for name, pair in (("data", data), ("validation", validation)):
-        if not (isinstance(pair, tuple) and len(pair) == 2) and not (name == "validation" and pair is None):
-            raise ValueError(f"{name} must be a pair (inputs, targets), got {type(pair).__name__}")
-    held = (None, None) if validation is None else validation
-    warn_if_narrowed(
-        3, **dict(zip(("inputs", "targets", "validation inputs", "validation targets"), (*data, *held), strict=False))
-    )
-    train = _checked(mlp, params, data, loss, ("inputs", "targets"))
-    held_out = (
-        None
-        if validation is None
-        else _checked(mlp, params, validation, loss, ("validation inputs", "validation targets"))
-    )
+    train, held_out = _samples(mlp, params, data, validation, loss)
     num_samples = train.inputs.shape[0]
     if batch_size is not None and check_count("batch_size", batch_size, minimum=1) > num_samples:
         raise ValueError(f"batch_size must be at most the number of samples, {num_samples}, got {batch_size}")
@@ -158,14 +146,30 @@ def fit(
     return FitResult(chosen, state, history, status, compile_seconds, run_seconds)
 
 
-def _checked(mlp: Mlp, params: Params, data: tuple[Any, Any], loss: LossName, names: tuple[str, str]) -> Batch:
-    arrays = [np.asarray(array) for array in data]
-    dtype = params[0].weight.dtype
-    for i, (name, array) in enumerate(zip(names, arrays, strict=True)):
-        if jnp.issubdtype(array.dtype, jnp.floating):
-            check_finite(name, array)
-            with np.errstate(over="ignore"):
-                arrays[i] = array.astype(dtype)
-            if not np.isfinite(arrays[i]).all():
-                raise ValueError(f"{name} must fit into {dtype}, got {np.abs(array).max():g}")
-    return Batch(*as_samples(mlp, params, arrays[0], arrays[1], loss_named(loss)))
+def _samples(mlp: Mlp, params: Params, data: Any, validation: Any, loss: LossName) -> tuple[Batch, Batch | None]:
+    """Checks and casts the samples to train on and those held out, and warns once for all of them."""
+    pairs = {"data": data} if validation is None else {"data": data, "validation": validation}
+    arrays: dict[str, Any] = {}
+    for name, pair in pairs.items():
+        if not (isinstance(pair, tuple) and len(pair) == 2):
+            raise ValueError(f"{name} must be a pair (inputs, targets), got {type(pair).__name__}")
+        prefix = "" if name == "data" else "validation "
+        arrays |= {f"{prefix}inputs": pair[0], f"{prefix}targets": pair[1]}
+    warn_if_narrowed(4, **arrays)
+    cast = [_finite(name, array, params[0].weight.dtype) for name, array in arrays.items()]
+    chosen = loss_named(loss)
+    train = Batch(*as_samples(mlp, params, cast[0], cast[1], chosen))
+    return train, None if validation is None else Batch(*as_samples(mlp, params, cast[2], cast[3], chosen))
+
+
+def _finite(name: str, array: Any, dtype: Any) -> Any:
+    """Casts numbers to the dtype of the parameters, or names the first that is not finite in it; labels stay."""
+    array = np.asarray(array)
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        return array
+    check_finite(name, array)
+    with np.errstate(over="ignore"):
+        cast = array.astype(dtype)
+    if not np.isfinite(cast).all():
+        raise ValueError(f"{name} must fit into {dtype}, got {np.abs(array).max():g}")
+    return cast

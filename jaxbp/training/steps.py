@@ -53,10 +53,8 @@ def advance(
         return carry.alive & (carry.now.step < stop)
 
     def take(carry: _Carry) -> _Carry:
-        now, orders, batch = carry.now, carry.orders, train
-        if orders is not None and batch_size is not None:
-            indices, orders = next_batch(order_key, orders, batch_size)
-            batch = Batch(train.inputs[indices], train.targets[indices])
+        now = carry.now
+        batch, orders = _draw(order_key, carry.orders, batch_size, train)
         params, inner, loss = solver.step(
             problem, now.params, now.solver, batch, jax.random.fold_in(step_key, now.step)
         )
@@ -79,6 +77,14 @@ def compiled(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any
     jitted = jax.jit(function)
     disabled = jax.config.jax_disable_jit  # type: ignore[attr-defined]
     return jitted if disabled else jitted.lower(*arguments).compile()
+
+
+def _draw(order_key: Array, orders: Orders | None, batch_size: int | None, train: Batch) -> tuple[Batch, Orders | None]:
+    """The batch of the next step, all samples where there are no orders, and the orders for the step after it."""
+    if orders is None or batch_size is None:
+        return train, None
+    indices, orders = next_batch(order_key, orders, batch_size)
+    return Batch(train.inputs[indices], train.targets[indices]), orders
 
 
 def _select(condition: Array, then: _Now, otherwise: _Now) -> _Now:
@@ -110,10 +116,7 @@ def orders_for(state: TrainState, batch_size: int | None, num_samples: int) -> O
 def diagnose(problem: Problem, solver: Solver, batch_size: int | None, state: TrainState, train: Batch) -> str:
     """Takes the refused step once more, unguarded, and says where finiteness was lost first."""
     order_key, step_key = jax.random.split(state.key)
-    batch, orders = train, orders_for(state, batch_size, train.inputs.shape[0])
-    if orders is not None and batch_size is not None:
-        indices, _ = next_batch(order_key, orders, batch_size)
-        batch = Batch(train.inputs[indices], train.targets[indices])
+    batch, _ = _draw(order_key, orders_for(state, batch_size, train.inputs.shape[0]), batch_size, train)
     params, _, _ = solver.step(problem, state.params, state.solver, batch, jax.random.fold_in(step_key, state.step))
     for layer, leaves in enumerate(params, start=1):
         if not bool(_all_finite((leaves,))):
