@@ -77,7 +77,7 @@ def gauss_newton(
             surface's error ended ten times higher after 200 steps.
 
     On a CPU set the environment variable OPENBLAS_NUM_THREADS=1: the Cholesky factorization's own threads and XLA's get
-    into each other's way, and a step of 512 samples took 25 ms with them and 14 ms without on two cores.
+    into each other's way. The README has what that costs, and the command.
 
     Returns:
         A solver. One step takes memory for a few matrices (n m)^2, m = 1 for one output, and time like their Cholesky
