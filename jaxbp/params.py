@@ -111,7 +111,7 @@ def init(
         key: a JAX random key; the layers draw from splits of it.
         scheme: a name of the table.
         scale: of `uniform` and `normal` (1 unless given), and the highest first-layer frequency of `sine`, in radians
-            for each unit of the inputs (4 unless given: several periods over standardized inputs).
+            for each unit of the inputs (3 unless given: some periods over standardized inputs).
         dtype: a floating dtype, JAX's default one unless given.
 
     Returns:
@@ -141,7 +141,7 @@ def init(
         weight_key, bias_key = jax.random.split(layer_key)
         bias = jnp.zeros((fan_out,), dtype)
         if scheme == "sine" and position == 0 and mlp.num_layers > 1:
-            limit = 4.0 if scale is None else scale
+            limit = 3.0 if scale is None else scale
             # Phases all around the circle: with zero biases every unit, and so the whole first layer, would be odd.
             bias = _uniform(bias_key, bias.shape, math.pi, dtype)
             weight = _uniform(weight_key, (fan_in, fan_out), limit, dtype)

@@ -30,7 +30,7 @@ class Config:
     """Samples to train on."""
     sampling: Literal["uniform", "grid"] = "uniform"
     """Random samples, or a square grid of them."""
-    hidden: tuple[int, ...] = (64, 64, 64)
+    hidden: tuple[int, ...] = (128, 128)
     """Units of each hidden layer."""
     activation: ActivationName = "sine"
     """Of the hidden layers."""
@@ -44,7 +44,7 @@ class Config:
     """Of an optax optimizer, at the start."""
     schedule: ScheduleName = "cosine"
     """How the learning rate of an optax optimizer changes over the steps."""
-    steps: int = 400
+    steps: int = 330
     """Steps to take."""
     batch_size: int | None = 512
     """Samples a step; None for all."""
@@ -59,7 +59,7 @@ class Config:
     tile: int | None = None
     """Samples that a gradient holds in memory at a time."""
     record_every: int | None = None
-    """Steps from one record of the loss to the next; about 100 records unless given."""
+    """Steps from one record of the loss to the next; about 50 records unless given."""
     seed: int = 0
     """Of the samples, the weights and the batches."""
     x64: bool = True
@@ -91,6 +91,7 @@ class Config:
 TUTORIAL = Config(
     preset="tutorial",
     sampling="grid",
+    hidden=(64, 64, 64),
     activation="relu",
     scheme="tutorial",
     solver="sgd",
