@@ -6,6 +6,7 @@ from jaxbp.training.gauss_newton import gauss_newton
 from jaxbp.training.loop import fit
 from jaxbp.training.optimizers import named_optimizer
 from jaxbp.training.solver import Batch, Problem, Solver
+from jaxbp.training.stages import Stage, StagesResult, fit_stages
 from jaxbp.training.state import FitResult, History, Record, TrainState
 
 __all__ = [
@@ -15,9 +16,12 @@ __all__ = [
     "Problem",
     "Record",
     "Solver",
+    "Stage",
+    "StagesResult",
     "TrainState",
     "first_order",
     "fit",
+    "fit_stages",
     "gauss_newton",
     "named_optimizer",
     "use_platform",
