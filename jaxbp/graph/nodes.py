@@ -1,0 +1,75 @@
+"""What a traced function is: nodes with forward values and derivatives, and their text form."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One value of the computation.
+
+    Attributes:
+        index: its place in `Graph.nodes`.
+        operation: "input", "constant", or what made it: the primitive's name, or that of a function with a rule.
+        name: of an input, the argument and the path in it, such as `params[0].weight`; empty otherwise.
+        parents: the indices of what it was made of, in the order of the operation's arguments.
+        value: the forward value.
+        derivative: d output / d value, of the value's shape; None where the value is not of a floating dtype.
+    """
+
+    index: int
+    operation: str
+    name: str
+    parents: tuple[int, ...]
+    value: Array
+    derivative: Array | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the value."""
+        return self.value.shape
+
+
+class Graph(NamedTuple):
+    """What `trace_graph` returns.
+
+    Attributes:
+        nodes: in an order in which parents come before children; inputs first, as many as the arguments have leaves.
+        output: the index of the output's node.
+    """
+
+    nodes: tuple[Node, ...]
+    output: int
+
+    def named(self, name: str) -> Node:
+        """Returns the input of that name.
+
+        Raises:
+            ValueError: no input has this name; those that there are are listed.
+        """
+        for node in self.nodes:
+            if node.name == name and node.operation == "input":
+                return node
+        known = ", ".join(node.name for node in self.nodes if node.operation == "input")
+        raise ValueError(f"name must be one of the inputs {known}; got {name!r}")
+
+    def __str__(self) -> str:
+        """One line a node: what made it of what, its value, the output's derivative to it."""
+        lines = []
+        for node in self.nodes:
+            made = f"{node.operation}({', '.join(f'%{parent}' for parent in node.parents)})" if node.parents else ""
+            label = node.name or made or node.operation
+            derivative = "" if node.derivative is None else f"   d output / d this = {_short(node.derivative)}"
+            lines.append(f"%{node.index} {label} = {_short(node.value)}{derivative}")
+        return "\n".join(lines)
+
+
+def _short(value: Array) -> str:
+    """The numbers where they are few, the shape and the norm where they are many."""
+    if not jnp.issubdtype(value.dtype, jnp.number) or value.size <= 6:
+        return np.array2string(np.asarray(value), precision=6, separator=", ").replace("\n", "")
+    return f"{value.dtype}{list(value.shape)}, norm {np.linalg.norm(np.asarray(value)):.6g}"

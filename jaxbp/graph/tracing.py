@@ -1,0 +1,204 @@
+"""The computational graph of any JAX function: what each operation made, and the derivative of the output to it.
+
+The function is traced to a jaxpr and run operation by operation. Going back, a node's derivative is the sum of what its
+children pass down, each by the rule of its own operation alone:
+
+    dy/dy = 1,  dy/da = sum over the children c of a of (dy/dc) (dc/da)
+
+Functions that are jitted, rematerialized or called are opened. A custom_vjp or custom_jvp stays one node, because its
+own rule is what `jax.grad` uses; so do `scan` and `cond`.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.extend.core import Literal, Var
+
+from jaxbp.graph.nodes import Graph, Node
+
+OPENED = {"jit", "closed_call", "core_call", "remat", "remat2", "checkpoint"}
+REFUSED = {  # what reverse mode cannot pass
+    "while": "a while loop",
+    "pure_callback": "a callback",
+    "io_callback": "a callback",
+    "debug_callback": "a callback",
+}
+
+
+class _Draft:
+    """A node while the graph grows: no derivative yet, and the rule by which it passes its own on to its parents."""
+
+    def __init__(self, operation: str, name: str, parents: tuple["_Draft", ...], value: Any, pull: Any = None) -> None:
+        self.operation, self.name, self.parents, self.value, self.pull = operation, name, parents, value, pull
+        self.bar: Any = None
+
+
+def trace_graph(function: Callable[..., Any], *arguments: Any) -> Graph:
+    """Runs a function and differentiates it, operation by operation.
+
+    Args:
+        function: of arrays and pytrees of arrays, to one scalar of a floating dtype. It may use jit, custom_vjp,
+            custom_jvp, remat, scan, select and where; a `cond` is one node, the branch taken inside it.
+        *arguments: what to call it with; numbers, arrays, pytrees of them.
+
+    Returns:
+        The graph. Operations that the output does not depend on are left out; inputs never are.
+
+    Raises:
+        ValueError: the output is not one scalar, or the function holds what reverse mode cannot pass: a while loop, a
+            callback.
+        TypeError: an argument holds something that is not an array, or the output is not of a floating dtype.
+    """
+    leaves, structure = jax.tree.flatten(arguments)
+    for leaf in leaves:
+        if not isinstance(leaf, (bool, int, float, complex, np.ndarray, np.generic, jax.Array)):
+            raise TypeError(f"arguments must be arrays, numbers or pytrees of them, got {type(leaf).__name__}")
+    inputs = [
+        _Draft("input", name, (), jnp.asarray(leaf))
+        for name, leaf in zip(_names(function, arguments), leaves, strict=True)
+    ]
+
+    def flat(*leaves: Any) -> list[Any]:
+        return jax.tree.leaves(function(*jax.tree.unflatten(structure, leaves)))
+
+    closed = jax.make_jaxpr(flat)(*leaves)
+    shapes = [variable.aval.shape for variable in closed.jaxpr.outvars]
+    if shapes != [()]:
+        raise ValueError(f"function must return one scalar to differentiate, got shapes {shapes}")
+    drafts = list(inputs)
+    (output,) = _run(closed.jaxpr, [_constant(value) for value in closed.consts], inputs, drafts)
+    if not _is_float(output.value):
+        raise TypeError(f"function must return a scalar of a floating dtype, got {output.value.dtype}")
+    _go_back(output, drafts)
+    kept = [draft for draft in drafts if draft.operation == "input" or draft in _ancestors(output)]
+    places = {id(draft): index for index, draft in enumerate(kept)}
+    nodes = [
+        Node(
+            index,
+            draft.operation,
+            draft.name,
+            tuple(places[id(parent)] for parent in draft.parents),
+            draft.value,
+            _derivative(draft),
+        )
+        for index, draft in enumerate(kept)
+    ]
+    return Graph(tuple(nodes), places[id(output)])
+
+
+def _names(function: Callable[..., Any], arguments: tuple[Any, ...]) -> list[str]:
+    """The argument and the path in it for each leaf: `params[0].weight`."""
+    try:
+        roots = [str(name) for name in inspect.signature(function).bind(*arguments).arguments]
+        roots = roots if len(roots) == len(arguments) else []
+    except (TypeError, ValueError):
+        roots = []
+    roots = roots or [f"arguments[{i}]" for i in range(len(arguments))]
+    return [
+        roots[path[0].idx] + jax.tree_util.keystr(path[1:])
+        for path, _ in jax.tree_util.tree_leaves_with_path(arguments)
+    ]
+
+
+def _run(jaxpr: Any, constants: Sequence[_Draft], inputs: Sequence[_Draft], drafts: list[_Draft]) -> list[_Draft]:
+    """Runs a jaxpr's operations in order, adds a draft for each to `drafts`, returns those of its outputs."""
+    drafts.extend(constants)
+    known: dict[Var, _Draft] = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*constants, *inputs), strict=True))
+
+    def read(atom: Any) -> _Draft:
+        if not isinstance(atom, Literal):
+            return known[atom]
+        drafts.append(_constant(atom.val, getattr(atom.aval, "dtype", None)))
+        return drafts[-1]
+
+    for equation in jaxpr.eqns:
+        operation = equation.primitive.name
+        if operation in REFUSED:
+            raise ValueError(f"function must not hold {REFUSED[operation]}, which reverse mode cannot pass")
+        parents = [read(atom) for atom in equation.invars]
+        if operation in OPENED:
+            inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
+            outputs = _run(
+                getattr(inner, "jaxpr", inner),
+                [_constant(value) for value in getattr(inner, "consts", ())],
+                parents,
+                drafts,
+            )
+        else:
+            outputs = _apply(equation, parents)
+            drafts.extend(outputs)
+        known |= dict(zip(equation.outvars, outputs, strict=True))
+    return [read(atom) for atom in jaxpr.outvars]
+
+
+def _apply(equation: Any, parents: list[_Draft]) -> list[_Draft]:
+    """Runs one operation and keeps the rule by which it goes back."""
+    values = [parent.value for parent in parents]
+    moving = [i for i, value in enumerate(values) if _is_float(value)]
+
+    def of_moving(*floats: Any) -> list[Any]:
+        arguments = list(values)
+        for i, value in zip(moving, floats, strict=True):
+            arguments[i] = value
+        made = equation.primitive.bind(*arguments, **equation.primitive.get_bind_params(equation.params))
+        return list(made) if equation.primitive.multiple_results else [made]
+
+    made, pull = jax.vjp(of_moving, *(values[i] for i in moving))
+    return [
+        _Draft(_operation(equation), "", tuple(parents), value, (pull, moving, position, made))
+        for position, value in enumerate(made)
+    ]
+
+
+def _operation(equation: Any) -> str:
+    """The primitive's name; of a function with a rule of its own, the function's."""
+    if equation.primitive.name not in ("custom_jvp_call", "custom_vjp_call"):
+        return str(equation.primitive.name)
+    inner = equation.params["call_jaxpr"]
+    return str(getattr(inner, "jaxpr", inner).debug_info.func_name)
+
+
+def _go_back(output: _Draft, drafts: list[_Draft]) -> None:
+    """From the output to the inputs: each node passes its derivative on to its parents."""
+    output.bar = jnp.ones_like(output.value)
+    for draft in reversed(drafts):
+        if draft.bar is None or draft.pull is None:
+            continue
+        pull, moving, position, made = draft.pull
+        bars = [jnp.zeros_like(value) if _is_float(value) else _no_bar(value) for value in made]
+        bars[position] = draft.bar
+        for i, bar in zip(moving, pull(bars), strict=True):
+            parent = draft.parents[i]
+            parent.bar = bar if parent.bar is None else parent.bar + bar
+
+
+def _no_bar(value: Array) -> np.ndarray:
+    return np.zeros(value.shape, jax.dtypes.float0)
+
+
+def _ancestors(output: _Draft) -> set[_Draft]:
+    found, waiting = {output}, [output]
+    while waiting:
+        new = set(waiting.pop().parents) - found
+        found |= new
+        waiting += new
+    return found
+
+
+def _derivative(draft: _Draft) -> Array | None:
+    if not _is_float(draft.value):
+        return None
+    return jnp.zeros_like(draft.value) if draft.bar is None else draft.bar
+
+
+def _constant(value: Any, dtype: Any = None) -> _Draft:
+    return _Draft("constant", "", (), jnp.asarray(value, dtype))
+
+
+def _is_float(value: Any) -> bool:
+    return bool(jnp.issubdtype(value.dtype, jnp.inexact))
