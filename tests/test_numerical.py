@@ -1,0 +1,40 @@
+"""Numerical derivatives against known ones."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxbp.numerical import numerical_gradient
+
+
+def function(params):
+    return jnp.sum(jnp.sin(params["a"]) * params["b"]) + jnp.exp(params["b"][0])
+
+
+@pytest.mark.parametrize(("method", "tolerance"), [("central", 1e-9), ("complex", 1e-15)])
+def test_it_is_the_gradient(method, tolerance, x64):
+    params = {"a": jnp.array([[0.3, -1.0], [2.0, 0.1]]), "b": jnp.array([0.5, -0.4])}
+    params["a"] = params["a"][:, :]
+
+    def of(tree):
+        return function({"a": tree["a"][0], "b": tree["b"]}) + jnp.sum(tree["a"][1] ** 3)
+
+    found, expected = numerical_gradient(of, params, method), jax.grad(of)(params)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=tolerance * 10, atol=tolerance)
+
+
+def test_the_error_of_central_differences_falls_with_the_square_of_the_step(x64):
+    errors = [abs(float(numerical_gradient(jnp.exp, jnp.array(0.3), step=h)) - np.exp(0.3)) for h in (1e-2, 1e-3)]
+    assert errors[0] / errors[1] == pytest.approx(100, rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"method": "forward"}, "method must be one of"), ({"step": 0.0}, "step must be positive"),
+     ({"step": -1.0}, "step must be a finite number of at least 0")],
+)  # fmt: skip
+def test_bad_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        numerical_gradient(jnp.exp, jnp.array(0.3), **arguments)
