@@ -1,0 +1,129 @@
+"""Images of handwritten digits with labels: scikit-learn's, and MNIST from IDX files that the user has.
+
+References:
+    LeCun, Cortes and Burges: the IDX format (magic number, sizes, bytes; all big-endian).
+"""
+
+import gzip
+import struct
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxbp.checks import check_number
+
+MNIST_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+UNSIGNED_BYTE = 0x08  # the only type of IDX data that images and labels come in
+NUM_CLASSES = 10
+
+
+class LabelledImages(NamedTuple):
+    """Images to train on and to test with.
+
+    Attributes:
+        train_images: (n, pixels), float64 in [0, 1].
+        train_labels: (n,), int32, 0 to 9.
+        test_images: (m, pixels).
+        test_labels: (m,).
+        side: pixels = side * side.
+    """
+
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    side: int
+
+
+def digit_images(test_share: float = 0.2, seed: int = 0) -> LabelledImages:
+    """Loads the 1,797 digits of 8 x 8 pixels that come with scikit-learn, and splits them at random.
+
+    Args:
+        test_share: the share to test with, in [0, 1).
+        seed: of the split.
+
+    Returns:
+        The images.
+
+    Raises:
+        ValueError: the share is out of range, or scikit-learn is not installed.
+    """
+    check_number("test_share", test_share, minimum=0, below=1)
+    try:
+        from sklearn.datasets import load_digits
+    except ModuleNotFoundError:
+        raise ValueError(
+            "the digits come with scikit-learn, which is not installed: pip install 'jaxbp[experiments]'"
+        ) from None
+    digits = load_digits()
+    images, labels = digits.data / 16.0, digits.target.astype(np.int32)
+    order = np.random.RandomState(seed).permutation(len(images))
+    train, test = np.split(order, [round((1 - test_share) * len(images))])
+    return LabelledImages(images[train], labels[train], images[test], labels[test], 8)
+
+
+def mnist_images(folder: str | Path) -> LabelledImages:
+    """Reads MNIST's four IDX files, plain or as .gz, from a folder.
+
+    Args:
+        folder: holds train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and
+            t10k-labels-idx1-ubyte, the dot before `idx` instead of the hyphen also known.
+
+    Returns:
+        The images, pixels divided by 255.
+
+    Raises:
+        ValueError: a file is missing, is no such IDX file, or does not fit the others; the message names it.
+    """
+    folder = Path(folder).expanduser()
+    train_images, train_labels, test_images, test_labels = (
+        _read_idx(_find(folder, name), 3 if "images" in name else 1) for name in MNIST_FILES
+    )
+    for part, images, labels in (("train", train_images, train_labels), ("t10k", test_images, test_labels)):
+        if len(images) != len(labels):
+            raise ValueError(
+                f"the {part} files in {folder} must hold as many labels as images, "
+                f"got {len(images)} images and {len(labels)} labels"
+            )
+        if not len(images):
+            raise ValueError(f"the {part} files in {folder} must hold at least one image, got none")
+        if labels.max() >= NUM_CLASSES:
+            raise ValueError(f"the {part} labels in {folder} must be 0 to {NUM_CLASSES - 1}, got {labels.max()}")
+    shapes = {images.shape[1:] for images in (train_images, test_images)}
+    side = train_images.shape[1]
+    if shapes != {(side, side)}:
+        raise ValueError(f"the images in {folder} must all be squares of one size, got {sorted(shapes)}")
+
+    def flat(images: np.ndarray) -> np.ndarray:
+        return images.reshape(len(images), -1) / 255.0
+
+    return LabelledImages(
+        flat(train_images), train_labels.astype(np.int32), flat(test_images), test_labels.astype(np.int32), side
+    )
+
+
+def _find(folder: Path, name: str) -> Path:
+    names = [name, name.replace("-idx", ".idx")]
+    for candidate in [*names, *(f"{one}.gz" for one in names)]:
+        if (folder / candidate).is_file():
+            return folder / candidate
+    raise ValueError(f"{folder} must hold MNIST's file {name} (or {name}.gz), it does not")
+
+
+def _read_idx(path: Path, num_dimensions: int) -> np.ndarray:
+    """Reads a file of unsigned bytes with so many dimensions, and checks magic number, sizes and length."""
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError) as error:
+        raise ValueError(f"{path} must be a file that can be read, got: {error}") from None
+    head = 4 + 4 * num_dimensions
+    magic = (UNSIGNED_BYTE << 8) | num_dimensions
+    found = int.from_bytes(content[:4], "big")
+    if len(content) < head or found != magic:
+        raise ValueError(f"{path} must start with IDX's magic number {magic:#010x}, got {found:#010x}")
+    sizes = struct.unpack(f">{num_dimensions}I", content[4:head])
+    wanted = head + int(np.prod(sizes, dtype=object))
+    if len(content) != wanted:
+        raise ValueError(f"{path} must be {wanted} bytes long for the sizes {sizes} that it names, got {len(content)}")
+    return np.frombuffer(content, np.uint8, offset=head).reshape(sizes)
