@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from jaxbp import viz as viz
     from jaxbp.gradcheck import check_gradients as check_gradients
     from jaxbp.gradcheck import check_rule as check_rule
-    from jaxbp.network import Trace as Trace
-    from jaxbp.network import backprop as backprop
+    from jaxbp.graph import Graph as Graph
+    from jaxbp.graph import trace_graph as trace_graph
     from jaxbp.network import predict as predict
     from jaxbp.network import reference_predict as reference_predict
     from jaxbp.objective import dropout_masks as dropout_masks
@@ -23,17 +23,22 @@ if TYPE_CHECKING:
     from jaxbp.params import Mlp as Mlp
     from jaxbp.params import Params as Params
     from jaxbp.params import init as init
+    from jaxbp.trace import Trace as Trace
+    from jaxbp.trace import backprop as backprop
     from jaxbp.training import FitResult as FitResult
     from jaxbp.training import first_order as first_order
     from jaxbp.training import fit as fit
+    from jaxbp.training import fit_stages as fit_stages
     from jaxbp.training import gauss_newton as gauss_newton
 
 _HOMES = {
     "params": ("Layer", "Mlp", "Params", "init"),
-    "network": ("Trace", "backprop", "predict", "reference_predict"),
+    "network": ("predict", "reference_predict"),
+    "trace": ("Trace", "backprop"),
     "objective": ("dropout_masks", "loss_and_gradient"),
+    "graph": ("Graph", "trace_graph"),
     "gradcheck": ("check_gradients", "check_rule"),
-    "training": ("FitResult", "first_order", "fit", "gauss_newton"),
+    "training": ("FitResult", "first_order", "fit", "fit_stages", "gauss_newton"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = (
@@ -41,11 +46,15 @@ _MODULES = (
     "data",
     "dense",
     "gradcheck",
+    "graph",
+    "ledger",
     "losses",
     "names",
     "network",
+    "numerical",
     "objective",
     "params",
+    "trace",
     "training",
 )
 

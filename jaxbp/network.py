@@ -14,42 +14,18 @@ References:
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 from jax import Array
 
 from jaxbp.activations import Activation, activation
 from jaxbp.dense import DenseResiduals, dense_forward, dense_gradient, dense_node_error, matmul
-from jaxbp.losses import loss_named
-from jaxbp.names import LossName
 from jaxbp.params import Mlp, Params
-from jaxbp.samples import as_batch, as_samples
+from jaxbp.samples import as_batch
 
 Residuals = tuple[DenseResiduals, ...]
 Masks = tuple[Array | None, ...]
-
-
-class Trace(NamedTuple):
-    """Every number of one forward and one backward pass; index l - 1 of a tuple belongs to layer l.
-
-    Attributes:
-        inputs: A_0 (n, n_0).
-        preactivations: Z_l (n, n_l).
-        activations: A_l (n, n_l); the last one is the outputs.
-        activation_errors: E_l = dL/dA_l (n, n_l).
-        node_errors: D_l = dL/dZ_l (n, n_l).
-        gradient: Layer(dL/dW_l, dL/db_l).
-        loss: the loss, a scalar.
-    """
-
-    inputs: Array
-    preactivations: tuple[Array, ...]
-    activations: tuple[Array, ...]
-    activation_errors: tuple[Array, ...]
-    node_errors: tuple[Array, ...]
-    gradient: Params
-    loss: Array
 
 
 def forward(
@@ -155,39 +131,6 @@ def reference_predict(mlp: Mlp, params: Params, inputs: Any) -> Array:
     serves forward mode.
     """
     return forward(mlp, params, as_batch(mlp, params, inputs))[0]
-
-
-def backprop(mlp: Mlp, params: Params, inputs: Any, targets: Any, loss: LossName = "mean_squared_error") -> Trace:
-    """Runs both passes by hand and keeps every number of them.
-
-    Args:
-        mlp: the network (static under jit, as is `loss`).
-        params: its parameters.
-        inputs: (n, n_0) real numbers, n at least 1.
-        targets: (n, n_L), or what else the loss takes.
-        loss: the name of a loss.
-
-    Returns:
-        The trace.
-
-    Raises:
-        ValueError: a shape does not fit, the batch is empty, or the loss is not known.
-        TypeError: inputs or targets are not real numbers.
-    """
-    chosen = loss_named(loss)
-    inputs, targets = as_samples(mlp, params, inputs, targets, chosen)
-    outputs, residuals = forward(mlp, params, inputs, keep_preactivations=True)
-    outputs_bar = chosen.gradient(outputs, targets) / inputs.shape[0]
-    errors, activation_errors = node_errors(mlp, params, residuals, outputs_bar)
-    return Trace(
-        inputs=inputs,
-        preactivations=tuple(kept.preactivation for kept in residuals),
-        activations=tuple(kept.activation for kept in residuals),
-        activation_errors=activation_errors[1:],
-        node_errors=errors,
-        gradient=gradient(residuals, errors),
-        loss=chosen.values(outputs, targets).mean(),
-    )
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))

@@ -1,0 +1,113 @@
+"""The trace's ledger: every number with its formula, and autodiff beside it."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from architectures import targets_for
+
+import jaxbp
+from jaxbp.names import ACTIVATION_NAMES, LOSS_NAMES
+
+
+def trace_of(mlp, loss="half_squared_error", num_samples=1):
+    generator = np.random.default_rng(0)
+    params = jaxbp.init(mlp, jax.random.key(0), "normal", scale=0.5)
+    inputs = generator.standard_normal((num_samples, mlp.sizes[0]))
+    targets = targets_for(loss, (num_samples, mlp.sizes[-1]), generator)
+    return jaxbp.backprop(mlp, params, inputs, targets, loss)
+
+
+def test_every_number_of_the_3_4_2_network_by_its_name(x64):
+    trace = trace_of(jaxbp.Mlp((3, 4, 2), hidden="sigmoid", output="sigmoid"))
+    ledger = trace.ledger()
+    weights = [f"dL/dw{i}{j}" for i in (4, 5, 6, 7) for j in (1, 2, 3)] + [
+        f"dL/dw{i}{j}" for i in (8, 9) for j in (4, 5, 6, 7)
+    ]
+    names = weights + [f"{letter}{i}" for letter in ("z", "a", "e", "d", "dL/db") for i in range(4, 10)]
+    assert sorted(entry.name for entry in ledger.entries) == sorted(names)
+    assert len(weights) == 20
+    # By hand: the product of what the formula names.
+    assert ledger["dL/dw84"].value == pytest.approx(ledger["a4"].value * ledger["d8"].value, rel=1e-15)
+    assert ledger["d4"].value == pytest.approx(
+        ledger["e4"].value * ledger["a4"].value * (1 - ledger["a4"].value), rel=1e-15
+    )
+    w84, w94 = (float(trace.params[1].weight[0, j]) for j in (0, 1))
+    assert ledger["e4"].value == pytest.approx(ledger["d8"].value * w84 + ledger["d9"].value * w94, rel=1e-14)
+    assert ledger["e4"].formula == "d8 w84 + d9 w94"
+    steps = [entry.step for entry in ledger.entries]
+    assert steps == sorted(steps, key=["forward", "step 1", "step 2"].index)
+    assert ledger.largest_difference <= 1e-15
+
+
+@pytest.mark.parametrize("activation", ACTIVATION_NAMES)
+def test_it_agrees_with_autodiff_for_every_activation(activation, x64):
+    trace = trace_of(jaxbp.Mlp((2, 3, 3, 1), hidden=activation), num_samples=3)
+    assert trace.ledger().largest_difference < 1e-14
+    assert trace.largest_difference() < 1e-14
+
+
+@pytest.mark.parametrize("loss", LOSS_NAMES)
+@pytest.mark.parametrize("num_samples", [1, 4])
+def test_products_of_the_factors_are_the_values(loss, num_samples, x64):
+    """Judged without the library: d = e phi' and the gradients as sums of products of their factors."""
+    ledger = trace_of(jaxbp.Mlp((2, 3, 2), hidden="tanh"), loss, num_samples).ledger()
+    assert ledger.largest_difference < 1e-14
+    for entry in ledger.entries:
+        if entry.name.startswith(("d", "e")) and entry.step == "step 1" and not entry.name.startswith("e"):
+            assert entry.value == pytest.approx(np.prod(entry.factors), rel=1e-13)
+        if entry.name.startswith("dL/dw"):
+            a, d = np.split(np.array(entry.factors), 2)
+            assert entry.value == pytest.approx(float(a @ d), rel=1e-12, abs=1e-16)
+        if entry.name.startswith("dL/db"):
+            assert entry.value == pytest.approx(sum(entry.factors), rel=1e-12, abs=1e-16)
+        if entry.name.startswith("z"):
+            *factors, bias = entry.factors
+            w, a = np.split(np.array(factors), 2)
+            assert entry.value == pytest.approx(float(w @ a) + bias, rel=1e-12)
+
+
+def test_labels_are_targets_too(x64):
+    mlp = jaxbp.Mlp((2, 3, 3))
+    params = jaxbp.init(mlp, jax.random.key(0))
+    trace = jaxbp.backprop(mlp, params, np.ones((2, 2)), np.array([0, 2]), "softmax_cross_entropy")
+    assert trace.ledger()["e6[0]"].factors[1] == 1.0
+    assert trace.ledger().largest_difference < 1e-15
+
+
+def test_a_wrong_number_shows(x64):
+    trace = trace_of(jaxbp.Mlp((2, 3, 1)))
+    wrong = dataclasses.replace(trace, node_errors=(trace.node_errors[0] * (1 + 1e-9), trace.node_errors[1]))
+    assert wrong.largest_difference() == pytest.approx(1e-9, rel=1e-3)
+    assert wrong.ledger()["d3"].difference != 0
+
+
+def test_text_markdown_and_json_hold_the_same(x64):
+    ledger = trace_of(jaxbp.Mlp((2, 3, 1))).ledger()
+    text, markdown, entries = ledger.to_text(), ledger.to_markdown(), json.loads(ledger.to_json())
+    assert len(text.splitlines()) == len(markdown.splitlines()) - 1 == len(entries) + 1
+    for entry, line in zip(entries, text.splitlines()[1:], strict=True):
+        assert entry["name"] in line
+        assert f"{entry['value']:.10g}" in line
+        assert ledger[entry["name"]].value == entry["value"]
+    with pytest.raises(KeyError):
+        ledger["w99"]
+
+
+def test_a_trace_passes_through_jit_and_vmap(x64):
+    mlp = jaxbp.Mlp((2, 3, 1))
+    params = jaxbp.init(mlp, jax.random.key(0))
+    inputs, targets = jnp.ones((5, 1, 2)) * jnp.arange(5.0)[:, None, None], jnp.ones((5, 1, 1))
+    many = jax.jit(jax.vmap(lambda x, y: jaxbp.backprop(mlp, params, x, y)))(inputs, targets)
+    one = jaxbp.backprop(mlp, params, inputs[3], targets[3])
+    np.testing.assert_allclose(many.node_errors[0][3], one.node_errors[0], rtol=0, atol=1e-15)
+    assert many.mlp == mlp
+    with pytest.raises(ValueError, match="traced ones, as inside jit"):
+        jax.jit(lambda x: jaxbp.backprop(mlp, params, x, targets[0]).ledger()[0].value)(inputs[0])
+
+
+def test_networks_of_more_than_nine_nodes_have_a_comma_in_their_weights(x64):
+    assert "dL/dw12,3" in [entry.name for entry in trace_of(jaxbp.Mlp((2, 9, 2))).ledger().entries]
