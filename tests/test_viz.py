@@ -1,9 +1,14 @@
 """Pictures: what the artists hold, not what the pixels look like."""
 
+import dataclasses
+import re
+
+import jax
 import matplotlib
 import numpy as np
 import pytest
 
+import jaxbp
 from jaxbp import viz
 
 
@@ -112,3 +117,139 @@ def test_samples_are_where_they_are():
     drawn = viz.draw_samples(points)
     np.testing.assert_array_equal(drawn.points.get_offsets(), points[:, :2])
     np.testing.assert_array_equal(drawn.points.get_array(), points[:, 2])
+
+
+def test_panels_give_a_label_one_look():
+    x = np.arange(1.0, 5)
+    drawn = viz.draw_panels(
+        {"one": {"a": (x, x), "b": (x, -x)}, "two": {"b": (x, x**2)}}, xlabel="x", ylabel="y", markers=True
+    )
+    assert drawn.lines["one"]["b"].get_color() == drawn.lines["two"]["b"].get_color()
+    assert drawn.lines["one"]["a"].get_color() != drawn.lines["one"]["b"].get_color()
+    assert np.isnan(drawn.lines["one"]["b"].get_ydata()).all()  # what a logarithmic axis cannot show is a gap
+    np.testing.assert_array_equal(drawn.lines["two"]["b"].get_ydata(), x**2)
+    assert [text.get_text() for text in drawn.legend.get_texts()] == ["a", "b"]
+    assert drawn.axes["one"].get_ylim() == drawn.axes["two"].get_ylim()
+    drawn.figure.canvas.draw()
+    with pytest.raises(ValueError, match="at least one panel"):
+        viz.draw_panels({}, xlabel="x", ylabel="y")
+    with pytest.raises(ValueError, match="curve 'a' must have as many x as y"):
+        viz.draw_panels({"one": {"a": (x, x[1:])}}, xlabel="x", ylabel="y")
+
+
+def test_the_walk_shows_the_traces_numbers(x64):
+    trace = walk_trace((3, 4, 2))
+    drawn = viz.draw_walk(trace)
+    forward, backward = drawn.nodes
+    for layer in (1, 2):
+        for unit in range(trace.mlp.sizes[layer]):
+            z, a, e, d = (
+                float(np.asarray(values[layer - 1])[0, unit])
+                for values in (trace.preactivations, trace.activations, trace.activation_errors, trace.node_errors)
+            )
+            assert numbers_in(forward[layer, unit]) == pytest.approx([z, a], rel=1e-3)
+            assert numbers_in(backward[layer, unit]) == pytest.approx([e, d], rel=1e-3)
+    for (layer, i, j), text in drawn.edges[0].items():
+        assert numbers_in(text) == pytest.approx([float(trace.params[layer - 1].weight[i, j])], rel=1e-3)
+    for (layer, i, j), text in drawn.edges[1].items():
+        assert numbers_in(text) == pytest.approx([float(trace.gradient[layer - 1].weight[i, j])], rel=1e-3)
+    assert len(drawn.edges[0]) == len(drawn.edges[1]) == 20
+    assert drawn.ok
+    assert f"{trace.largest_difference():.1e}" in drawn.badge.get_text()
+
+
+def test_the_badge_turns_red_when_a_number_is_wrong(x64):
+    trace = walk_trace((2, 3, 1))
+    wrong = dataclasses.replace(trace, node_errors=(trace.node_errors[0] * (1 + 1e-9), trace.node_errors[1]))
+    right, bad = viz.draw_walk(trace), viz.draw_walk(wrong)
+    assert (right.ok, bad.ok) == (True, False)
+    assert right.badge.get_bbox_patch().get_facecolor() != bad.badge.get_bbox_patch().get_facecolor()
+    assert "DIFFERS" in bad.badge.get_text()
+
+
+def test_units_that_are_not_shown_are_counted(x64):
+    drawn = viz.draw_walk(walk_trace((2, 64, 8, 1)))
+    assert drawn.elided == (0, 57, 1, 0)
+    texts = [text.get_text() for ax in drawn.axes for text in ax.texts]
+    assert texts.count("⋮ 57 more") == 2
+    assert texts.count("⋮ 1 more") == 2
+    with pytest.raises(ValueError, match="sample must be from 0 to 0, got 1"):
+        viz.draw_walk(walk_trace((2, 3, 1)), sample=1)
+
+
+def walk_trace(sizes):
+    generator = np.random.default_rng(0)
+    mlp = jaxbp.Mlp(sizes, hidden="sigmoid")
+    params = jaxbp.init(mlp, jax.random.key(0))
+    inputs, targets = generator.standard_normal((1, sizes[0])), generator.standard_normal((1, sizes[-1]))
+    return jaxbp.backprop(mlp, params, inputs, targets, "half_squared_error")
+
+
+def numbers_in(text):
+    return [float(found) for found in re.findall(r"-?\d+\.?\d*(?:e[+-]?\d+)?", text.get_text().replace("−", "-"))]
+
+
+def test_a_graphs_four_forms_have_the_same_nodes_and_edges(x64):
+    graph = jaxbp.trace_graph(lambda price, count, tax: price * count * tax + price, 3.0, 4.0, 1.5)
+    drawn = viz.draw_graph(graph)
+    edges = sorted((parent, node.index) for node in graph.nodes for parent in node.parents)
+    assert sorted(drawn.edges) == edges
+    dot, mermaid, text = viz.graph_dot(graph), viz.graph_mermaid(graph), str(graph)
+    assert sorted((int(a), int(b)) for a, b in re.findall(r"n(\d+) -> n(\d+)", dot)) == edges
+    assert sorted((int(a), int(b)) for a, b in re.findall(r"n(\d+) --> n(\d+)", mermaid)) == edges
+    assert len(re.findall(r"n\d+ \[", dot)) == len(re.findall(r"n\d+\[", mermaid)) == len(graph.nodes)
+    assert len(text.splitlines()) == len(graph.nodes)
+    for node in graph.nodes:
+        assert numbers_in(drawn.values[node.index]) == pytest.approx([float(node.value)])
+        assert numbers_in(drawn.derivatives[node.index]) == pytest.approx([float(node.derivative)])
+    many = jaxbp.trace_graph(lambda x: sum(jax.numpy.sin(x * k) for k in range(40)), 1.0)
+    with pytest.raises(ValueError, match="at most 60 nodes to be drawn"):
+        viz.draw_graph(many)
+
+
+def test_a_units_line_is_where_its_preactivation_is_zero():
+    x = np.linspace(-1, 1, 11)
+    lines = np.array([[2.0, -1.0, 0.5], [0.0, 3.0, -1.0], [0.0, 0.0, 1.0]])
+    outputs = 1 / (1 + np.exp(-(x[None, :] + x[:, None])))
+    drawn = viz.draw_decision_map(x, x, outputs, points=np.zeros((2, 2)), labels=np.array([0.0, 1.0]), lines=lines)
+    assert len(drawn.lines) == 2  # a unit without weights has no line
+    for line, (w_x, w_y, b) in zip(drawn.lines, lines, strict=False):
+        for point in (line.get_xy1(), line.get_xy2()):
+            assert w_x * point[0] + w_y * point[1] + b == pytest.approx(0, abs=1e-12)
+    assert drawn.boundary is not None
+    assert viz.draw_decision_map(x, x, np.full((11, 11), 0.2)).boundary is None
+    with pytest.raises(ValueError, match="outputs must have shape"):
+        viz.draw_decision_map(x, x[1:], outputs)
+    with pytest.raises(ValueError, match="labels must be 2 like the points"):
+        viz.draw_decision_map(x, x, outputs, points=np.zeros((2, 2)))
+
+
+def test_dots_show_every_number_and_zeros_open():
+    drawn = viz.draw_dots({"a": {"s": 1e-3, "t": 0.0}, "b": {"s": 10.0}}, xlabel="x", references={"limit": 1.0})
+    np.testing.assert_allclose(drawn.dots["s"].get_offsets()[:, 0], [1e-3, 10])
+    assert drawn.dots["t"].get_facecolor()[0].tolist() == [1, 1, 1, 1]
+    drawn.ax.figure.canvas.draw()
+    with pytest.raises(ValueError, match="at least one positive number"):
+        viz.draw_dots({"a": {"s": 0.0}}, xlabel="x")
+
+
+def test_maps_paths_and_images_hold_what_they_were_given():
+    values = np.array([[1.0, 2.0, np.inf], [3.0, np.nan, 5.0]])
+    mesh = viz.draw_heatmap(values, np.array([0.1, 1, 10]), np.array([0, 1]), labels=("x", "y", "z")).mesh
+    shown = mesh.get_array().reshape(2, 3)
+    np.testing.assert_array_equal(shown.mask, ~np.isfinite(values))
+    path = np.array([[0.0, 1], [1, 1], [2, 0]])
+    x = np.linspace(0, 2, 5)
+    drawn = viz.draw_paths(x, x, x[None] + x[:, None], {"a": path})
+    np.testing.assert_array_equal(np.stack(drawn.lines["a"].get_data(), axis=1), path)
+    gallery = viz.draw_images(np.zeros((20, 3, 3)), [str(i) for i in range(20)], title="images")
+    assert (len(gallery.images), gallery.left_out) == (16, 4)
+    assert len(viz.draw_images(np.zeros((0, 3, 3)), []).images) == 0
+    for call, message in (
+        (lambda: viz.draw_heatmap(values, x, x, labels=("x", "y", "z")), "values must have shape"),
+        (lambda: viz.draw_paths(x, x[1:], x[None] + x[:, None], {"a": path}), "heights must have shape"),
+        (lambda: viz.draw_paths(x, x, x[None] + x[:, None], {}), "at least one path"),
+        (lambda: viz.draw_images(np.zeros((2, 3, 3)), []), "captions must be 2"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
