@@ -17,7 +17,8 @@ def main(config: Config) -> None:
 
     from jaxbp.training import use_platform
     from support.fitting import fit_task
-    from support.report import output_folder, report
+    from support.outputs import output_folder
+    from support.report import report
     from support.tasks import make_task
 
     check(config)

@@ -4,15 +4,32 @@ import itertools
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from jaxbp.names import nearest_first
+from jaxbp.names import PlatformName, nearest_first
 
 Config = TypeVar("Config")
 
 # OpenBLAS's threads, which factorize matrices for JAX on a CPU, and XLA's own get into each other's way: on two cores
 # the main job took 14.1 s in its loop with two of them and 9.1 s with one.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+@dataclass(frozen=True)
+class Common:
+    """Flags of every experiment on a source document."""
+
+    out: str = "figures"
+    """Folder of the pictures."""
+    seed: int = 0
+    """Of everything random."""
+    platform: PlatformName = "auto"
+    """Where to run."""
+    show: bool = False
+    """Also open the pictures in windows."""
+    quiet: bool = False
+    """Print the final table only."""
 
 
 def parse(config_type: type[Config], arguments: Sequence[str], default: Config) -> Config:
@@ -90,3 +107,16 @@ def print_table(rows: dict[str, str], title: str) -> None:
     print(f"\n{title}")
     for name, value in rows.items():
         print(f"  {name:<{width}}  {value}")
+
+
+def print_columns(header: Sequence[str], rows: Sequence[Sequence[object]], title: str) -> None:
+    """Prints a table with a line for each row, the first column to the left and the others to the right."""
+    cells = [[str(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    print(f"\n{title}")
+    for row in cells:
+        first, *others = (
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        print("  " + "  ".join([first, *others]).rstrip())

@@ -59,7 +59,7 @@ def fit_task(config: Config, task: Task, start: Fitted | None = None) -> Fitted:
     mlp = jaxbp.Mlp(sizes=(2, *config.hidden, 1), hidden=config.activation)
     init_key, fit_key = jax.random.split(jax.random.key(config.seed))
     if config.scheme == "tutorial":
-        params = _tutorial_params(mlp, dtype)
+        params = tutorial_params(mlp, dtype)
     else:
         params = jaxbp.init(mlp, init_key, config.scheme, scale=config.scale, dtype=dtype)
     fit = partial(
@@ -72,7 +72,7 @@ def fit_task(config: Config, task: Task, start: Fitted | None = None) -> Fitted:
         loss="half_squared_error" if config.is_tutorial else "mean_squared_error",
         validation=standardize(task.held_out),
         key=fit_key,
-        record_every=config.record_every or max(1, config.steps // 100),
+        record_every=config.record_every or max(1, config.steps // 50),
         tile=config.tile,
         dropout=config.dropout,
         patience=config.patience,
@@ -126,7 +126,7 @@ def _solver(config: Config) -> Solver:
     return jaxbp.gauss_newton() if config.solver == "gauss_newton" else first
 
 
-def _tutorial_params(mlp: jaxbp.Mlp, dtype: type) -> jaxbp.Params:
+def tutorial_params(mlp: jaxbp.Mlp, dtype: type) -> jaxbp.Params:
     """The tutorial's own start: NumPy's global generator at seed 99, weights uniform in [-1, 1], biases 0."""
     generator = np.random.RandomState(99)
     sizes = zip(mlp.sizes[:-1], mlp.sizes[1:], strict=True)

@@ -1,16 +1,10 @@
 """What `fit_surface` says of a fit: the numbers, the table, the pictures, the JSON beside them."""
 
 import dataclasses
-import json
-import math
-import os
-import platform
-import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import matplotlib
 import numpy as np
 
 import jaxbp
@@ -19,6 +13,7 @@ from jaxbp.training import History
 from support.command_line import print_table
 from support.config import Config
 from support.fitting import Fitted
+from support.outputs import versions, write_json
 from support.tasks import Task
 
 
@@ -151,50 +146,7 @@ def draw(
             "levels": comparison.levels.tolist(),
             "error_limit": comparison.error_limit,
             "history": {name: values.tolist() for name, values in history._asdict().items()},
-            "versions": {
-                "python": platform.python_version(),
-                "jax": jax.__version__,
-                "matplotlib": matplotlib.__version__,
-            },
+            "versions": versions(),
         },
     )
     return [*paths, sidecar]
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Writes a JSON file whole or not at all."""
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        text = json.dumps(_without_gaps(content), indent=1, allow_nan=False)
-        partial.write_text(text + "\n", encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _without_gaps(content: Any) -> Any:
-    """Replaces numbers that are not finite, for which JSON has no notation, by null."""
-    if isinstance(content, dict):
-        return {name: _without_gaps(value) for name, value in content.items()}
-    if isinstance(content, (list, tuple)):
-        return [_without_gaps(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content
-
-
-def output_folder(name: str) -> Path:
-    """Finds or makes the folder of the pictures, before any work is done for them.
-
-    Raises:
-        ValueError: it cannot be made or written to.
-    """
-    try:
-        folder = Path(name).expanduser()
-        missing = [path for path in (folder, *folder.parents) if not path.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except (OSError, RuntimeError) as error:
-        raise ValueError(f"out must be a folder that can be written to, got {name}: {error}") from None
-    for path in missing:  # whatever fails before the pictures are drawn leaves no empty folder behind
-        path.rmdir()
-    return folder
