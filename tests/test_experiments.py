@@ -121,6 +121,23 @@ def test_the_main_job_is_accurate_to_a_hundred_thousandth(tmp_path):
     assert result["status"] == "finished"
 
 
+def test_a_second_stage_goes_on_where_the_first_stalls(tmp_path):
+    flags = ("--steps", 60, "--samples", 2000, "--hidden", 24, 24, "--batch-size", 200, "--quiet")
+    results = []
+    for stages in (1, 2):
+        fit_surface(*flags, "--stages", stages, out=tmp_path / str(stages))
+        results.append(json.loads((tmp_path / str(stages) / "fit_surface.json").read_text()))
+    one, two = (found["result"] for found in results)
+    assert two["nrmse"] < one["nrmse"]
+    assert (two["parameters"], two["steps"]) == (2 * one["parameters"], 120)
+    # The losses of both stages are in the same units: the second starts about where the first ends.
+    losses, steps = results[1]["history"]["loss"], results[1]["history"]["step"]
+    second = steps.index(60) + 1
+    assert losses[second] < 100 * losses[second - 1]
+    assert steps == sorted(steps)
+    assert losses[-1] < losses[second - 1]
+
+
 @pytest.mark.parametrize("flags", [(), ("--solver", "adam", "--activation", "tanh", "--scheme", "glorot")])
 def test_in_float32_it_runs_as_well(flags, tmp_path):
     fit_surface(*SHORT, "--no-x64", *flags, out=tmp_path)
@@ -158,6 +175,12 @@ def test_the_same_seed_gives_the_same_numbers(tmp_path):
         (("--expression", "x*0"), 1, "error: column z must vary"),
         (("--preset=tutrial",), 2, "--preset must be one of tutorial"),
         (("--weight-decay", "1"), 1, "error: --weight-decay must be left out with --solver gauss_newton"),
+        (
+            ("--stages", "2", "--dropout", "0.1", "--solver", "adam"),
+            1,
+            "error: --dropout must be left out with --stages",
+        ),
+        (("--stages", "2", "--preset", "tutorial"), 1, "error: --stages must be left out with --preset tutorial"),
         (("--columns", "a", "b", "c"), 1, "error: --columns must be left out with no --data"),
         (
             ("--samples", "300", "--batch-size", "301"),

@@ -46,6 +46,8 @@ class Config:
     """How the learning rate of an optax optimizer changes over the steps."""
     steps: int = 330
     """Steps to take."""
+    stages: int = 1
+    """Networks to fit one after the other, each to what is left, each for all the steps."""
     batch_size: int | None = 512
     """Samples a step; None for all."""
     weight_decay: float = 0.0
@@ -119,7 +121,14 @@ def preset_in(arguments: Sequence[str]) -> Config:
 
 def check(config: Config) -> None:
     """Raises a ValueError for a flag that is out of range, or that the run would not read."""
-    for name, minimum in (("samples", 1), ("steps", 0), ("batch_size", 1), ("tile", 1), ("record_every", 1)):
+    for name, minimum in (
+        ("samples", 1),
+        ("steps", 0),
+        ("stages", 1),
+        ("batch_size", 1),
+        ("tile", 1),
+        ("record_every", 1),
+    ):
         value = getattr(config, name)
         if value is not None and value < minimum:
             raise ValueError(f"{name} must be a whole number of at least {minimum}, got {value}")
@@ -132,6 +141,10 @@ def check(config: Config) -> None:
         unread += [("expression", "--data"), ("sampling", "--data")]
     if config.surface == "terrain":
         unread += [("sampling", "--surface terrain")]
+    if config.is_tutorial:
+        unread += [("stages", f"--preset {config.preset}")]
+    if config.stages > 1:
+        unread += [(name, "--stages above 1") for name in ("tile", "dropout", "patience")]
     for name, reason in unread:
         if getattr(config, name) != getattr(PRESETS["surface"], name):
             raise ValueError(f"--{name.replace('_', '-')} must be left out with {reason}, which does not read it")

@@ -14,6 +14,8 @@ from support.command_line import Progress
 from support.config import PRESETS, Config
 from support.tasks import Task
 
+LOSSES = ("loss", "validation_loss")
+
 
 class Fitted(NamedTuple):
     """A network that was fitted in standard units.
@@ -25,6 +27,8 @@ class Fitted(NamedTuple):
         values: that of z.
         train: inputs and targets in standard units.
         history: the records, the losses as mean squared errors in standard units.
+        stages: of a fit in stages, the sum of the networks and its parameters; `mlp` and `result` are the first one's
+            then, but for times and steps.
     """
 
     mlp: jaxbp.Mlp
@@ -33,16 +37,25 @@ class Fitted(NamedTuple):
     values: Standardizer
     train: tuple[np.ndarray, np.ndarray]
     history: History
+    stages: jaxbp.training.StagesResult | None = None
 
     @property
     def num_samples(self) -> int:
         """How many samples it was trained on."""
         return len(self.train[0])
 
+    @property
+    def num_params(self) -> int:
+        """How many parameters it has, in all stages."""
+        return self.mlp.num_params * (1 if self.stages is None else len(self.stages.params))
+
     def predict(self, points: np.ndarray) -> np.ndarray:
         """Predicts z (n,) at points (n, 2), all in the units of the data."""
         inputs = self.points.standardize(points).astype(self.result.params[0].weight.dtype)
-        outputs = jax.jit(jaxbp.predict, static_argnums=0)(self.mlp, self.result.params, inputs)
+        if self.stages is not None:
+            outputs = jax.jit(self.stages.predict)(self.stages.params, inputs)
+        else:
+            outputs = jax.jit(jaxbp.predict, static_argnums=0)(self.mlp, self.result.params, inputs)
         return self.values.restore(np.asarray(outputs, np.float64))[:, 0]
 
 
@@ -62,6 +75,11 @@ def fit_task(config: Config, task: Task, start: Fitted | None = None) -> Fitted:
         params = tutorial_params(mlp, dtype)
     else:
         params = jaxbp.init(mlp, init_key, config.scheme, scale=config.scale, dtype=dtype)
+    if config.stages > 1:
+        samples = standardize(task.train), standardize(task.held_out)
+        stages = _fit_stages(config, mlp, params, *samples, dtype, fit_key)
+        result = _summed(stages)
+        return Fitted(mlp, result, points, values, samples[0], result.history, stages)
     fit = partial(
         jaxbp.fit,
         mlp,
@@ -96,8 +114,60 @@ def fit_task(config: Config, task: Task, start: Fitted | None = None) -> Fitted:
     if start is not None:
         result = _joined(start.result, result)
     factor = 2 if config.is_tutorial else 1
-    losses = {name: factor * getattr(result.history, name) for name in ("loss", "validation_loss")}
+    losses = {name: factor * getattr(result.history, name) for name in LOSSES}
     return Fitted(mlp, result, points, values, standardize(task.train), result.history._replace(**losses))
+
+
+def _fit_stages(
+    config: Config,
+    mlp: jaxbp.Mlp,
+    params: jaxbp.Params,
+    train: tuple[np.ndarray, np.ndarray],
+    held_out: tuple[np.ndarray, np.ndarray],
+    dtype: type,
+    key: jax.Array,
+) -> jaxbp.training.StagesResult:
+    """Fits as many networks as asked for; each sine network starts with twice the frequencies of the one before."""
+    if config.scheme == "tutorial":
+        raise ValueError("scheme must draw a new start for each stage, got tutorial, which has one only")
+    starts = [params]
+    for stage in range(1, config.stages):
+        scale = (config.scale or 3.0) * 2**stage if config.scheme == "sine" else config.scale
+        starts.append(jaxbp.init(mlp, jax.random.fold_in(key, stage), config.scheme, scale=scale, dtype=dtype))
+    with Progress(config.steps, quiet=config.quiet) as progress:
+        return jaxbp.fit_stages(
+            [mlp] * config.stages,
+            starts,
+            train,
+            steps=config.steps,
+            solver=_solver(config),
+            batch_size=_batch_size(config, len(train[0])),
+            validation=held_out,
+            key=key,
+            record_every=config.record_every or max(1, config.steps // 50),
+            on_record=progress,
+        )
+
+
+def _summed(stages: jaxbp.training.StagesResult) -> FitResult:
+    """The first result with the times and steps of all, the records one after the other in the first one's units."""
+    total = stages.results[0]
+    for result, stage in zip(stages.results[1:], stages.params[1:], strict=False):
+        square = float(np.mean(np.square(stage.scale)))
+        first, later = total.history, result.history
+        losses = {name: np.append(getattr(first, name), square * getattr(later, name)) for name in LOSSES}
+        history = History(
+            step=np.append(first.step, first.step[-1] + later.step),
+            seconds=np.append(first.seconds, first.seconds[-1] + later.seconds),
+            **losses,
+        )
+        total = total._replace(history=history)
+    return total._replace(
+        state=total.state._replace(step=jnp.sum(jnp.stack([result.state.step for result in stages.results]))),
+        compile_seconds=sum(result.compile_seconds for result in stages.results),
+        run_seconds=sum(result.run_seconds for result in stages.results),
+        status=stages.results[-1].status,
+    )
 
 
 def _batch_size(config: Config, num_samples: int) -> int | None:

@@ -66,7 +66,7 @@ def report(config: Config, task: Task, fitted: Fitted, folder: Path) -> None:
     result = fitted.result
     summary = {
         "samples": len(task.train),
-        "parameters": fitted.mlp.num_params,
+        "parameters": fitted.num_params,
         "steps": int(result.state.step),
         "status": result.status,
         "compile_seconds": result.compile_seconds,
