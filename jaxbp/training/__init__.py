@@ -5,6 +5,7 @@ from jaxbp.training.first_order import first_order
 from jaxbp.training.gauss_newton import gauss_newton
 from jaxbp.training.loop import fit
 from jaxbp.training.optimizers import named_optimizer
+from jaxbp.training.recorder import LayerHistory, LayerRecord
 from jaxbp.training.solver import Batch, Problem, Solver
 from jaxbp.training.stages import Stage, StagesResult, fit_stages
 from jaxbp.training.state import FitResult, History, Record, TrainState
@@ -13,6 +14,8 @@ __all__ = [
     "Batch",
     "FitResult",
     "History",
+    "LayerHistory",
+    "LayerRecord",
     "Problem",
     "Record",
     "Solver",

@@ -19,6 +19,7 @@ from jaxbp.names import LossName
 from jaxbp.params import Mlp, Params, check_params
 from jaxbp.samples import as_samples
 from jaxbp.training.first_order import first_order
+from jaxbp.training.recorder import LayerRecord, layer_history, layer_record
 from jaxbp.training.solver import Batch, Problem, Solver
 from jaxbp.training.state import FitResult, History, Record, TrainState
 from jaxbp.training.steps import advance, compiled, diagnose, first_overflow, measure, orders_for
@@ -42,6 +43,8 @@ def fit(
     patience: int | None = None,
     state: TrainState | None = None,
     on_record: Callable[[Record], None] | None = None,
+    on_params: Callable[[int, Params], None] | None = None,
+    record_layers: bool = False,
 ) -> FitResult:
     """Fits the parameters to samples.
 
@@ -66,6 +69,8 @@ def fit(
         patience: stops after this many records without a smaller validation loss, and keeps the best.
         state: of an earlier result, to go on from it.
         on_record: called on the host with each record, for progress bars and logs.
+        on_params: called on the host with the step and the parameters at each record, for films and snapshots.
+        record_layers: also measures every layer at each record: `LayerRecord` says what.
 
     Returns:
         Parameters, state, history and status.
@@ -107,21 +112,27 @@ def fit(
     orders = partial(orders_for, batch_size=batch_size, num_samples=num_samples)
     take_steps = compiled(partial(advance, problem, solver, batch_size), state, orders(state), 0, train)
     take_record = compiled(partial(measure, problem), state.params, train, held_out)
+    take_layers = compiled(partial(layer_record, problem), state.params, state.params, train) if record_layers else None
     compile_seconds = time.perf_counter() - start
 
     records: list[Record] = []
+    layers: list[LayerRecord] = []
     before = state
     best, best_loss, records_since_best = state.params, math.inf, 0
     status, run_seconds = "finished", 0.0
     while True:
         start = time.perf_counter()
         evaluation, held_out_evaluation = jax.device_get(take_record(state.params, train, held_out))
+        if take_layers is not None:
+            layers.append(jax.device_get(take_layers(state.params, before.params, train)))
         run_seconds += time.perf_counter() - start
         validation_loss = math.nan if held_out_evaluation is None else float(held_out_evaluation.loss)
         record = Record(int(state.step), float(evaluation.loss), validation_loss, run_seconds)
         records.append(record)
         if on_record is not None:
             on_record(record)
+        if on_params is not None:
+            on_params(record.step, state.params)
         watched = record.loss if held_out is None else record.validation_loss
         if watched < best_loss:
             best, best_loss, records_since_best = state.params, watched, 0
@@ -143,7 +154,8 @@ def fit(
         warnings.warn(f"fit {status}; the last good parameters are kept", RuntimeWarning, stacklevel=2)
     history = History(*(np.array(column) for column in zip(*records, strict=True)))
     chosen = best if keep_best or patience is not None else state.params
-    return FitResult(chosen, state, history, status, compile_seconds, run_seconds)
+    by_layer = layer_history([record.step for record in records], layers) if layers else None
+    return FitResult(chosen, state, history, status, compile_seconds, run_seconds, by_layer)
 
 
 def _samples(mlp: Mlp, params: Params, data: Any, validation: Any, loss: LossName) -> tuple[Batch, Batch | None]:

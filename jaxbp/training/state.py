@@ -6,6 +6,7 @@ import numpy as np
 from jax import Array
 
 from jaxbp.params import Params
+from jaxbp.training.recorder import LayerHistory
 
 
 class TrainState(NamedTuple):
@@ -59,6 +60,7 @@ class FitResult(NamedTuple):
         status: "finished", "stopped early", or "diverged: ..." with the step and the layer.
         compile_seconds: time spent compiling.
         run_seconds: time spent in the compiled loop.
+        layers: what `record_layers` asked for, None without it.
     """
 
     params: Params
@@ -67,3 +69,4 @@ class FitResult(NamedTuple):
     status: str
     compile_seconds: float
     run_seconds: float
+    layers: LayerHistory | None = None
