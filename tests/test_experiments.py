@@ -121,6 +121,16 @@ def test_the_main_job_is_accurate_to_a_hundred_thousandth(tmp_path):
     assert result["status"] == "finished"
 
 
+@pytest.mark.parametrize("flags", [("--activation", "relu", "--scheme", "he"), ("--surface", "terrain")])
+def test_details_and_film(flags, tmp_path):
+    fit_surface(*SHORT, "--details", "--film", *flags, out=tmp_path)
+    prefix = "terrain_" if "terrain" in flags else ""
+    names = {path.name.removeprefix(prefix) for path in tmp_path.iterdir()}
+    details = {"surface_error_detail.png", "unit_maps.png", "weights_matrix.png", "gradient_flow.svg"}
+    assert details | {"training_film.gif", "training_film.html"} <= names
+    assert len(names) == 10
+
+
 def test_a_second_stage_goes_on_where_the_first_stalls(tmp_path):
     flags = ("--steps", 60, "--samples", 2000, "--hidden", 24, 24, "--batch-size", 200, "--quiet")
     results = []

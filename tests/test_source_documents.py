@@ -14,7 +14,7 @@ from test_images import write
 ROOT = Path(__file__).parent.parent
 SCRIPTS = (
     *("one_layer", "node_errors", "xor", "mean_of_two", "fruit_graph"),
-    *("digits", "check_gradients", "errata", "diagnose", "compare_solvers"),
+    *("digits", "check_gradients", "errata", "diagnose", "compare_solvers", "walk"),
 )
 
 
@@ -170,6 +170,19 @@ def test_diagnose(tmp_path):
     assert decayed < plain
 
 
+def test_walk(tmp_path):
+    text, found = result_of("walk", out=tmp_path, stem="walk_342")
+    assert len(found["values"]) == 50
+    names = {"walk_342.svg", "walk_342.gif", "walk_342.html", "walk_342.md", "walk_342_programs.md", "walk_342.json"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    products = re.findall(r"matrix products, \S+ ?\S* +(\d+)", text)
+    assert products[0] == products[1]  # two forward, two back, two for the gradients, in both programs
+    ledger = (tmp_path / "walk_342.md").read_text()
+    assert "| e4 | d8 w84 + d9 w94 |" in ledger
+    run("walk", "--sizes", 2, 12, 1, "--hidden", "relu", "--output", "identity", out=tmp_path / "other")
+    assert (tmp_path / "other" / "walk_2_12_1.svg").exists()
+
+
 @pytest.mark.parametrize("surface", ["franke", "terrain"])
 def test_compare_solvers(surface, tmp_path):
     flags = ("--surfaces", surface, "--seconds", 0.2, 0.6, "--samples", 2000)
@@ -215,6 +228,8 @@ def test_help_comes_without_jax(script):
         ("check_gradients", ("--scale", "0"), "error: scale must be positive"),
         ("errata", ("--seeds", "0"), "error: seeds must be a whole number of at least 1, got 0"),
         ("diagnose", ("--steps", "2"), "error: steps must be a whole number of at least 5, got 2"),
+        ("walk", ("--sizes", "3"), "error: sizes must list at least an input and an output size"),
+        ("walk", ("--lang", "fr"), "error: lang must be one of"),
         ("compare_solvers", ("--seconds", "-1"), "error: seconds must be positive numbers, got -1.0"),
         ("compare_solvers", ("--surfaces", "peeks"), "--surfaces"),
     ],

@@ -253,3 +253,165 @@ def test_maps_paths_and_images_hold_what_they_were_given():
     ):
         with pytest.raises(ValueError, match=message):
             call()
+
+
+def plane_trace(x64_mlp, x, y):
+    """Both passes for each point of a grid by itself, as one call under vmap; and the parameters."""
+    params = jaxbp.init(x64_mlp, jax.random.key(3), "normal", scale=1.0)
+    points = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 1, 2)
+    targets = np.sin(points[..., :1])
+    trace = jax.vmap(lambda p, t: jaxbp.backprop(x64_mlp, params, p, t))(points, targets)
+    return params, points, targets, trace
+
+
+def test_maps_of_units_equal_backprop_at_probe_points(x64):
+    mlp, x, y = jaxbp.Mlp((2, 5, 20, 1)), np.linspace(-1, 1, 9), np.linspace(-2, 2, 7)
+    params, points, targets, trace = plane_trace(mlp, x, y)
+    activations, errors = (np.asarray(a[1]).reshape(7, 9, 20) for a in (trace.activations, trace.node_errors))
+    importance = np.abs(np.asarray(params[-1].weight)[:, 0])
+    drawn = viz.draw_unit_maps(x, y, activations, errors, importance=importance)
+    assert len(drawn.units) == 16
+    assert drawn.left_out == 4
+    assert min(importance[list(drawn.units)]) >= max(np.delete(importance, drawn.units))
+    for unit in drawn.units[:5]:
+        for row, column in ((0, 0), (3, 4), (6, 8), (2, 7), (5, 1)):
+            one = jaxbp.backprop(mlp, params, points[row * 9 + column], targets[row * 9 + column])
+            shown = np.asarray(drawn.answers[unit].get_array()).reshape(7, 9)[row, column]
+            assert shown == pytest.approx(float(one.activations[1][0, unit]), rel=1e-12)
+            shown = np.asarray(drawn.errors[unit].get_array()).reshape(7, 9)[row, column]
+            assert shown == pytest.approx(float(one.node_errors[1][0, unit]), rel=1e-10, abs=1e-15)
+    assert len({(m.norm.vmin, m.norm.vmax) for m in drawn.errors.values()}) == 1
+    assert drawn.errors[drawn.units[0]].norm.vmin == -drawn.limit
+    with pytest.raises(ValueError, match="node_errors must have shape"):
+        viz.draw_unit_maps(x, y, activations, errors[..., :3])
+    with pytest.raises(ValueError, match=r"activations must have shape \(7, 9, units\)"):
+        viz.draw_unit_maps(x, y, activations[:3], errors)
+
+
+def switching_units(z):
+    return [unit for unit in range(z.shape[2]) if z[..., unit].min() < 0 < z[..., unit].max()]
+
+
+def test_folds_are_where_preactivations_vanish(x64):
+    mlp, x, y = jaxbp.Mlp((2, 6, 4, 1), hidden="relu"), np.linspace(-1, 1, 41), np.linspace(-1, 1, 41)
+    params, _, _, trace = plane_trace(mlp, x, y)
+    z = [np.asarray(some).reshape(41, 41, -1) for some in trace.preactivations[:2]]
+    drawn = viz.draw_folds(x, y, np.ones((41, 41)), z)
+    weight, _ = map(np.asarray, params[0])
+    for layer in (1, 2):
+        switching = switching_units(z[layer - 1])
+        assert len(drawn.lines[layer]) == len(switching) > 0
+    # The first layer: straight lines w.x + b = 0, which linear interpolation between grid points finds exactly.
+    straight = switching_units(z[0])
+    for unit, contour in zip(straight, drawn.lines[1], strict=True):
+        vertices = np.concatenate([path.vertices for path in contour.get_paths()])
+        values = vertices @ weight[:, unit] + float(params[0].bias[unit])
+        np.testing.assert_allclose(values, 0, atol=1e-12 * np.abs(weight).max() * 10)
+    # Later layers: each vertex lies on a grid edge whose ends have different signs.
+    bent = switching_units(z[1])
+    for unit, contour in zip(bent, drawn.lines[2], strict=True):
+        for px, py in np.concatenate([path.vertices for path in contour.get_paths()])[::7]:
+            column, row = (px + 1) / 0.05, (py + 1) / 0.05
+            near = z[1][..., unit][
+                int(np.floor(row + 1e-9)) : int(np.ceil(row - 1e-9)) + 1,
+                int(np.floor(column + 1e-9)) : int(np.ceil(column - 1e-9)) + 1,
+            ]
+            assert near.min() <= 1e-12
+            assert near.max() >= -1e-12
+    with pytest.raises(ValueError, match="error must have shape"):
+        viz.draw_folds(x, y, np.ones((4, 41)), z)
+    with pytest.raises(ValueError, match=r"preactivations\[0\] must have shape"):
+        viz.draw_folds(x, y, np.ones((41, 41)), [np.ones((41, 41))])
+
+
+def test_weights_have_one_symmetric_scale_in_each_column():
+    generator = np.random.default_rng(0)
+    shapes = [(2, 64), (64, 64), (64, 1)]
+    weights, gradients, updates = ([generator.standard_normal(shape) for shape in shapes] for _ in range(3))
+    gradients[1][:, 5] = 0  # a unit that nothing reaches
+    drawn = viz.draw_weights(weights, gradients, updates)
+    for name, matrices in (("W", weights), ("∂L/∂W", gradients), ("ΔW", updates)):
+        for image, matrix in zip(drawn.images[name], matrices, strict=True):
+            np.testing.assert_array_equal(image.get_array(), matrix)
+            assert image.norm.vmax == -image.norm.vmin == drawn.limits[name]
+    drawn.figure.canvas.draw()
+    with pytest.raises(ValueError, match="ΔW must have the shapes"):
+        viz.draw_weights(weights, gradients, updates[:2])
+
+
+def test_gradient_flow_shows_the_recorders_numbers(x64):
+    generator = np.random.default_rng(0)
+    inputs = generator.standard_normal((30, 2))
+    mlp = jaxbp.Mlp((2, 6, 5, 1), hidden="relu")
+    params = jaxbp.init(mlp, jax.random.key(0), "he")
+    data = (inputs, inputs[:, :1])
+    layers = jaxbp.fit(mlp, params, data, steps=20, record_every=5, record_layers=True).layers
+    drawn = viz.draw_gradient_flow(layers)
+    for layer in range(3):
+        np.testing.assert_array_equal(drawn.lines["gradient ‖∂L/∂W‖"][layer].get_ydata(), layers.gradient[:, layer])
+        np.testing.assert_array_equal(drawn.lines["dead units (share)"][layer].get_ydata(), layers.dead[:, layer])
+        ratio = drawn.lines["update ‖ΔW‖ / ‖W‖"][layer].get_ydata()
+        np.testing.assert_allclose(ratio[1:], layers.update[1:, layer] / layers.weight[1:, layer])
+        assert np.isnan(ratio[0])
+    drawn.figure.canvas.draw()
+    with pytest.raises(ValueError, match="record_layers=True, got None"):
+        viz.draw_gradient_flow(None)
+
+
+def test_a_film_shows_each_frames_step_and_error(tmp_path):
+    x = np.linspace(0, 1, 6)
+    true = x[None] * x[:, None]
+    film = viz.animate_training(x, x, [true + 0.1, true + 0.01, true], [0, 3, 9], true)
+    axes = film.figure.axes
+    for number, title in enumerate(("step 0, RMSE 1.00e-01", "step 3, RMSE 1.00e-02", "step 9, RMSE 0.00e+00")):
+        film.show(number)
+        assert axes[1].get_title() == title
+    pages = [viz.save_film(film, tmp_path / name).read_bytes() for name in ("a.html", "b.html")]
+    assert pages[0].replace(b"<title>a<", b"<title>b<") == pages[1]
+    assert b"http://" not in pages[0]
+    assert b"https://" not in pages[0]
+    assert pages[0].count(b"data:image/png;base64") == 3
+    viz.save_film(film, tmp_path / "film.gif")
+    from PIL import Image
+
+    with Image.open(tmp_path / "film.gif") as gif:
+        assert gif.n_frames == 3
+    with pytest.raises(ValueError, match=r"path must end in .gif or .html, got film.mp4"):
+        viz.save_film(film, tmp_path / "film.mp4")
+    with pytest.raises(ValueError, match="equally many, at least one; got 0 and 0"):
+        viz.animate_training(x, x, [], [], true)
+    with pytest.raises(ValueError, match=r"frames\[0\] must have shape"):
+        viz.animate_training(x, x, [true[1:]], [0], true)
+
+
+def test_the_walks_film_shows_one_term_more_in_each_frame(x64):
+    film = viz.animate_walk(walk_trace((3, 4, 2)))
+    assert film.num_frames == 7
+    figure = film.figure
+    counts = []
+    for number in range(film.num_frames):
+        film.show(number)
+        counts.append(sum(text.get_visible() for ax in figure.axes for text in ax.texts))
+    # Inputs; 4 nodes and 12 edges; 2 and 8; then 2 and 4 node errors; then 8 and 12 gradients.
+    assert np.diff(counts).tolist() == [16, 10, 2, 4, 8, 12]
+
+
+def test_chinese_labels_or_english_with_one_warning(x64, monkeypatch):
+    from jaxbp.viz import language
+
+    trace = walk_trace((2, 3, 1))
+    family = language.chinese_family()
+    monkeypatch.setattr(language, "_warned", set())
+    if family is None:
+        with pytest.warns(UserWarning, match="English labels are used"):
+            drawn = viz.draw_walk(trace, lang="zh")
+        assert "forward" in drawn.axes[0].get_title()
+    else:
+        drawn = viz.draw_walk(trace, lang="zh")
+        assert "前向传播" in drawn.axes[0].get_title()
+    drawn.figure.canvas.draw()  # a missing glyph would be a warning, and so an error
+    monkeypatch.setattr(language, "chinese_family", lambda: None)
+    monkeypatch.setattr(language, "_warned", {"zh"})
+    assert "forward" in viz.draw_walk(trace, lang="zh").axes[0].get_title()  # warned before: silent now
+    with pytest.raises(ValueError, match="lang must be one of"):
+        viz.draw_walk(trace, lang="fr")

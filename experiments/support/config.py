@@ -70,6 +70,10 @@ class Config:
     """Where to run."""
     out: str = "figures"
     """Folder of the pictures."""
+    details: bool = False
+    """Also draw folds, units, weights and layers."""
+    film: bool = False
+    """Also write the film of the surface as it is learned, as GIF and as a page."""
     show: bool = False
     """Also open the pictures in windows."""
     quiet: bool = False
@@ -144,7 +148,7 @@ def check(config: Config) -> None:
     if config.is_tutorial:
         unread += [("stages", f"--preset {config.preset}")]
     if config.stages > 1:
-        unread += [(name, "--stages above 1") for name in ("tile", "dropout", "patience")]
+        unread += [(name, "--stages above 1") for name in ("tile", "dropout", "patience", "details", "film")]
     for name, reason in unread:
         if getattr(config, name) != getattr(PRESETS["surface"], name):
             raise ValueError(f"--{name.replace('_', '-')} must be left out with {reason}, which does not read it")

@@ -1,5 +1,6 @@
 """Fitting a task: standardize, draw parameters, run `fit`."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -29,6 +30,8 @@ class Fitted(NamedTuple):
         history: the records, the losses as mean squared errors in standard units.
         stages: of a fit in stages, the sum of the networks and its parameters; `mlp` and `result` are the first one's
             then, but for times and steps.
+        start: the parameters before the first step.
+        snapshots: by step, those at the records; empty unless a film is asked for.
     """
 
     mlp: jaxbp.Mlp
@@ -37,7 +40,9 @@ class Fitted(NamedTuple):
     values: Standardizer
     train: tuple[np.ndarray, np.ndarray]
     history: History
+    start: jaxbp.Params
     stages: jaxbp.training.StagesResult | None = None
+    snapshots: Mapping[int, jaxbp.Params] = {}
 
     @property
     def num_samples(self) -> int:
@@ -51,12 +56,21 @@ class Fitted(NamedTuple):
 
     def predict(self, points: np.ndarray) -> np.ndarray:
         """Predicts z (n,) at points (n, 2), all in the units of the data."""
-        inputs = self.points.standardize(points).astype(self.result.params[0].weight.dtype)
-        if self.stages is not None:
-            outputs = jax.jit(self.stages.predict)(self.stages.params, inputs)
-        else:
-            outputs = jax.jit(jaxbp.predict, static_argnums=0)(self.mlp, self.result.params, inputs)
+        if self.stages is None:
+            return self.predict_with(self.result.params, points)
+        outputs = jax.jit(self.stages.predict)(self.stages.params, self._inputs(points))
         return self.values.restore(np.asarray(outputs, np.float64))[:, 0]
+
+    def predict_with(self, params: jaxbp.Params, points: np.ndarray) -> np.ndarray:
+        """Predicts as `predict` does, with other parameters of the network."""
+        outputs = _predict(self.mlp, params, self._inputs(points))
+        return self.values.restore(np.asarray(outputs, np.float64))[:, 0]
+
+    def _inputs(self, points: np.ndarray) -> np.ndarray:
+        return self.points.standardize(points).astype(self.result.params[0].weight.dtype)
+
+
+_predict = jax.jit(jaxbp.predict, static_argnums=0)
 
 
 def fit_task(config: Config, task: Task, start: Fitted | None = None) -> Fitted:
@@ -79,7 +93,8 @@ def fit_task(config: Config, task: Task, start: Fitted | None = None) -> Fitted:
         samples = standardize(task.train), standardize(task.held_out)
         stages = _fit_stages(config, mlp, params, *samples, dtype, fit_key)
         result = _summed(stages)
-        return Fitted(mlp, result, points, values, samples[0], result.history, stages)
+        return Fitted(mlp, result, points, values, samples[0], result.history, params, stages)
+    snapshots: dict[int, jaxbp.Params] = {}
     fit = partial(
         jaxbp.fit,
         mlp,
@@ -90,10 +105,12 @@ def fit_task(config: Config, task: Task, start: Fitted | None = None) -> Fitted:
         loss="half_squared_error" if config.is_tutorial else "mean_squared_error",
         validation=standardize(task.held_out),
         key=fit_key,
-        record_every=config.record_every or max(1, config.steps // 50),
+        record_every=config.record_every or max(1, config.steps // (400 if config.film else 50)),
         tile=config.tile,
         dropout=config.dropout,
         patience=config.patience,
+        on_params=snapshots.__setitem__ if config.film else None,
+        record_layers=config.details,
     )
     state = None if start is None else start.result.state
     steps = config.steps if state is None else config.steps - int(state.step)
@@ -105,6 +122,7 @@ def fit_task(config: Config, task: Task, start: Fitted | None = None) -> Fitted:
             params=last.params if printed.status == "finished" else printed.params,
             status=printed.status if printed.status != "finished" else last.status,
             history=printed.history,
+            layers=printed.layers,
             compile_seconds=printed.compile_seconds + last.compile_seconds,
             run_seconds=printed.run_seconds + last.run_seconds,
         )
@@ -115,7 +133,8 @@ def fit_task(config: Config, task: Task, start: Fitted | None = None) -> Fitted:
         result = _joined(start.result, result)
     factor = 2 if config.is_tutorial else 1
     losses = {name: factor * getattr(result.history, name) for name in LOSSES}
-    return Fitted(mlp, result, points, values, standardize(task.train), result.history._replace(**losses))
+    history = result.history._replace(**losses)
+    return Fitted(mlp, result, points, values, standardize(task.train), history, params, snapshots=snapshots)
 
 
 def _fit_stages(

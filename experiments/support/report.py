@@ -9,9 +9,9 @@ import numpy as np
 
 import jaxbp
 from jaxbp import viz
-from jaxbp.training import History
 from support.command_line import print_table
 from support.config import Config
+from support.details import draw_details, draw_film
 from support.fitting import Fitted
 from support.outputs import versions, write_json
 from support.tasks import Task
@@ -78,7 +78,7 @@ def report(config: Config, task: Task, fitted: Fitted, folder: Path) -> None:
         "device": jax.devices()[0].device_kind,
     }
     print_summary(summary, task.title)
-    paths = draw(config, task, predicted, fitted.history, summary, folder)
+    paths = draw(config, task, fitted, predicted, summary, folder)
     print(f"\nwrote {', '.join(map(str, paths))}")
 
 
@@ -102,9 +102,10 @@ def print_summary(summary: dict[str, Any], title: str) -> None:
 
 
 def draw(
-    config: Config, task: Task, predicted: np.ndarray, history: History, summary: dict[str, Any], folder: Path
+    config: Config, task: Task, fitted: Fitted, predicted: np.ndarray, summary: dict[str, Any], folder: Path
 ) -> list[Path]:
     """Draws and writes the pictures and the JSON; returns their paths."""
+    history = fitted.history
     prefix = "" if config.stem == "surface" else f"{config.stem}_"
     grid = task.shape or (len(task.test),)
     x, y = task.test[:, 0], task.test[:, 1]
@@ -136,7 +137,11 @@ def draw(
         f"{prefix}surface_samples.png": samples.ax.figure,
         f"{prefix}loss_curve.svg": curves.ax.figure,
     }
+    if config.details:
+        figures |= {f"{prefix}{name}": figure for name, figure in draw_details(task, fitted).items()}
     paths = [viz.save_figure(figure, folder / name) for name, figure in figures.items()]
+    if config.film:
+        paths += draw_film(task, fitted, folder, prefix)
     sidecar = folder / f"{prefix}fit_surface.json"
     write_json(
         sidecar,

@@ -1,6 +1,7 @@
 """What `fit_surface` can be asked to fit: a known surface, a formula, the terrain, a table."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,7 @@ class Task:
         test: (k, 3) to draw.
         scored: (k,) which rows of `test` count for the error: none that was trained on.
         shape: (rows, columns) of `test` as a grid, None for scattered points.
+        function: (x, y) -> z where a formula is known.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Task:
     test: np.ndarray
     scored: np.ndarray
     shape: tuple[int, int] | None
+    function: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
 
 
 def make_task(config: Config) -> Task:
@@ -88,6 +91,7 @@ def _from_surface(config: Config, name: str, surface: data.Surface, generator: n
         test=test,
         scored=np.ones(len(test), bool),
         shape=(TEST_SIDE, TEST_SIDE),
+        function=surface.function,
     )
 
 

@@ -29,11 +29,16 @@ _RC: Any = {
 }
 
 
-def style() -> AbstractContextManager[None]:
-    """Returns a context in which figures get the shared look; the global settings stay as they are."""
+def style(further_family: str | None = None) -> AbstractContextManager[None]:
+    """Returns a context in which figures get the shared look; the global settings stay as they are.
+
+    Args:
+        further_family: a font for characters that the usual one lacks.
+    """
     import matplotlib
 
-    return matplotlib.rc_context(_RC)
+    families = {} if further_family is None else {"font.family": ["DejaVu Sans", further_family]}
+    return matplotlib.rc_context(_RC | families)
 
 
 def save_figure(figure: "Figure | SubFigure", path: str | Path) -> Path:

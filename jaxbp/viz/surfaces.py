@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxbp.viz.language import language
 from jaxbp.viz.style import DIVERGING, SEQUENTIAL, style
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def draw_surface_comparison(
     footer: str = "",
     levels: np.ndarray | None = None,
     figure: "Figure | None" = None,
+    lang: str = "en",
 ) -> SurfaceComparison:
     """Draws the true and the predicted surface with the same levels and one colour bar, and the signed error.
 
@@ -64,6 +66,7 @@ def draw_surface_comparison(
         footer: one line under the panels, such as the error and how it was reached.
         levels: the contour levels; about 18 round ones over the range of `true` unless given.
         figure: where to draw; a new one unless given.
+        lang: "en", or "zh" for Chinese labels where a font for them is installed.
 
     Returns:
         The artists. The error scale is symmetric and ends at the 99th percentile of |error|; its largest value stands
@@ -74,10 +77,11 @@ def draw_surface_comparison(
     """
     _check_shapes(x, y, true, predicted)
     error = predicted - true
-    levels = _levels(true) if levels is None else levels
+    levels = contour_levels(true) if levels is None else levels
     finite = np.abs(error[np.isfinite(error)])
     limit = max(float(np.percentile(finite, 99)) if finite.size else 0.0, MIN_ERROR)
-    with style():
+    word, look = language(lang)
+    with look:
         if figure is None:
             import matplotlib.pyplot as plt
             from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -87,7 +91,7 @@ def draw_surface_comparison(
         surfaces = [_fill(ax, x, y, values, levels) for ax, values in zip(axes, (true, predicted), strict=False)]
         error_map = _colour(axes[2], x, y, error, limit)
         for ax, name in zip(axes, ("true", "predicted", "error: predicted − true"), strict=True):
-            ax.set(xlabel=labels[0], title=name, aspect=_aspect(x, y))
+            ax.set(xlabel=labels[0], title=word(name), aspect=_aspect(x, y))
             ax.locator_params(nbins=5)
         axes[0].set_ylabel(labels[1])
         axes[2].set_ylabel(labels[1])
@@ -153,7 +157,8 @@ def _check_shapes(x: np.ndarray, y: np.ndarray, true: np.ndarray, predicted: np.
         raise ValueError(f"predicted must have shape {true.shape} like true, got {predicted.shape}")
 
 
-def _levels(values: np.ndarray) -> np.ndarray:
+def contour_levels(values: np.ndarray) -> np.ndarray:
+    """About 18 round levels over the range of the values."""
     from matplotlib.ticker import MaxNLocator
 
     low, high = float(np.nanmin(values)), float(np.nanmax(values))

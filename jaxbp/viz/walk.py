@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxbp.viz.style import BLUE, GREEN, VERMILLION, style
+from jaxbp.viz.language import language
+from jaxbp.viz.style import BLUE, GREEN, VERMILLION
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +41,9 @@ class Walk:
     ok: bool
 
 
-def draw_walk(trace: Any, *, sample: int = 0, title: str = "", figure: "Figure | None" = None) -> Walk:
+def draw_walk(
+    trace: Any, *, sample: int = 0, title: str = "", figure: "Figure | None" = None, lang: str = "en"
+) -> Walk:
     """Draws the forward pass of one sample above its backward pass.
 
     Forward: preactivation z and activation a at the nodes, the weight on each edge, dotted where it is negative.
@@ -52,6 +55,7 @@ def draw_walk(trace: Any, *, sample: int = 0, title: str = "", figure: "Figure |
         sample: the row of the batch.
         title: above the figure.
         figure: where to draw; a new one unless given.
+        lang: "en", or "zh" for Chinese labels where a font for them is installed.
 
     Returns:
         The artists.
@@ -85,22 +89,25 @@ def draw_walk(trace: Any, *, sample: int = 0, title: str = "", figure: "Figure |
     dtype = np.asarray(trace.loss).dtype
     allowed = 4096 * float(np.finfo(dtype).eps)
     ok = bool(difference <= allowed)
-    with style():
+    word, look = language(lang)
+    with look:
         if figure is None:
             import matplotlib.pyplot as plt
 
             height = 0.5 + 0.82 * max(map(len, shown))
             figure = plt.figure(figsize=(8.4, 2 * height + 1.0), layout="constrained")
         axes = tuple(figure.subplots(2, 1))
-        loss = f"{trace.loss_name.replace('_', ' ')} {_n(float(np.asarray(trace.loss)))}"
+        loss = f"{word(trace.loss_name.replace('_', ' '))} {_n(float(np.asarray(trace.loss)))}"
         top, top_edges = _panel(axes[0], shown, sizes, forward_texts, weights, BLUE, backward=False)
         low, low_edges = _panel(axes[1], shown, sizes, backward_texts, gradients, VERMILLION, backward=True)
-        axes[0].set_title(f"forward →   z = Σ w a + b,  a = φ(z)   ·   {loss}", color=BLUE, fontsize=10)
-        axes[1].set_title("← backward   e = Σ δ w,  δ = e φ′(z),  ∂L/∂w = a δ", color=VERMILLION, fontsize=10)
-        verdict = "equal to" if ok else "DIFFERS from"
+        axes[0].set_title(f"{word('forward')} →   z = Σ w a + b,  a = φ(z)   ·   {loss}", color=BLUE, fontsize=10)
+        axes[1].set_title(
+            f"← {word('backward')}   e = Σ δ w,  δ = e φ′(z),  ∂L/∂w = a δ", color=VERMILLION, fontsize=10
+        )
+        verdict = word(f"hand-written backward pass {'equal to' if ok else 'DIFFERS from'} jax.grad")
         badge = figure.supxlabel(
-            f"hand-written backward pass {verdict} jax.grad: largest relative difference {difference:.1e} "
-            f"({dtype}, allowed {allowed:.0e})",
+            f"{verdict}: {word('largest relative difference')} {difference:.1e} "
+            f"({dtype}, {word('allowed')} {allowed:.0e})",
             fontsize=9,
             color="white",
             bbox={"boxstyle": "round,pad=0.35", "facecolor": GREEN if ok else "#B00020", "edgecolor": "none"},
