@@ -32,7 +32,7 @@ def main(config: Config) -> None:
     regular, regular_numbers = regularization(diagnosis, viz, config)
     figures = {
         "node_error_flow.svg": flow,
-        "optimizer_paths.png": valley,
+        "optimizer_paths.svg": valley,
         "optimizer_losses.svg": curves,
         "learning_rates.png": rates,
         "regularization.svg": regular,
@@ -75,7 +75,7 @@ def optimizers(diagnosis, viz, config):  # type: ignore[no-untyped-def]
     paths = {
         f"{name}, rate {rate:g}": diagnosis.walk_down_the_valley(name, 30) for name, rate in diagnosis.VALLEY.items()
     }
-    x, y = np.linspace(-8, 8, 161), np.linspace(-3, 3, 121)
+    x, y = np.linspace(-8, 8, 49), np.linspace(-3, 3, 37)
     valley = viz.draw_paths(x, y, x**2 / 20 + y[:, np.newaxis] ** 2, paths, title="30 steps on x²/20 + y² from (−7, 2)")
     samples = diagnosis.plane(config.seed, 2000)
     histories = {name: diagnosis.train_with(name, samples, config.steps, config.seed) for name in diagnosis.SURFACE}

@@ -47,7 +47,8 @@ def main(config: Config) -> None:
         ylabel="mean squared error",
         title="One sigmoid layer learns a disjunction",
     )
-    numbers = found._asdict() | {"difference": found.difference._asdict()}
+    losses = {name: values[:: max(1, config.steps // 100)] for name, values in found.losses.items()}
+    numbers = found._asdict() | {"difference": found.difference._asdict(), "losses": losses}
     finish(config, "one_layer", {"one_layer.svg": curves.ax.figure}, numbers, folder)
 
 

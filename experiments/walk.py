@@ -57,7 +57,7 @@ def main(config: Config) -> None:
         f"{stem}.md": f"# Every number of both passes: {title}\n\n{ledger.to_markdown()}\n",
         f"{stem}_programs.md": f"# The gradient to parameters and inputs, as programs\n\n{programs}",
     }
-    written = [viz.save_film(film, folder / f"{stem}{kind}") for kind in (".gif", ".html")]
+    written = [viz.save_film(film, folder / f"{stem}{kind}", dpi=dpi) for kind, dpi in ((".gif", 64), (".html", 80))]
     written += [write_text(folder / name, text) for name, text in texts.items()]
     print(f"\nwrote {', '.join(map(str, written))}")
     numbers = {"loss": trace.loss, "values": {entry.name: entry.value for entry in ledger.entries}}

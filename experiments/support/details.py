@@ -11,9 +11,9 @@ from jaxbp import viz
 from support.fitting import Fitted
 from support.tasks import Task
 
-SIDE = 81  # points along each side of the maps
+SIDE = 61  # points along each side of the maps
 KINKED = ("relu", "leaky_relu")
-FRAMES = 24
+FRAMES = 16
 
 
 def grid_of(task: Task, side: int = SIDE) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -77,7 +77,7 @@ def draw_film(task: Task, fitted: Fitted, folder: Path, prefix: str) -> list[Pat
     chosen = [steps[i] for i in wanted]
     frames = [fitted.predict_with(fitted.snapshots[step], points).reshape(true.shape) for step in chosen]
     film = viz.animate_training(x, y, frames, chosen, true, labels=task.labels, title=task.formula)
-    return [viz.save_film(film, folder / f"{prefix}training_film{kind}") for kind in (".gif", ".html")]
+    return [viz.save_film(film, folder / f"{prefix}training_film{kind}", dpi=72) for kind in (".gif", ".html")]
 
 
 def _nearest(task: Task, points: np.ndarray) -> np.ndarray:
@@ -112,7 +112,7 @@ def _error_detail(
         if name in KINKED
     ]
     with viz.style():
-        figure = plt.figure(figsize=(10.4, 4.6), layout="constrained")
+        figure = plt.figure(figsize=(8.4, 3.9), layout="constrained")
         halves: Any = figure.subfigures(1, 2, width_ratios=(1.15, 1.0))
         left, right = halves
         viz.draw_folds(x, y, error, kinked[:1], labels=task.labels[:2], title="error", ax=left.subplots())

@@ -64,7 +64,7 @@ def draw_weights(
         if figure is None:
             import matplotlib.pyplot as plt
 
-            figure = plt.figure(figsize=(10.4, 0.035 * sum(heights) + 0.55 * len(heights) + 0.8), layout="constrained")
+            figure = plt.figure(figsize=(8.4, 0.03 * sum(heights) + 0.55 * len(heights) + 0.8), layout="constrained")
         grid = figure.subplots(len(shapes), 3, squeeze=False, gridspec_kw={"height_ratios": heights})
         images: dict[str, list[Any]] = {}
         limits = {}

@@ -62,7 +62,7 @@ def draw_paths(
         grid = figure.subplots(num_rows, num_columns, sharex=True, sharey=True, squeeze=False)
         axes, lines = {}, {}
         for ax, (label, path) in zip(grid.ravel(), paths.items(), strict=False):
-            ax.contour(x, y, heights, levels=12, cmap=SEQUENTIAL, linewidths=0.7)
+            ax.contour(x, y, heights, levels=8, cmap=SEQUENTIAL, linewidths=0.7)
             (lines[label],) = ax.plot(*path.T, color=VERMILLION, marker="o", markersize=3, linewidth=1.2)
             ax.set(title=label, aspect="equal", xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
             axes[label] = ax

@@ -89,7 +89,7 @@ def draw_unit_maps(
         if figure is None:
             import matplotlib.pyplot as plt
 
-            figure = plt.figure(figsize=(10.4, 5.4), layout="constrained")
+            figure = plt.figure(figsize=(8.4, 4.5), layout="constrained")
         halves: Any = figure.subfigures(1, 2, wspace=0.03)
         answers: dict[int, Any] = {}
         errors: dict[int, Any] = {}
