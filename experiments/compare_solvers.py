@@ -24,6 +24,8 @@ class Config:
     """Samples of each surface."""
     seeds: tuple[int, ...] = (0,)
     """Of samples, weights and batches; medians over them are shown."""
+    solvers: tuple[str, ...] = ()
+    """Solvers to run, such as Gauss-Newton; the others keep what the JSON in --out says. All of them unless given."""
     peers: bool = True
     """Let scikit-learn and PyTorch join where they are installed."""
     out: str = "figures"
@@ -38,13 +40,13 @@ def main(config: Config) -> None:
     """Lets every solver fit every surface, prints and draws error against seconds."""
     import jax
 
-    from support.comparison import check, compare, draw, print_tables, write
+    from support.comparison import check, compare, draw, earlier_results, print_tables, write
     from support.outputs import output_folder
 
     check(config)
     folder = output_folder(config.out)
     jax.config.update("jax_enable_x64", True)
-    results = compare(config)
+    results = compare(config, earlier_results(config, folder))
     print_tables(config, results)
     figure = draw(config, results)
     write(config, results, figure, folder)

@@ -191,6 +191,8 @@ def test_the_same_seed_gives_the_same_numbers(tmp_path):
             "error: --dropout must be left out with --stages",
         ),
         (("--stages", "2", "--preset", "tutorial"), 1, "error: --stages must be left out with --preset tutorial"),
+        (("--damping", "1", "--solver", "adam"), 1, "error: --damping must be left out with --solver adam"),
+        (("--damping", "0"), 1, "error: damping must be positive, got 0.0"),
         (("--columns", "a", "b", "c"), 1, "error: --columns must be left out with no --data"),
         (
             ("--samples", "300", "--batch-size", "301"),

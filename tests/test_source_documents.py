@@ -183,19 +183,43 @@ def test_walk(tmp_path):
     assert (tmp_path / "other" / "walk_2_12_1.svg").exists()
 
 
-@pytest.mark.parametrize("surface", ["franke", "terrain"])
-def test_compare_solvers(surface, tmp_path):
-    flags = ("--surfaces", surface, "--seconds", 0.2, 0.6, "--samples", 2000)
+def test_compare_solvers(tmp_path):
+    flags = ("--surfaces", "franke", "--seconds", 0.4, "--samples", 1000)
     text = run("compare_solvers", *flags, out=tmp_path).stdout
-    found = json.loads((tmp_path / "solver_comparison.json").read_text())["results"][surface]
+    found = json.loads((tmp_path / "solver_comparison.json").read_text())["results"]["franke"]
     assert {"gradient descent (tutorial)", "Adam", "L-BFGS", "Gauss-Newton"} <= set(found)
-    for name, runs in found.items():
-        assert len(runs) == 2
-        assert all(0 < run["nrmse"] < 10 for run in runs)
+    for name, (only,) in found.items():
+        assert 0 < only["nrmse"] < 10
         assert name in text
-    if surface == "franke":
-        best = min(runs[-1]["nrmse"] for name, runs in found.items() if name != "Gauss-Newton")
-        assert found["Gauss-Newton"][-1]["nrmse"] < best / 3
+    best = min(only["nrmse"] for name, (only,) in found.items() if name != "Gauss-Newton")
+    assert found["Gauss-Newton"][0]["nrmse"] < best / 3
+    again = run("compare_solvers", *flags, "--solvers", "Adam", out=tmp_path)
+    kept = json.loads((tmp_path / "solver_comparison.json").read_text())["results"]["franke"]
+    assert {name: kept[name] for name in kept if name != "Adam"} == {n: found[n] for n in found if n != "Adam"}
+    assert again.stdout.count("seed 0: ") == 1
+
+
+def test_figures_are_drawn_the_same_and_compared(tmp_path):
+    """On the committed numbers nothing differs; on a number that was changed the check fails and names it."""
+    command = [
+        sys.executable,
+        ROOT / "experiments" / "make_figures.py",
+        "--check",
+        "--only",
+        "fruit_graph",
+        "node_errors",
+    ]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ended.stdout.count("the same") == 2
+    for name in ("fruit_graph.json", "node_errors.json"):
+        (tmp_path / name).write_text((ROOT / "figures" / name).read_text())
+    changed = json.loads((tmp_path / "node_errors.json").read_text())
+    changed["result"]["values"]["d4"] *= 1 + 1e-6
+    (tmp_path / "node_errors.json").write_text(json.dumps(changed))
+    ended = subprocess.run([*command, "--out", tmp_path], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "node_errors.json: values.d4 is" in ended.stdout
+    assert "error: 1 figures or numbers differ" in ended.stderr
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -230,6 +254,8 @@ def test_help_comes_without_jax(script):
         ("diagnose", ("--steps", "2"), "error: steps must be a whole number of at least 5, got 2"),
         ("walk", ("--sizes", "3"), "error: sizes must list at least an input and an output size"),
         ("walk", ("--lang", "fr"), "error: lang must be one of"),
+        ("compare_solvers", ("--solvers", "Adam"), "error: solvers must be left out where no earlier run's"),
+        ("make_figures", ("--only", "xro"), "error: only must be one of xor"),
         ("compare_solvers", ("--seconds", "-1"), "error: seconds must be positive numbers, got -1.0"),
         ("compare_solvers", ("--surfaces", "peeks"), "--surfaces"),
     ],

@@ -1,6 +1,7 @@
 """`compare_solvers` in parts: the contest, the tables, the figure, the JSON."""
 
 import dataclasses
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxbp import viz
+from jaxbp.names import check_name
 from support.config import Config as SurfaceConfig
 from support.contest import Run, best_of, compete, median_of, samples_of
 from support.outputs import versions, write_json
@@ -30,10 +32,36 @@ def check(config: Any) -> None:
         raise ValueError(f"samples must be a whole number of at least 2, got {config.samples}")
 
 
-def compare(config: Any) -> Results:
+def earlier_results(config: Any, folder: Path) -> Results:
+    """What an earlier run with the same surfaces, seconds, samples and seeds wrote, where only some solvers are to run.
+
+    Raises:
+        ValueError: there is no such run.
+    """
+    if not config.solvers:
+        return {}
+    path = folder / "solver_comparison.json"
+    if not path.exists():
+        raise ValueError(f"solvers must be left out where no earlier run's {path} can supply the others")
+    content = json.loads(path.read_text())
+    for name in ("surfaces", "seconds", "samples", "seeds"):
+        now = json.loads(json.dumps(getattr(config, name)))
+        if content["config"][name] != now:
+            raise ValueError(f"{name} must be {content['config'][name]} as in {path} to keep its results, got {now}")
+    return {
+        surface: {name: [Run(**run) for run in runs] for name, runs in solvers.items()}
+        for surface, solvers in content["results"].items()
+    }
+
+
+def compare(config: Any, earlier: Results) -> Results:
     """Runs the contest; of a solver with several activations the best counts, of several seeds the median."""
     contestants = own_contestants() + (peer_contestants() if config.peers else [])
     names = list(dict.fromkeys(contestant.name for contestant in contestants))
+    for name in config.solvers:
+        check_name("solvers", name, names)
+    if config.solvers:
+        names = [name for name in names if name in config.solvers]
     results: Results = {}
     for surface in config.surfaces:
         by_seed: dict[str, list[list[Run]]] = {name: [] for name in names}
@@ -46,7 +74,7 @@ def compare(config: Any) -> Results:
                 if not config.quiet:
                     last = by_seed[name][-1][-1]
                     print(f"{surface}, seed {seed}: {name} {last.nrmse:.1e} after {last.seconds:.1f} s", flush=True)
-        results[surface] = {name: median_of(runs) for name, runs in by_seed.items()}
+        results[surface] = earlier.get(surface, {}) | {name: median_of(runs) for name, runs in by_seed.items()}
     return results
 
 

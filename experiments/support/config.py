@@ -40,6 +40,8 @@ class Config:
     """Of the schemes uniform, normal and sine."""
     solver: SolverName = "gauss_newton"
     """Gauss-Newton from node errors, or an optax optimizer (Adam wants some 20,000 steps here)."""
+    damping: float = 0.1
+    """Of Gauss-Newton; less for the last digits of a smooth surface, more for rough or noisy data."""
     learning_rate: float = 5e-3
     """Of an optax optimizer, at the start."""
     schedule: ScheduleName = "cosine"
@@ -139,6 +141,8 @@ def check(config: Config) -> None:
     unread: list[tuple[str, str]] = []
     if config.solver == "gauss_newton":
         unread += [(name, "--solver gauss_newton") for name in ("weight_decay", "clip_norm", "dropout", "tile")]
+    else:
+        unread += [("damping", f"--solver {config.solver}")]
     if config.data is None:
         unread += [("columns", "no --data")]
     else:

@@ -212,7 +212,7 @@ def _solver(config: Config) -> Solver:
     name = "adam" if config.solver == "gauss_newton" else config.solver  # a wrong learning rate is refused either way
     optimizer = named_optimizer(name, config.learning_rate, config.schedule, config.steps)
     first = jaxbp.first_order(optimizer, weight_decay=config.weight_decay, clip_norm=config.clip_norm)
-    return jaxbp.gauss_newton() if config.solver == "gauss_newton" else first
+    return jaxbp.gauss_newton(damping=config.damping) if config.solver == "gauss_newton" else first
 
 
 def tutorial_params(mlp: jaxbp.Mlp, dtype: type) -> jaxbp.Params:

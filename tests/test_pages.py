@@ -1,0 +1,49 @@
+"""The pages in a real browser, where one is installed: opened without a network, and clicked."""
+
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from jaxbp import viz
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+CLICKS = """
+<script>
+window.addEventListener("load", () => setTimeout(() => {
+  const button = (title) => document.querySelector(`button[title="${title}"]`);
+  const slider = document.querySelector("input[type=range]");
+  const seen = [];
+  const look = () => seen.push(slider.value + ":" + (document.querySelector(".animation img").src.length > 1000));
+  look();
+  button("Next frame").click(); look();
+  button("Next frame").click(); look();
+  button("Previous frame").click(); look();
+  button("Last frame").click(); look();
+  button("First frame").click(); look();
+  button("Play").click();
+  setTimeout(() => { button("Pause").click(); look(); document.title = "seen " + seen.join(" "); }, 1500);
+}, 300));
+</script>
+"""
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no headless browser is installed")
+def test_a_page_plays_pauses_and_steps(tmp_path):
+    x = np.linspace(0, 1, 5)
+    true = x[None] * x[:, None]
+    film = viz.animate_training(x, x, [true + 0.1 * k for k in range(4)], [0, 1, 2, 3], true, fps=4)
+    page = viz.save_film(film, tmp_path / "film.html")
+    page.write_text(page.read_text(encoding="utf-8").replace("</body>", CLICKS + "</body>"), encoding="utf-8")
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=6000", "--dump-dom"]
+    private = f"--user-data-dir={tmp_path / 'profile'}"
+    command = [BROWSER, *flags, private, page.as_uri()]
+    dumped = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    title = re.search(r"<title>seen ([^<]*)</title>", dumped)
+    assert title, dumped[:300]
+    seen = [pair.split(":") for pair in title.group(1).split()]
+    assert [frame for frame, _ in seen[:6]] == ["0", "1", "2", "1", "3", "0"]
+    assert int(seen[6][0]) > 0  # it played
+    assert all(shown == "true" for _, shown in seen)
