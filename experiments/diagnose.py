@@ -101,7 +101,9 @@ def learning_rates(diagnosis, viz, config):  # type: ignore[no-untyped-def]
     import numpy as np
 
     rates = 10 ** np.linspace(-3, 0.5, 22)
-    losses = diagnosis.sweep(diagnosis.plane(config.seed, 500), rates, config.seeds, max(1, config.steps // 5))
+    losses = diagnosis.sweep(
+        diagnosis.plane(config.seed, 500), rates, config.seeds, max(1, config.steps // 5), config.seed
+    )
     best = int(np.argmin(np.median(np.where(np.isfinite(losses), losses, np.inf), axis=0)))
     print(f"\nlearning rate with the smallest median loss over {config.seeds} seeds: {rates[best]:.3g}")
     drawn = viz.draw_heatmap(

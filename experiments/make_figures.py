@@ -89,7 +89,8 @@ def draw(job: Job, folder: Path) -> None:
     command = [sys.executable, str(script), *job.flags, "--out", str(folder), "--quiet"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode:
-        raise ValueError(f"{job.script} failed: {ended.stderr.strip().splitlines()[-1]}")
+        last = (ended.stderr.strip().splitlines() or [f"exit status {ended.returncode}"])[-1]
+        raise ValueError(f"{job.script} failed: {last}")
     print(f"{' '.join((job.script, *job.flags))}: {time.perf_counter() - start:.1f} s", flush=True)
 
 

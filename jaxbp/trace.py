@@ -75,7 +75,8 @@ class Trace:
         """How far the backward pass is from autodiff: the largest | difference | in an array over its largest entry."""
         hand = (self.gradient, self.node_errors, self.activation_errors)
         pairs = zip(jax.tree.leaves(hand), jax.tree.leaves(self.autodiff()), strict=True)
-        return max(float(jnp.abs(a - b).max() / jnp.maximum(jnp.abs(b).max(), 1e-30)) for a, b in pairs)
+        # A NaN must not hide among the others, as it would from Python's max.
+        return float(jnp.stack([jnp.abs(a - b).max() / jnp.maximum(jnp.abs(b).max(), 1e-30) for a, b in pairs]).max())
 
     def ledger(self) -> Ledger:
         """Writes every number out: its formula, the factors, the product, what autodiff has for it, the difference.
@@ -84,8 +85,10 @@ class Trace:
             The ledger, in the order in which the passes run: forward, step 1, step 2.
 
         Raises:
-            ValueError: the trace holds traced values, as inside jit.
+            ValueError: the trace holds traced values, as inside jit, or those of several batches, as from vmap.
         """
+        if self.inputs.ndim != 2:
+            raise ValueError(f"trace must be that of one batch to be written out, got inputs {self.inputs.shape}")
         if isinstance(self.loss, jax.core.Tracer):
             raise ValueError("trace must hold concrete numbers to be written out, got traced ones, as inside jit")
         passes = zip(self.mlp.activation_names, self.preactivations, self.activations, strict=True)

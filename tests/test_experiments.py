@@ -175,7 +175,11 @@ def test_the_same_seed_gives_the_same_numbers(tmp_path):
         (("--surface", "peeks"), 2, "--surface must be one of peaks"),
         (("--preset", "tutrial"), 2, "--preset must be one of tutorial"),
         (("--steps", "many"), 2, "--steps"),
-        (("--learning-rate", "-1"), 1, "error: learning_rate must be a finite number of at least 0, got -1.0"),
+        (
+            ("--learning-rate", "-1", "--solver", "adam"),
+            1,
+            "error: learning_rate must be a finite number of at least 0, got -1.0",
+        ),
         (("--hidden", "8", "-1"), 1, "error: sizes[2] must be a whole number"),
         (("--samples", "0"), 1, "error: samples must be a whole number of at least 1, got 0"),
         (("--data", "missing.csv"), 1, "error: missing.csv must be a file, there is none"),
@@ -192,6 +196,10 @@ def test_the_same_seed_gives_the_same_numbers(tmp_path):
         ),
         (("--stages", "2", "--preset", "tutorial"), 1, "error: --stages must be left out with --preset tutorial"),
         (("--damping", "1", "--solver", "adam"), 1, "error: --damping must be left out with --solver adam"),
+        (("--domain", "0", "1", "0", "1"), 1, "error: --domain must be left out with no --expression"),
+        (("--learning-rate", "0.1"), 1, "error: --learning-rate must be left out with --solver gauss_newton"),
+        (("--surface", "peaks", "--expression", "x"), 1, "error: --surface must be left out with --expression"),
+        (("--preset", "tutorial", "--surface", "terrain", "--steps", "-1"), 1, "error: steps must be a whole number"),
         (("--damping", "0"), 1, "error: damping must be positive, got 0.0"),
         (("--columns", "a", "b", "c"), 1, "error: --columns must be left out with no --data"),
         (

@@ -13,7 +13,7 @@ from jaxbp.jacobian import gram, seeded_errors, tangent, weighted_gradient
 from jaxbp.losses import LOSSES
 from jaxbp.names import ACTIVATION_NAMES, LOSS_NAMES
 from jaxbp.network import forward
-from jaxbp.training.gauss_newton import FORMS
+from jaxbp.training.curvature import FORMS
 
 NETWORKS = [
     *(jaxbp.Mlp((3, 6, 5, 2), hidden=name) for name in ACTIVATION_NAMES),

@@ -116,6 +116,13 @@ def test_rules_of_functions_are_named_and_kept(x64):
     assert str(graph).splitlines()[0].startswith("%0 x = [ 0.3, -1.2,  2. ]   d output / d this = ")
 
 
+def test_random_keys_and_masks_have_a_text():
+    key = jax.random.key(0)
+    text = str(jaxbp.trace_graph(lambda x: jnp.sum(x * (jax.random.normal(key, (60,)) > 0)), jnp.ones(60)))
+    assert "key<fry>" in text
+    assert max(map(len, text.splitlines())) < 200
+
+
 def test_it_works_in_float32():
     graph = jaxbp.trace_graph(lambda x: jnp.sum(x**3), jnp.asarray(X, jnp.float32))
     assert graph.nodes[0].derivative.dtype == jnp.float32
@@ -133,6 +140,7 @@ def test_it_works_in_float32():
         ),
         (lambda x: x, np.ones(3, np.float32), ValueError, r"one scalar to differentiate, got shapes \[\(3,\)\]"),
         (lambda x: (x, x), 1.0, ValueError, r"one scalar to differentiate, got shapes \[\(\), \(\)\]"),
+        (lambda x: x * 1j, 1.0, TypeError, "floating dtype, got complex64"),
         (lambda x: x, 1, TypeError, "floating dtype, got int32"),
         (lambda x: x, "1", TypeError, "arguments must be arrays, numbers or pytrees of them, got str"),
     ],

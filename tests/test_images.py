@@ -26,6 +26,13 @@ def arrays():
     }
 
 
+def broken_gzip(folder, name):
+    content = bytearray(gzip.compress((folder / name).read_bytes()))
+    content[12:40] = bytes(255 - byte for byte in content[12:40])
+    (folder / name).unlink()
+    (folder / f"{name}.gz").write_bytes(bytes(content))
+
+
 def write(folder, arrays):
     for name, array in arrays.items():
         (folder / name).write_bytes(idx(array))
@@ -56,6 +63,7 @@ def test_compressed_and_dotted_names_are_known(arrays, tmp_path):
         (lambda f: (f / MNIST_FILES[1]).write_bytes((f / MNIST_FILES[3]).read_bytes()), "7 images and 3 labels"),
         (lambda f: (f / MNIST_FILES[3]).write_bytes(idx(np.array([1, 2, 10], np.uint8))), "must be 0 to 9, got 10"),
         (lambda f: (f / MNIST_FILES[2]).write_bytes(idx(np.zeros((3, 4, 4), np.uint8))), "squares of one size"),
+        (lambda f: broken_gzip(f, MNIST_FILES[0]), "must be a file that can be read"),
         (lambda f: (f / f"{MNIST_FILES[0]}").rename(f / f"{MNIST_FILES[0]}.gz"), "must be a file that can be read"),
     ],
 )

@@ -74,7 +74,7 @@ def test_labels_are_targets_too(x64):
     mlp = jaxbp.Mlp((2, 3, 3))
     params = jaxbp.init(mlp, jax.random.key(0))
     trace = jaxbp.backprop(mlp, params, np.ones((2, 2)), np.array([0, 2]), "softmax_cross_entropy")
-    assert trace.ledger()["e6[0]"].factors[1] == 1.0
+    assert trace.ledger()["e6[0]"].factors[-1] == 1.0
     assert trace.ledger().largest_difference < 1e-15
 
 
@@ -83,6 +83,21 @@ def test_a_wrong_number_shows(x64):
     wrong = dataclasses.replace(trace, node_errors=(trace.node_errors[0] * (1 + 1e-9), trace.node_errors[1]))
     assert wrong.largest_difference() == pytest.approx(1e-9, rel=1e-3)
     assert wrong.ledger()["d3"].difference != 0
+
+
+def test_a_nan_does_not_hide(x64):
+    trace = trace_of(jaxbp.Mlp((2, 3, 1)))
+    last = trace.gradient[1]._replace(weight=trace.gradient[1].weight * np.nan)
+    wrong = dataclasses.replace(trace, gradient=(trace.gradient[0], last))
+    assert np.isnan(wrong.largest_difference())
+    assert np.isnan(wrong.ledger().largest_difference)
+
+
+def test_softmax_rows_can_be_recomputed(x64):
+    entry = trace_of(jaxbp.Mlp((2, 3, 3)), "softmax_cross_entropy").ledger()["e7"]
+    *outputs, target = entry.factors
+    assert entry.value == pytest.approx(np.exp(outputs[1]) / np.sum(np.exp(outputs)) - target, rel=1e-12)
+    assert entry.formula == "exp(a7) / (exp(a6) + exp(a7) + exp(a8)) - y2"
 
 
 def test_text_markdown_and_json_hold_the_same(x64):
@@ -105,6 +120,8 @@ def test_a_trace_passes_through_jit_and_vmap(x64):
     one = jaxbp.backprop(mlp, params, inputs[3], targets[3])
     np.testing.assert_allclose(many.node_errors[0][3], one.node_errors[0], rtol=0, atol=1e-15)
     assert many.mlp == mlp
+    with pytest.raises(ValueError, match="must be that of one batch to be written out"):
+        many.ledger()
     with pytest.raises(ValueError, match="traced ones, as inside jit"):
         jax.jit(lambda x: jaxbp.backprop(mlp, params, x, targets[0]).ledger()[0].value)(inputs[0])
 

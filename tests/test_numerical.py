@@ -30,6 +30,19 @@ def test_the_error_of_central_differences_falls_with_the_square_of_the_step(x64)
     assert errors[0] / errors[1] == pytest.approx(100, rel=1e-2)
 
 
+def test_in_float32_the_step_fits_the_dtype_and_the_element():
+    params = jnp.array([1.0, 2.0, 30.0], jnp.float32)
+    found = numerical_gradient(lambda p: jnp.sum(p * p), params)
+    np.testing.assert_allclose(found, 2 * params, rtol=3e-2)
+
+
+def test_what_cannot_be_differentiated_is_named():
+    with pytest.raises(TypeError, match=r"params\['n'\] must be of a floating dtype, got int"):
+        numerical_gradient(lambda p: p["n"] * 0.5, {"n": 3})
+    with pytest.raises(ValueError, match=r"function must return a scalar, got shape \(3,\)"):
+        numerical_gradient(jnp.exp, jnp.ones(3))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [({"method": "forward"}, "method must be one of"), ({"step": 0.0}, "step must be positive"),

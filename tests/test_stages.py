@@ -82,6 +82,22 @@ def test_validation_key_and_batches_reach_every_stage(dtype):
         assert all(leaf.dtype == dtype for leaf in jax.tree.leaves(result.params))
 
 
+def test_lists_and_exact_outputs(x64):
+    """The first output is exact after one stage; the second, which one network of this size cannot do, goes on."""
+    generator = np.random.default_rng(0)
+    inputs = generator.uniform(-1, 1, (40, 2))
+    mlp = jaxbp.Mlp((2, 4, 2), hidden="tanh")
+    start = jaxbp.init(mlp, jax.random.key(0))
+    exact = (start[0], start[1]._replace(weight=start[1].weight.at[:, 0].set(0)))
+    targets = np.stack([np.zeros(40), np.sin(5 * inputs[:, 0])], axis=1)
+    solver = jaxbp.gauss_newton()
+    result = jaxbp.fit_stages(
+        [mlp, mlp], [exact, exact], (inputs.tolist(), targets.tolist()), steps=np.int64(15), solver=solver
+    )
+    assert len(result.params) == 2
+    assert np.all(np.asarray(result.params[1].scale) > 0)
+
+
 def test_an_exact_stage_is_the_last(x64):
     inputs = np.random.default_rng(0).uniform(-1, 1, (20, 2))
     mlp = jaxbp.Mlp((2, 1))

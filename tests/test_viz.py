@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import sys
 
 import jax
 import matplotlib
@@ -229,6 +230,10 @@ def test_dots_show_every_number_and_zeros_open():
     np.testing.assert_allclose(drawn.dots["s"].get_offsets()[:, 0], [1e-3, 10])
     assert drawn.dots["t"].get_facecolor()[0].tolist() == [1, 1, 1, 1]
     drawn.ax.figure.canvas.draw()
+    with pytest.raises(ValueError, match="rows must hold numbers of at least 0, got -1 for 's' of 'a'"):
+        viz.draw_dots({"a": {"s": -1, "t": 1.0}}, xlabel="x")
+    drawn = viz.draw_dots({"a": {"s": np.nan, "t": 1.0}, "b": {"s": np.inf}}, xlabel="x")
+    assert list(drawn.dots) == ["t"]
     with pytest.raises(ValueError, match="at least one positive number"):
         viz.draw_dots({"a": {"s": 0.0}}, xlabel="x")
 
@@ -284,6 +289,8 @@ def test_maps_of_units_equal_backprop_at_probe_points(x64):
     assert drawn.errors[drawn.units[0]].norm.vmin == -drawn.limit
     with pytest.raises(ValueError, match="node_errors must have shape"):
         viz.draw_unit_maps(x, y, activations, errors[..., :3])
+    with pytest.raises(ValueError, match=r"importance must have shape \(20,\)"):
+        viz.draw_unit_maps(x, y, activations, errors, importance=importance[:3])
     with pytest.raises(ValueError, match=r"activations must have shape \(7, 9, units\)"):
         viz.draw_unit_maps(x, y, activations[:3], errors)
 
@@ -358,7 +365,7 @@ def test_gradient_flow_shows_the_recorders_numbers(x64):
         viz.draw_gradient_flow(None)
 
 
-def test_a_film_shows_each_frames_step_and_error(tmp_path):
+def test_a_film_shows_each_frames_step_and_error(tmp_path, monkeypatch):
     x = np.linspace(0, 1, 6)
     true = x[None] * x[:, None]
     film = viz.animate_training(x, x, [true + 0.1, true + 0.01, true], [0, 3, 9], true)
@@ -378,6 +385,12 @@ def test_a_film_shows_each_frames_step_and_error(tmp_path):
         assert gif.n_frames == 3
     with pytest.raises(ValueError, match=r"path must end in .gif or .html, got film.mp4"):
         viz.save_film(film, tmp_path / "film.mp4")
+    with pytest.raises(ValueError, match="fps must be positive, got 0"):
+        viz.animate_training(x, x, [true], [0], true, fps=0)
+    monkeypatch.setattr(sys.modules["jaxbp.viz.films"], "EMBED_LIMIT", 0.001)
+    with pytest.raises(ValueError, match=r"film must fit into 0.001 MB as a page, \d of 3 frames do"):
+        viz.save_film(film, tmp_path / "large.html")
+    assert not (tmp_path / "large.html").exists()
     with pytest.raises(ValueError, match="equally many, at least one; got 0 and 0"):
         viz.animate_training(x, x, [], [], true)
     with pytest.raises(ValueError, match=r"frames\[0\] must have shape"):

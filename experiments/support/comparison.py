@@ -46,12 +46,17 @@ def earlier_results(config: Any, folder: Path) -> Results:
     content = json.loads(path.read_text())
     for name in ("surfaces", "seconds", "samples", "seeds"):
         now = json.loads(json.dumps(getattr(config, name)))
-        if content["config"][name] != now:
-            raise ValueError(f"{name} must be {content['config'][name]} as in {path} to keep its results, got {now}")
+        if content.get("config", {}).get(name) != now:
+            raise ValueError(f"{name} must be as in {path} to keep its results, got {now}")
     return {
-        surface: {name: [Run(**run) for run in runs] for name, runs in solvers.items()}
+        surface: {name: [_run(fields) for fields in runs] for name, runs in solvers.items()}
         for surface, solvers in content["results"].items()
     }
+
+
+def _run(fields: dict[str, Any]) -> Run:
+    """A run of a JSON file, where null stands for the error of a run that diverged."""
+    return Run(**fields | {"nrmse": math.nan if fields["nrmse"] is None else fields["nrmse"]})
 
 
 def compare(config: Any, earlier: Results) -> Results:

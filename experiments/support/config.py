@@ -141,12 +141,17 @@ def check(config: Config) -> None:
     unread: list[tuple[str, str]] = []
     if config.solver == "gauss_newton":
         unread += [(name, "--solver gauss_newton") for name in ("weight_decay", "clip_norm", "dropout", "tile")]
+        unread += [(name, "--solver gauss_newton") for name in ("learning_rate", "schedule")]
     else:
         unread += [("damping", f"--solver {config.solver}")]
     if config.data is None:
         unread += [("columns", "no --data")]
     else:
-        unread += [("expression", "--data"), ("sampling", "--data")]
+        unread += [(name, "--data") for name in ("expression", "sampling", "surface")]
+    if config.expression is None:
+        unread += [("domain", "no --expression")]
+    else:
+        unread += [("surface", "--expression")]
     if config.surface == "terrain":
         unread += [("sampling", "--surface terrain")]
     if config.is_tutorial:
@@ -154,7 +159,7 @@ def check(config: Config) -> None:
     if config.stages > 1:
         unread += [(name, "--stages above 1") for name in ("tile", "dropout", "patience", "details", "film")]
     for name, reason in unread:
-        if getattr(config, name) != getattr(PRESETS["surface"], name):
+        if getattr(config, name) != getattr(PRESETS[config.preset], name):
             raise ValueError(f"--{name.replace('_', '-')} must be left out with {reason}, which does not read it")
 
 

@@ -1,5 +1,6 @@
 """A contest of solvers on one surface: the same samples, the same points to judge by, a time for each."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -79,8 +80,8 @@ def compete(contestant: Contestant, samples: Samples, seed: int, budgets: Sequen
 
 
 def best_of(runs: Sequence[list[Run]]) -> list[Run]:
-    """For each budget the run with the smallest error."""
-    return [min(column, key=lambda run: run.nrmse) for column in zip(*runs, strict=True)]
+    """For each budget the run with the smallest error, one that diverged only where all did."""
+    return [min(column, key=lambda run: (math.isnan(run.nrmse), run.nrmse)) for column in zip(*runs, strict=True)]
 
 
 def median_of(runs: Sequence[list[Run]]) -> list[Run]:

@@ -57,7 +57,8 @@ def gradient_difference(fitted: Fitted) -> float:
     params = fitted.result.params
     hand = jax.jit(jaxbp.loss_and_gradient, static_argnums=0)(fitted.mlp, params, inputs, targets)[1]
     auto = jax.jit(jax.grad(loss))(params)
-    return max(float(abs(a - b).max()) for a, b in zip(jax.tree.leaves(hand), jax.tree.leaves(auto), strict=True))
+    pairs = zip(jax.tree.leaves(hand), jax.tree.leaves(auto), strict=True)
+    return float(np.max([float(abs(a - b).max()) for a, b in pairs]))
 
 
 def report(config: Config, task: Task, fitted: Fitted, folder: Path) -> None:

@@ -6,6 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+ROUNDING = 1e-12
+LONGEST_LIST = 32
+# Times; and the place of the largest error, which jumps from one corner to another.
+LEFT_OUT = {"seconds", "compile_seconds", "run_seconds", "max_error_at"}
+
 
 def compare_bytes(one: Path, other: Path) -> list[str]:
     """Compares two folders; JSON files, which hold times, are left out. Returns what differs."""
@@ -20,9 +25,10 @@ def compare_bytes(one: Path, other: Path) -> list[str]:
 
 
 def compare_numbers(new: Path, old: Path, tolerance: float) -> list[str]:
-    """Compares the single numbers of each JSON file's result in `new` with those of the file in `old`.
+    """Compares the numbers of each JSON file's result in `new` with those of the file in `old`; says what differs.
 
-    Times are left out. A number may be up to 1 + tolerance times the other, or where both are below 1e-12 anything.
+    Times and long lists, such as the records of a training run, are left out. A number may be up to 1 + tolerance times
+    the other; where both are below 1e-12, which is rounding, they may be anything.
     """
     found = []
     for path in sorted(new.glob("*.json")):
@@ -30,21 +36,26 @@ def compare_numbers(new: Path, old: Path, tolerance: float) -> list[str]:
             found.append(f"  {path.name} is missing in {old}")
             continue
         ours, theirs = (dict(_numbers(json.loads(file.read_text())["result"])) for file in (path, old / path.name))
+        if not ours:
+            found.append(f"  {path.name} holds no number to compare")
         found += [f"  {path.name}: {name} is in one only" for name in sorted(ours.keys() ^ theirs.keys())]
         for name in sorted(ours.keys() & theirs.keys()):
             a, b = ours[name], theirs[name]
             small, large = sorted((abs(a), abs(b)))
             same_side = math.copysign(1, a) == math.copysign(1, b)
-            if large > 1e-12 and not (same_side and large <= (1 + tolerance) * small + 1e-12):
+            if large > ROUNDING and not (same_side and large <= (1 + tolerance) * small + ROUNDING):
                 found.append(f"  {path.name}: {name} is {a:.9g}, was {b:.9g}")
     return found
 
 
 def _numbers(content: Any, path: str = "") -> Iterator[tuple[str, float]]:
-    """The numbers of nested objects with their paths; lists, which are long and follow from the rest, are left out."""
+    """The numbers of nested objects and short lists, with their paths."""
     if isinstance(content, dict):
         for name, value in content.items():
-            if "seconds" not in name and "difference" not in name and not name.endswith("_at"):
+            if name not in LEFT_OUT:
                 yield from _numbers(value, f"{path}.{name}" if path else name)
+    elif isinstance(content, list) and len(content) <= LONGEST_LIST:
+        for position, value in enumerate(content):
+            yield from _numbers(value, f"{path}[{position}]")
     elif isinstance(content, (int, float)) and not isinstance(content, bool):
         yield path, float(content)

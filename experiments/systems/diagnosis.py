@@ -108,7 +108,7 @@ def train_with(name: Any, samples: Plane, steps: int, seed: int) -> History:
     ).history
 
 
-def sweep(samples: Plane, rates: np.ndarray, seeds: int, steps: int) -> np.ndarray:
+def sweep(samples: Plane, rates: np.ndarray, seeds: int, steps: int, seed: int) -> np.ndarray:
     """The loss after full-batch descent for every learning rate and seed at once, under vmap: (seeds, rates)."""
     mlp = jaxbp.Mlp((2, 32, 32, 1), hidden="tanh")
 
@@ -122,7 +122,7 @@ def sweep(samples: Plane, rates: np.ndarray, seeds: int, steps: int) -> np.ndarr
         return jaxbp.loss_and_gradient(mlp, last, *samples.train)[0]
 
     over_rates = jax.vmap(one, (0, None))
-    keys = jax.random.split(jax.random.key(0), seeds)
+    keys = jax.random.split(jax.random.key(seed), seeds)
     return np.asarray(jax.jit(jax.vmap(over_rates, (None, 0)))(jnp.asarray(rates, jnp.float32), keys))
 
 

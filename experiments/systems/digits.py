@@ -14,7 +14,7 @@ from jaxbp.data import LabelledImages
 
 
 class Accuracies(NamedTuple):
-    """What was measured, before the first step and then after each epoch.
+    """What was measured, after the first step and then after each epoch.
 
     Attributes:
         iteration: (k,) the number of steps taken.

@@ -18,6 +18,8 @@ JUDGES = ("central differences", "complex step", "jax.grad", "central difference
 
 def enlarged(images: np.ndarray, side: int) -> np.ndarray:
     """Makes images of 28 x 28 pixels of square ones: each pixel a block, a margin of zeros around."""
+    if side > 28:
+        raise ValueError(f"images must be at most 28 x 28 pixels to be judged, got {side} x {side}")
     if side == 28:
         return images
     block = 28 // side

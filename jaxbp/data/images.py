@@ -6,6 +6,7 @@ References:
 
 import gzip
 import struct
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -115,7 +116,7 @@ def _read_idx(path: Path, num_dimensions: int) -> np.ndarray:
     """Reads a file of unsigned bytes with so many dimensions, and checks magic number, sizes and length."""
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path} must be a file that can be read, got: {error}") from None
     head = 4 + 4 * num_dimensions
     magic = (UNSIGNED_BYTE << 8) | num_dimensions

@@ -52,9 +52,9 @@ class Graph(NamedTuple):
             ValueError: no input has this name; those that there are are listed.
         """
         for node in self.nodes:
-            if node.name == name and node.operation == "input":
+            if node.name == name:
                 return node
-        known = ", ".join(node.name for node in self.nodes if node.operation == "input")
+        known = ", ".join(node.name for node in self.nodes if node.name)
         raise ValueError(f"name must be one of the inputs {known}; got {name!r}")
 
     def __str__(self) -> str:
@@ -69,7 +69,9 @@ class Graph(NamedTuple):
 
 
 def _short(value: Array) -> str:
-    """The numbers where they are few, the shape and the norm where they are many."""
-    if not jnp.issubdtype(value.dtype, jnp.number) or value.size <= 6:
+    """The numbers where they are few, shape and norm where they are many, the dtype alone where there are none."""
+    if not (jnp.issubdtype(value.dtype, jnp.number) or value.dtype == jnp.bool_):
+        return f"{value.dtype}{list(value.shape)}"
+    if value.size <= 6:
         return np.array2string(np.asarray(value), precision=6, separator=", ").replace("\n", "")
     return f"{value.dtype}{list(value.shape)}, norm {np.linalg.norm(np.asarray(value)):.6g}"

@@ -26,7 +26,6 @@ REFUSED = {  # what reverse mode cannot pass
     "while": "a while loop",
     "pure_callback": "a callback",
     "io_callback": "a callback",
-    "debug_callback": "a callback",
 }
 
 
@@ -72,10 +71,11 @@ def trace_graph(function: Callable[..., Any], *arguments: Any) -> Graph:
         raise ValueError(f"function must return one scalar to differentiate, got shapes {shapes}")
     drafts = list(inputs)
     (output,) = _run(closed.jaxpr, [_constant(value) for value in closed.consts], inputs, drafts)
-    if not _is_float(output.value):
+    if not jnp.issubdtype(output.value.dtype, jnp.floating):
         raise TypeError(f"function must return a scalar of a floating dtype, got {output.value.dtype}")
     _go_back(output, drafts)
-    kept = [draft for draft in drafts if draft.operation == "input" or draft in _ancestors(output)]
+    needed = _ancestors(output) | set(inputs)
+    kept = [draft for draft in drafts if draft in needed]
     places = {id(draft): index for index, draft in enumerate(kept)}
     nodes = [
         Node(

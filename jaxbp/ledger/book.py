@@ -129,17 +129,24 @@ class _Book:
             labels = self.targets.ndim == 1
             target = float(j == self.targets[sample]) if labels else float(self.targets[sample, j])
             y, k = f"y{j + 1}{s}", outputs.size
+            exponentials = " + ".join(f"exp(a{other}{s})" for other in self.nodes(position + 1))
+            powers = " + ".join(f"exp({output:.6g})" for output in outputs)
             formula, terms = {
                 "half_squared_error": (f"a{{}} - {y}", "{} - {}"),
                 "mean_squared_error": (f"2 / {k} (a{{}} - {y})", f"2 / {k} × ({{}} - {{}})"),
-                "softmax_cross_entropy": (f"softmax(a){{}} - {y}", "softmax({}) - {}"),
+                "softmax_cross_entropy": (f"exp(a{{}}) / ({exponentials}) - {y}", f"exp({{}}) / ({powers}) - {{}}"),
                 "binary_cross_entropy": (f"1 / {k} (sigmoid(a{{}}) - {y})", f"1 / {k} × (sigmoid({{}}) - {{}})"),
             }[self.loss]
             mean = f" / {self.num_samples}" if self.num_samples > 1 else ""
             if mean:
                 formula, terms = f"({formula})", f"({terms})"
-            factors = (float(outputs[j]), target)
-            return formula.format(f"{node}{s}") + mean, factors, terms.format(*map(_n, factors)) + mean
+            shown = (float(outputs[j]), target)
+            factors = (*map(float, outputs), target) if self.loss == "softmax_cross_entropy" else shown
+            return (
+                formula.format(f"{node}{s}") + mean,
+                factors,
+                terms.format(*(f"{number:.6g}" for number in shown)) + mean,
+            )
         weights, errors = self.params[position + 1][0][j], self.d[position + 1][sample]
         formula = " + ".join(f"d{k}{s} {self.weight(k, node)}" for k in self.nodes(position + 2))
         terms = " + ".join(f"{_n(d)} × {_n(w)}" for d, w in zip(errors, weights, strict=True))

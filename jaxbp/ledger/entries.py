@@ -3,6 +3,8 @@
 import json
 from typing import Any, NamedTuple
 
+import numpy as np
+
 
 class Entry(NamedTuple):
     """One number.
@@ -47,8 +49,8 @@ class Ledger(NamedTuple):
 
     @property
     def largest_difference(self) -> float:
-        """The largest | value - autodiff |."""
-        return max(abs(entry.difference) for entry in self.entries if entry.difference is not None)
+        """The largest | value - autodiff |, NaN if there is one."""
+        return float(np.max([abs(entry.difference) for entry in self.entries if entry.difference is not None]))
 
     def rows(self) -> list[tuple[str, ...]]:
         """The entries as text: step, name, formula, terms, value, autodiff, difference."""

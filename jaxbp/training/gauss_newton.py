@@ -19,7 +19,6 @@ References:
     Goldshlager, Abrahamsen and Lin 2024, arXiv 2401.10190 (SPRING); Fan and Yuan 2005, Computing 74 (damping).
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -31,6 +30,7 @@ from jaxbp.jacobian import gram, seeded_errors, tangent, weighted_gradient
 from jaxbp.losses import loss_named
 from jaxbp.network import forward
 from jaxbp.params import Params
+from jaxbp.training.curvature import FORMS
 from jaxbp.training.solver import Batch, Problem, Solver
 
 # Of the batch's loss in one step. Squares let momentum climb a little; where probabilities saturate, the quadratic
@@ -44,7 +44,6 @@ MAX_RISE = {
 POOR_GAIN = -0.5  # below it the linear outputs promised too much
 FLOOR = 1e-10  # of lambda over the mean diagonal of K, where float64 would lose what K still tells
 MAX_ROWS = 16_384  # of K, 2 GiB in float64
-SMALLEST_PROBABILITY = 1e-8  # under a square root in the scaled error of the cross-entropies
 
 
 class GaussNewtonState(NamedTuple):
@@ -170,40 +169,3 @@ def _step_length(step: Array, num_steps: int, tail: float) -> Array:
     """Falls linearly from 1 to 0 over the last share `tail` of the run."""
     left = (num_steps - step) / max(1.0, tail * num_steps)
     return jnp.clip(left, 0.0, 1.0)
-
-
-def _squares(factor: Callable[[int], float]) -> Callable[[Array, Array], tuple[Array, Array]]:
-    def form(outputs: Array, targets: Array) -> tuple[Array, Array]:
-        num_samples, num_outputs = outputs.shape
-        root = factor(num_outputs) ** 0.5
-        roots = jnp.broadcast_to(
-            root * jnp.eye(num_outputs, dtype=outputs.dtype), (num_samples, num_outputs, num_outputs)
-        )
-        return roots, root * (outputs - targets)
-
-    return form
-
-
-def _softmax_form(outputs: Array, targets: Array) -> tuple[Array, Array]:
-    """H = diag(p) - p p^T = S S^T with S = diag(q) - p q^T, q = sqrt(p); S e = p - t for e = (p - t) / q."""
-    p = jax.nn.softmax(outputs, axis=1)
-    q = jnp.sqrt(jnp.maximum(p, SMALLEST_PROBABILITY))
-    error = loss_named("softmax_cross_entropy").gradient(outputs, targets)
-    return q[:, :, None] * jnp.eye(p.shape[1], dtype=p.dtype)[None] - p[:, :, None] * q[:, None, :], error / q
-
-
-def _binary_form(outputs: Array, targets: Array) -> tuple[Array, Array]:
-    """H = diag(p (1 - p)) / k = S S^T, S diagonal."""
-    p = jax.nn.sigmoid(outputs)
-    q = jnp.sqrt(jnp.maximum(p * (1 - p), SMALLEST_PROBABILITY) / outputs.shape[1])
-    error = loss_named("binary_cross_entropy").gradient(outputs, targets)
-    return q[:, :, None] * jnp.eye(p.shape[1], dtype=p.dtype)[None], error / q
-
-
-# For each loss: (outputs (n, k), targets) -> S (n, k, k) and e (n, k), with Hessian S S^T and gradient S e.
-FORMS: dict[str, Callable[[Array, Array], tuple[Array, Array]]] = {
-    "mean_squared_error": _squares(lambda num_outputs: 2 / num_outputs),
-    "half_squared_error": _squares(lambda num_outputs: 1.0),
-    "softmax_cross_entropy": _softmax_form,
-    "binary_cross_entropy": _binary_form,
-}

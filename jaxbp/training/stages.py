@@ -117,7 +117,8 @@ def fit_stages(
             refuses an argument.
     """
     check_name("loss", loss, SQUARED_LOSSES)
-    counts = [steps] * len(mlps) if isinstance(steps, int) else list(steps)
+    mlps, params = tuple(mlps), tuple(params)
+    counts = list(steps) if isinstance(steps, Sequence) else [steps] * len(mlps)
     if not mlps or len(params) != len(mlps) or len(counts) != len(mlps):
         raise ValueError(
             f"mlps, params and steps must have one entry for each stage, at least one; "
@@ -154,8 +155,9 @@ def fit_stages(
         if stages and not np.mean(np.square(scale * size)) < np.mean(np.square(scale)):
             break
         stages.append(Stage(result.params, jnp.asarray(scale, result.params[0].weight.dtype)))
-        if not size.all():  # an output that is exact already has no error to scale up
+        if not size.any():  # nothing is left to fit
             break
+        size = np.where(size > 0, size, 1.0)  # an output that is exact already has no error to scale up
         train = (left[0], left[1] / size)
         if held_out is not None:
             inputs, targets = _left(mlp, result.params, held_out)
@@ -166,6 +168,6 @@ def fit_stages(
 
 def _left(mlp: Mlp, params: Params, samples: tuple[Any, Any]) -> tuple[Any, np.ndarray]:
     """The inputs, and what the network leaves of the targets, in the dtype of the parameters."""
-    inputs, targets = samples
+    inputs, targets = map(np.asarray, samples)
     outputs = np.asarray(jax.jit(predict, static_argnums=0)(mlp, params, inputs))
-    return inputs, np.asarray(targets, outputs.dtype) - outputs
+    return inputs, targets.astype(outputs.dtype) - outputs

@@ -67,6 +67,8 @@ def draw_decision_map(
         raise ValueError(f"outputs must have shape {(len(y), len(x))} for x and y, got {outputs.shape}")
     if points is not None and (labels is None or len(labels) != len(points)):
         raise ValueError(f"labels must be {len(points)} like the points, got {None if labels is None else len(labels)}")
+    if labels is not None and not np.isin(labels, (0, 1)).all():
+        raise ValueError(f"labels must be 0 or 1, got {np.setdiff1d(labels, (0, 1))[0]}")
     with style():
         if ax is None:
             import matplotlib.pyplot as plt
@@ -88,7 +90,7 @@ def draw_decision_map(
         marked: dict[float, Any] = {}
         if points is not None and labels is not None:
             for label, marker in ((0.0, "o"), (1.0, "s")):
-                some = points[labels == label]
+                some = points[np.asarray(labels) == label]
                 options = {"s": 90, "edgecolors": BLACK, "linewidths": 1.4, "zorder": 3}
                 colour = "white" if label else "0.25"
                 options["label"] = f"target {label:g}"

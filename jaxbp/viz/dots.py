@@ -34,7 +34,8 @@ def draw_dots(
     """Draws a row of dots for each label, a colour and a shape for each series.
 
     Args:
-        rows: by row, then by series, a positive number; zeros stand at the left edge as open dots.
+        rows: by row, then by series, a number of at least 0; zeros stand at the left edge as open dots, what is not
+            finite is left out.
         xlabel: of the abscissa, with its unit.
         title: above the panel.
         references: levels to compare with, by label, as dotted lines.
@@ -44,9 +45,13 @@ def draw_dots(
         The artists.
 
     Raises:
-        ValueError: there is no row, or no number above 0.
+        ValueError: a number is negative, or none is above 0.
     """
-    values = [value for row in rows.values() for value in row.values() if value > 0]
+    for label, row in rows.items():
+        for name, value in row.items():
+            if value < 0:
+                raise ValueError(f"rows must hold numbers of at least 0, got {value!r} for {name!r} of {label!r}")
+    values = [value for row in rows.values() for value in row.values() if 0 < value < np.inf]
     if not values:
         raise ValueError("rows must hold at least one positive number, got none")
     levels = [*values, *(references or {}).values()]
@@ -63,7 +68,9 @@ def draw_dots(
         ax.tick_params(axis="y", length=0)
         dots = {}
         for i, name in enumerate(series):
-            places = [(row[name], y) for y, row in enumerate(rows.values()) if name in row]
+            places = [(row[name], y) for y, row in enumerate(rows.values()) if name in row and np.isfinite(row[name])]
+            if not places:
+                continue
             x, y = (np.array(column, float) for column in zip(*places, strict=True))
             y += (i - (len(series) - 1) / 2) * min(0.16, 0.6 / len(series))
             faces = [CYCLE[i % len(CYCLE)] if value > 0 else "white" for value in x]

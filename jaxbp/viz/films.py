@@ -1,5 +1,6 @@
 """Films: a surface while it is learned, and the two passes step by step; as GIF or as a page that stands by itself."""
 
+import html
 import os
 import re
 import tempfile
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxbp.checks import check_number
 from jaxbp.viz.language import language
 from jaxbp.viz.style import SEQUENTIAL, style
 from jaxbp.viz.surfaces import contour_levels
@@ -72,6 +74,7 @@ def animate_training(
     for position, frame in enumerate(frames):
         if frame.shape != true.shape:
             raise ValueError(f"frames[{position}] must have shape {true.shape} like true, got {frame.shape}")
+    _check_speed(fps)
     levels = contour_levels(true)
     with style():
         import matplotlib.pyplot as plt
@@ -111,6 +114,7 @@ def animate_walk(trace: Any, *, sample: int = 0, title: str = "", fps: float = 1
     Returns:
         The film of 3 L + 1 frames; one term more appears in each.
     """
+    _check_speed(fps)
     walk = draw_walk(trace, sample=sample, lang=lang)
     num_layers = trace.mlp.num_layers
     appears: list[tuple[Any, int]] = []  # what, and in which frame
@@ -150,6 +154,11 @@ def animate_walk(trace: Any, *, sample: int = 0, title: str = "", fps: float = 1
     return Film(walk.figure, last + 1, show, fps)
 
 
+def _check_speed(fps: float) -> None:
+    if check_number("fps", fps, minimum=0) == 0:
+        raise ValueError(f"fps must be positive, got {fps!r}")
+
+
 def _freeze(figure: "Figure") -> None:
     """Lets the layout settle once, so that nothing moves from frame to frame."""
     figure.canvas.draw()
@@ -168,7 +177,7 @@ def save_film(film: Film, path: str | Path, *, dpi: float = 80.0) -> Path:
         The path written.
 
     Raises:
-        ValueError: the name ends otherwise.
+        ValueError: the name ends otherwise, or the film is too large for a page.
         OSError: the file cannot be written.
     """
     path = Path(path).expanduser()
@@ -185,10 +194,19 @@ def save_film(film: Film, path: str | Path, *, dpi: float = 80.0) -> Path:
             options: Any = {"frames": film.num_frames, "interval": 1000 / film.fps, "blit": False}
             animation = FuncAnimation(film.figure, film.show, **options)
             if path.suffix == ".gif":
-                animation.save(partial, writer=PillowWriter(fps=round(max(film.fps, 1))), dpi=dpi)
+                writer: Any = PillowWriter(fps=film.fps)  # type: ignore[arg-type]
+                animation.save(partial, writer=writer, dpi=dpi)
             else:
-                page = animation.to_jshtml(fps=round(max(film.fps, 1)), default_mode="once")
-                Path(partial).write_text(_PAGE.format(title=path.stem, player=_without_ids(page)), encoding="utf-8")
+                page = animation.to_jshtml(default_mode="once")
+                embedded = page.count("data:image/png;base64")
+                if embedded < film.num_frames:
+                    raise ValueError(
+                        f"film must fit into {EMBED_LIMIT:g} MB as a page, {embedded} of {film.num_frames} frames do: "
+                        "lower dpi or make a .gif"
+                    )
+                Path(partial).write_text(
+                    _PAGE.format(title=html.escape(path.stem), player=_without_ids(page)), encoding="utf-8"
+                )
         os.chmod(partial, 0o644)
         os.replace(partial, path)
     finally:

@@ -94,7 +94,7 @@ def edges_of(graph: Any) -> list[tuple[int, int]]:
 
 
 def label_of(node: Any) -> str:
-    """What a node is called: an argument's name, the sign of an operation, a constant's value."""
+    """What a node is called: an argument's name, the sign or the name of an operation, `constant`."""
     signs = {
         "mul": "×",
         "add": "+",
@@ -109,6 +109,8 @@ def label_of(node: Any) -> str:
 
 def short(value: Any) -> str:
     """A number; of an array the shape and the norm."""
+    if str(value.dtype).startswith("key"):  # a random key has no numbers to show
+        return str(value.dtype)
     array = np.asarray(value)
     if array.size == 1:
         return f"{array.item():.6g}"

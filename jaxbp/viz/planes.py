@@ -84,7 +84,7 @@ def draw_heatmap(
     title: str = "",
     ax: "Axes | None" = None,
 ) -> Heatmap:
-    """Draws a table of positive numbers as a map on logarithmic scales; what is not finite is hatched.
+    """Draws a table of positive numbers as a map on logarithmic scales; what the scale cannot show is hatched.
 
     Args:
         values: (num_rows, num_columns).

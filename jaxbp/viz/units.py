@@ -82,6 +82,9 @@ def draw_unit_maps(
     if node_errors.shape != activations.shape:
         raise ValueError(f"node_errors must have shape {activations.shape} like activations, got {node_errors.shape}")
     num_units = activations.shape[2]
+    given = (num_units,) if importance is None else np.shape(importance)
+    if num_units == 0 or given != (num_units,):
+        raise ValueError(f"importance must have shape ({num_units},) for at least one unit, got {given}")
     order = np.arange(num_units) if importance is None else np.argsort(-np.asarray(importance), kind="stable")
     units = tuple(int(unit) for unit in order[: SIDE * SIDE])
     limit = max(float(np.percentile(np.abs(node_errors[..., list(units)]), 99)), MIN_ERROR)

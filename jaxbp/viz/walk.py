@@ -98,8 +98,10 @@ def draw_walk(
             figure = plt.figure(figsize=(8.4, 2 * height + 1.0), layout="constrained")
         axes = tuple(figure.subplots(2, 1))
         loss = f"{word(trace.loss_name.replace('_', ' '))} {_n(float(np.asarray(trace.loss)))}"
-        top, top_edges = _panel(axes[0], shown, sizes, forward_texts, weights, BLUE, backward=False)
-        low, low_edges = _panel(axes[1], shown, sizes, backward_texts, gradients, VERMILLION, backward=True)
+        top, top_edges = _panel(axes[0], shown, sizes, forward_texts, weights, BLUE, backward=False, more=word("more"))
+        low, low_edges = _panel(
+            axes[1], shown, sizes, backward_texts, gradients, VERMILLION, backward=True, more=word("more")
+        )
         axes[0].set_title(f"{word('forward')} →   z = Σ w a + b,  a = φ(z)   ·   {loss}", color=BLUE, fontsize=10)
         axes[1].set_title(
             f"← {word('backward')}   e = Σ δ w,  δ = e φ′(z),  ∂L/∂w = a δ", color=VERMILLION, fontsize=10
@@ -127,6 +129,7 @@ def _panel(
     colour: str,
     *,
     backward: bool,
+    more: str,
 ) -> tuple[dict[Any, Any], dict[Any, Any]]:
     """Nodes in columns, arrows between them, numbers on both."""
     rows = max(map(len, shown))
@@ -170,7 +173,7 @@ def _panel(
         hidden = sizes[layer] - len(units)
         if hidden:
             y = (places[layer, units[-2]][1] + places[layer, units[-1]][1]) / 2
-            ax.text(2.6 * layer - 0.2, y, f"⋮ {hidden} more", fontsize=SMALL, ha="right", va="center", color="0.35")
+            ax.text(2.6 * layer - 0.2, y, f"⋮ {hidden} {more}", fontsize=SMALL, ha="right", va="center", color="0.35")
     ax.set(xlim=(-0.6, 2.6 * (len(sizes) - 1) + 0.6), ylim=(-rows / 2 - 0.15, rows / 2 - 0.2))
     ax.axis("off")
     return node_texts, edge_texts
