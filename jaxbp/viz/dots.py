@@ -86,5 +86,10 @@ def draw_dots(
             )
         ax.set_xlim(left / 1.5, 10 ** (np.ceil(np.log10(max(levels))) + 0.3))
         if len(series) > 1:
-            ax.figure.legend(loc="outside lower center", ncols=min(3, len(series)), frameon=False, fontsize=9)
+            from matplotlib.lines import Line2D
+
+            looks = [(CYCLE[i % len(CYCLE)], MARKERS[i % len(MARKERS)]) for i in range(len(series))]
+            handles = [Line2D([], [], linestyle="", color=colour, marker=marker) for colour, marker in looks]
+            columns = min(3, len(series))
+            ax.figure.legend(handles, series, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
     return Dots(ax, dots, lines)

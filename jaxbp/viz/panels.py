@@ -1,5 +1,6 @@
 """Curves in panels with common scales and one legend."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -100,7 +101,9 @@ def draw_panels(
             if i % num_columns == 0:
                 ax.set_ylabel(ylabel)
         handles = [next(curves[label] for curves in lines.values() if label in curves) for label in labels]
-        per_row = max(1, min(len(labels), round(2.2 * num_columns)))
+        # A line sample and 9-point text take about so many inches; as many rows as that needs, evenly filled.
+        wanted = sum(0.085 * len(label) + 0.65 for label in labels)
+        per_row = math.ceil(len(labels) / math.ceil(wanted / figure.get_figwidth()))
         legend = figure.legend(handles, labels, loc="outside lower center", ncols=per_row, frameon=False, fontsize=9)
         if title:
             figure.suptitle(title)
