@@ -16,6 +16,8 @@ from jax.typing import DTypeLike
 from jaxbp.checks import check_count, check_number
 from jaxbp.names import ACTIVATION_NAMES, SCHEME_NAMES, SchemeName, check_name
 
+SINE_FREQUENCY = 3.0  # radians for each unit of the inputs, at most, in the first layer of a sine network
+
 
 class Layer(NamedTuple):
     """One affine layer, Z = A W + b.
@@ -141,7 +143,7 @@ def init(
         weight_key, bias_key = jax.random.split(layer_key)
         bias = jnp.zeros((fan_out,), dtype)
         if scheme == "sine" and position == 0 and mlp.num_layers > 1:
-            limit = 3.0 if scale is None else scale
+            limit = SINE_FREQUENCY if scale is None else scale
             # Phases all around the circle: with zero biases every unit, and so the whole first layer, would be odd.
             bias = _uniform(bias_key, bias.shape, math.pi, dtype)
             weight = _uniform(weight_key, (fan_in, fan_out), limit, dtype)

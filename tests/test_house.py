@@ -15,11 +15,12 @@ from jaxbp import names
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "jaxbp"
 
-# Imports point strictly downwards. The ground (names, checks) holds what every floor needs to refuse bad input; it
-# knows nothing of networks.
+# Imports point strictly downwards. The ground (names, checks, files) holds what every floor needs to refuse bad input
+# and to write; it knows nothing of networks.
 FLOORS = {
     "names": -1,
     "checks": -1,
+    "files": -1,
     "activations": 0,
     "params": 0,
     "losses": 0,

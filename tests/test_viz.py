@@ -387,7 +387,7 @@ def test_a_film_shows_each_frames_step_and_error(tmp_path, monkeypatch):
         viz.save_film(film, tmp_path / "film.mp4")
     with pytest.raises(ValueError, match="fps must be positive, got 0"):
         viz.animate_training(x, x, [true], [0], true, fps=0)
-    monkeypatch.setattr(sys.modules["jaxbp.viz.films"], "EMBED_LIMIT", 0.001)
+    monkeypatch.setattr(sys.modules["jaxbp.viz.pages"], "EMBED_LIMIT", 0.001)
     with pytest.raises(ValueError, match=r"film must fit into 0.001 MB as a page, \d of 3 frames do"):
         viz.save_film(film, tmp_path / "large.html")
     assert not (tmp_path / "large.html").exists()

@@ -12,7 +12,7 @@ from jaxbp.names import PlatformName, nearest_first
 Config = TypeVar("Config")
 
 # OpenBLAS's threads, which factorize matrices for JAX on a CPU, and XLA's own get into each other's way: on two cores
-# the main job took 14.1 s in its loop with two of them and 9.1 s with one.
+# the main job took 11.5 s in its loop with two of them and 7.2 s with one.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 

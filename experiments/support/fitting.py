@@ -10,7 +10,8 @@ import numpy as np
 
 import jaxbp
 from jaxbp.data import Standardizer, standardizer
-from jaxbp.training import FitResult, History, Record, Solver, named_optimizer
+from jaxbp.params import SINE_FREQUENCY
+from jaxbp.training import FitResult, History, LayerHistory, Record, Solver, named_optimizer
 from support.command_line import Progress
 from support.config import PRESETS, Config
 from support.tasks import Task
@@ -94,7 +95,7 @@ def fit_task(config: Config, task: Task, start: Fitted | None = None) -> Fitted:
         stages = _fit_stages(config, mlp, params, *samples, dtype, fit_key)
         result = _summed(stages)
         return Fitted(mlp, result, points, values, samples[0], result.history, params, stages)
-    snapshots: dict[int, jaxbp.Params] = {}
+    snapshots: dict[int, jaxbp.Params] = {} if start is None else dict(start.snapshots)
     fit = partial(
         jaxbp.fit,
         mlp,
@@ -151,7 +152,7 @@ def _fit_stages(
         raise ValueError("scheme must draw a new start for each stage, got tutorial, which has one only")
     starts = [params]
     for stage in range(1, config.stages):
-        scale = (config.scale or 3.0) * 2**stage if config.scheme == "sine" else config.scale
+        scale = (config.scale or SINE_FREQUENCY) * 2**stage if config.scheme == "sine" else config.scale
         starts.append(jaxbp.init(mlp, jax.random.fold_in(key, stage), config.scheme, scale=scale, dtype=dtype))
     with Progress(config.steps, quiet=config.quiet) as progress:
         return jaxbp.fit_stages(
@@ -201,18 +202,22 @@ def _joined(first: FitResult, second: FitResult) -> FitResult:
     pairs = zip(first.history, second.history, strict=True)
     history = History(*(np.concatenate([a, b]) for a, b in pairs))
     seconds = np.concatenate([first.history.seconds, first.run_seconds + second.history.seconds])
+    layers = first.layers
+    if layers is not None and second.layers is not None:
+        layers = LayerHistory(*(np.concatenate([a, b]) for a, b in zip(layers, second.layers, strict=True)))
     return second._replace(
         history=history._replace(seconds=seconds),
+        layers=layers,
         compile_seconds=first.compile_seconds + second.compile_seconds,
         run_seconds=first.run_seconds + second.run_seconds,
     )
 
 
 def _solver(config: Config) -> Solver:
-    name = "adam" if config.solver == "gauss_newton" else config.solver  # a wrong learning rate is refused either way
-    optimizer = named_optimizer(name, config.learning_rate, config.schedule, config.steps)
-    first = jaxbp.first_order(optimizer, weight_decay=config.weight_decay, clip_norm=config.clip_norm)
-    return jaxbp.gauss_newton(damping=config.damping) if config.solver == "gauss_newton" else first
+    if config.solver == "gauss_newton":
+        return jaxbp.gauss_newton(damping=config.damping)
+    optimizer = named_optimizer(config.solver, config.learning_rate, config.schedule, config.steps)
+    return jaxbp.first_order(optimizer, weight_decay=config.weight_decay, clip_norm=config.clip_norm)
 
 
 def tutorial_params(mlp: jaxbp.Mlp, dtype: type) -> jaxbp.Params:

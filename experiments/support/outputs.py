@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import os
 import platform
 import tempfile
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ import matplotlib
 import numpy as np
 
 from jaxbp import viz
+from jaxbp.files import whole_file
 from jaxbp.training import use_platform
 from support.command_line import Common
 
@@ -60,13 +60,8 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 def write_text(path: Path, text: str) -> Path:
     """Writes a text file whole or not at all, and returns its path."""
-    partial = path.with_name(f".{path.name}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with whole_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
     return path
 
 

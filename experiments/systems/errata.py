@@ -16,7 +16,7 @@ from support.contest import samples_of
 from support.fitting import tutorial_params
 from support.tasks import Task
 from systems import one_layer, xor
-from systems.judges import GUARD, enlarged, guarded_loss_of, start
+from systems.judges import GUARD, MLP, enlarged, guarded_loss_of, start
 from systems.vectors import difference
 
 
@@ -134,16 +134,14 @@ def start_and_guard(seed: int) -> list[Erratum]:
     note = "normal weights without the factor 0.01: every output is certain, and the guard caps the loss at 16.118"
     found = [Erratum(mistake, "first loss", first[0], first[1], note)]
     # The guard matters to every parameter; the ten biases of the last layer show it without moving 40,000 elements.
-    hand = jaxbp.loss_and_gradient(
-        jaxbp.Mlp((784, 50, 10), hidden="relu"), small, three, labels, "softmax_cross_entropy"
-    )[1]
+    hand = jaxbp.loss_and_gradient(MLP, small, three, labels, "softmax_cross_entropy")[1]
 
     def gap(loss: Callable[[jaxbp.Params, Array, Array], Array]) -> float:
         bias = numerical_gradient(lambda b: loss((small[0], small[1]._replace(bias=b)), three, labels), small[1].bias)
         return float(jnp.abs(hand[1].bias - bias).mean())
 
     def plain_loss_of(params: jaxbp.Params, images: Array, labels: Array) -> Array:
-        outputs = jaxbp.reference_predict(jaxbp.Mlp((784, 50, 10), hidden="relu"), params, images)
+        outputs = jaxbp.reference_predict(MLP, params, images)
         return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(outputs, axis=1), labels[:, jnp.newaxis], axis=1))
 
     note = f"log(p + {GUARD:.0e}) has another gradient than p - t; the criterion is 1e-7"

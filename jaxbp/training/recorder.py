@@ -16,7 +16,7 @@ from jaxbp.network import forward, gradient, node_errors
 from jaxbp.params import Layer, Params
 from jaxbp.training.solver import Batch, Problem
 
-RECORDED_SAMPLES = 2048  # at most, the first ones: the cost of a record stays that of a few steps
+RECORDED_SAMPLES = 2048  # at most, the first ones, so that a record's cost does not grow with the data
 SATURATED = 0.01  # a slope below this hardly passes an error on
 
 

@@ -7,10 +7,11 @@ calls `show`.
 from jaxbp.viz.curves import Curves, draw_curves
 from jaxbp.viz.decisions import DecisionMap, draw_decision_map
 from jaxbp.viz.dots import Dots, draw_dots
-from jaxbp.viz.films import Film, animate_training, animate_walk, save_film
+from jaxbp.viz.films import Film, animate_training, animate_walk
 from jaxbp.viz.graphs import GraphDrawing, draw_graph, graph_dot, graph_mermaid
 from jaxbp.viz.images import Gallery, draw_images
 from jaxbp.viz.layers import GradientFlow, WeightMatrices, draw_gradient_flow, draw_weights
+from jaxbp.viz.pages import save_film
 from jaxbp.viz.panels import CurvePanels, draw_panels
 from jaxbp.viz.planes import Heatmap, Paths, draw_heatmap, draw_paths
 from jaxbp.viz.style import BLACK, BLUE, VERMILLION, save_figure, style

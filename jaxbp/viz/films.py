@@ -1,12 +1,7 @@
-"""Films: a surface while it is learned, and the two passes step by step; as GIF or as a page that stands by itself."""
+"""Films: a surface while it is learned, and the two passes step by step."""
 
-import html
-import os
-import re
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,8 +14,6 @@ from jaxbp.viz.walk import draw_walk
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-EMBED_LIMIT = 20.0  # megabytes that matplotlib may put into one page
 
 
 @dataclass(frozen=True)
@@ -163,77 +156,3 @@ def _freeze(figure: "Figure") -> None:
     """Lets the layout settle once, so that nothing moves from frame to frame."""
     figure.canvas.draw()
     figure.set_layout_engine("none")
-
-
-def save_film(film: Film, path: str | Path, *, dpi: float = 80.0) -> Path:
-    """Writes a film whole or not at all.
-
-    Args:
-        film: the film.
-        path: .gif, or .html for one page with play, pause and step buttons that needs neither network nor files.
-        dpi: dots per inch.
-
-    Returns:
-        The path written.
-
-    Raises:
-        ValueError: the name ends otherwise, or the film is too large for a page.
-        OSError: the file cannot be written.
-    """
-    path = Path(path).expanduser()
-    if path.suffix not in (".gif", ".html"):
-        raise ValueError(f"path must end in .gif or .html, got {path.name}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    try:
-        import matplotlib
-        from matplotlib.animation import FuncAnimation, PillowWriter
-
-        with style(), matplotlib.rc_context({"animation.embed_limit": EMBED_LIMIT, "savefig.dpi": dpi}):
-            options: Any = {"frames": film.num_frames, "interval": 1000 / film.fps, "blit": False}
-            animation = FuncAnimation(film.figure, film.show, **options)
-            if path.suffix == ".gif":
-                writer: Any = PillowWriter(fps=film.fps)  # type: ignore[arg-type]
-                animation.save(partial, writer=writer, dpi=dpi)
-            else:
-                page = animation.to_jshtml(default_mode="once")
-                embedded = page.count("data:image/png;base64")
-                if embedded < film.num_frames:
-                    raise ValueError(
-                        f"film must fit into {EMBED_LIMIT:g} MB as a page, {embedded} of {film.num_frames} frames do: "
-                        "lower dpi or make a .gif"
-                    )
-                Path(partial).write_text(
-                    _PAGE.format(title=html.escape(path.stem), player=_without_ids(page)), encoding="utf-8"
-                )
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-    finally:
-        Path(partial).unlink(missing_ok=True)
-    return path
-
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head><meta charset="utf-8"><title>{title}</title></head>
-<body>
-{player}
-</body>
-</html>
-"""
-
-
-def _without_ids(page: str) -> str:
-    """Replaces the player's random identifier, for equal bytes of equal films, and the web font's symbols."""
-    found = re.search(r"_anim_img([0-9a-f]{32})", page)
-    page = page.replace(found.group(1), "film") if found else page
-    page = re.sub(r'<link rel="stylesheet"\s+href="[^"]*">', "", page)
-    return re.sub(r'<i class="fa fa-([a-z-]+?)(?: fa-flip-horizontal)?"></i>', _sign, page)
-
-
-def _sign(match: re.Match[str]) -> str:
-    signs = {"minus": "−", "plus": "+", "play": "▶", "pause": "❚❚", "step-backward": "‹", "step-forward": "›"}
-    signs |= {"fast-backward": "|◀", "fast-forward": "▶|"}
-    turned = ' style="display:inline-block;transform:scaleX(-1)"' if "fa-flip" in match.group(0) else ""
-    return f"<span{turned}>{signs[match.group(1)]}</span>"

@@ -38,7 +38,7 @@ def draw_paths(
 
     Args:
         x: (num_columns,).
-        y: (num_rows,).
+        y: (num_rows,) one apart from each other.
         heights: (num_rows, num_columns) of the surface.
         paths: by label, (n, 2) points in their order.
         title: above the figure.
@@ -89,7 +89,7 @@ def draw_heatmap(
     Args:
         values: (num_rows, num_columns).
         x: (num_columns,) positive and spaced evenly in their logarithms.
-        y: (num_rows,).
+        y: (num_rows,) one apart from each other.
         labels: of x, y and the values.
         title: above the panel.
         ax: where to draw; a new figure unless given.
@@ -114,7 +114,13 @@ def draw_heatmap(
         shown = np.ma.masked_where(~(np.isfinite(values) & (values > 0)), values)
         ax.patch.set(hatch="////", facecolor="0.92", edgecolor="0.6")
         norm = LogNorm(low, max(high, low * 1.01))
-        mesh = ax.pcolormesh(x, y, shown, norm=norm, cmap=SEQUENTIAL, shading="nearest", rasterized=True)
+        # Borders halfway on the scale that is shown; pcolormesh's own would be halfway in the numbers.
+        logs = np.log(x)
+        middles = (logs[1:] + logs[:-1]) / 2
+        half = middles[0] - logs[0] if len(x) > 1 else 0.5
+        edges = np.exp(np.concatenate([[logs[0] - half], middles, [logs[-1] + half]]))
+        rows = np.concatenate([[y[0] - 0.5], (y[1:] + y[:-1]) / 2, [y[-1] + 0.5]])
+        mesh = ax.pcolormesh(edges, rows, shown, norm=norm, cmap=SEQUENTIAL, rasterized=True)
         ax.set(xscale="log", xlabel=labels[0], ylabel=labels[1], title=title, yticks=y)
         bar = ax.figure.colorbar(mesh, ax=ax, label=labels[2], extend="max", pad=0.02)
     return Heatmap(ax, mesh, bar)

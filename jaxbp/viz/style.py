@@ -1,10 +1,10 @@
 """The look that all figures share, and how they are written."""
 
-import os
-import tempfile
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from jaxbp.files import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
@@ -55,17 +55,9 @@ def save_figure(figure: "Figure | SubFigure", path: str | Path) -> Path:
         OSError: the folder or the file cannot be written.
     """
     path = Path(path).expanduser()
-    path.parent.mkdir(parents=True, exist_ok=True)
     options: dict[str, Any] = {"metadata": {"Date": None, "Creator": None}}
     if path.suffix == ".png":
         options = {"metadata": {"Software": None}, "pil_kwargs": {"optimize": True}}
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    try:
-        with style():
-            figure.figure.savefig(partial, format=path.suffix[1:], **options)
-        os.chmod(partial, 0o644)  # mkstemp's files are private, a figure is not
-        os.replace(partial, path)
-    finally:
-        Path(partial).unlink(missing_ok=True)
+    with whole_file(path) as partial, style():
+        figure.figure.savefig(partial, format=path.suffix[1:], **options)
     return path
