@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxbp.names import nearest_first
+from jaxbp._checks import nearest_first
 
 
 def read_table(path: str | Path, columns: tuple[str, ...] | None = None) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -8,17 +8,24 @@ References:
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxbp.checks import check_number
-from jaxbp.names import check_name
+from jaxbp._checks import check_name, check_number
 
 METHODS = ("central", "complex")
 COMPLEX_STEP = 1e-20  # no difference is taken, so nothing keeps it from being far below the unit
+
+
+def shifted(tree: Any, position: int, change: Any) -> Any:
+    """Returns the pytree with `change` added to its leaf at that position."""
+    leaves, structure = jax.tree.flatten(tree)
+    leaves[position] = leaves[position] + change
+    return jax.tree.unflatten(structure, leaves)
 
 
 def numerical_gradient(
@@ -45,34 +52,33 @@ def numerical_gradient(
     check_name("method", method, METHODS)
     if step is not None and check_number("step", step, minimum=0) == 0:
         raise ValueError(f"step must be positive, got {step!r}")
-    leaves, structure = jax.tree.flatten(jax.tree.map(jnp.asarray, params))
-    for path, leaf in jax.tree_util.tree_leaves_with_path(jax.tree.unflatten(structure, leaves)):
+    params = jax.tree.map(jnp.asarray, params)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             raise TypeError(f"params{jax.tree_util.keystr(path)} must be of a floating dtype, got {leaf.dtype}")
-    shape = jax.eval_shape(function, jax.tree.unflatten(structure, leaves)).shape
+    shape = jax.eval_shape(function, params).shape
     if shape != ():
         raise ValueError(f"function must return a scalar, got shape {shape}")
 
+    def along(params: Any, position: int, leaf: Array, index: Array) -> Array:
+        """The derivative with respect to one element of a leaf."""
+
+        def moved(change: Any) -> Array:
+            unit = jnp.zeros(leaf.size, jnp.result_type(leaf, change)).at[index].set(change)
+            return function(shifted(params, position, unit.reshape(leaf.shape)))
+
+        if method == "complex":
+            tiny = COMPLEX_STEP if step is None else step
+            return (jnp.imag(moved(1j * tiny)) / tiny).astype(leaf.dtype)
+        size = jnp.maximum(1.0, jnp.abs(leaf.ravel()[index]))
+        h = jnp.finfo(leaf.dtype).eps ** (1 / 3) * size if step is None else jnp.asarray(step, leaf.dtype)
+        return ((moved(h) - moved(-h)) / (2 * h)).astype(leaf.dtype)
+
     @jax.jit
-    def differentiate(leaves: list[Array]) -> list[Array]:
-        return [_of_leaf(position, leaves) for position in range(len(leaves))]
+    def differentiate(params: Any) -> list[Array]:
+        return [
+            jax.lax.map(partial(along, params, position, leaf), jnp.arange(leaf.size)).reshape(leaf.shape)
+            for position, leaf in enumerate(jax.tree.leaves(params))
+        ]
 
-    def _of_leaf(position: int, leaves: list[Array]) -> Array:
-        leaf = leaves[position]
-
-        def moved(index: Array, change: Any) -> Array:
-            wide = leaf.astype(jnp.result_type(leaf, change)).ravel()
-            shifted = wide.at[index].add(change).reshape(leaf.shape)
-            return function(jax.tree.unflatten(structure, [*leaves[:position], shifted, *leaves[position + 1 :]]))
-
-        def one(index: Array) -> Array:
-            if method == "complex":
-                tiny = COMPLEX_STEP if step is None else step
-                return (jnp.imag(moved(index, 1j * tiny)) / tiny).astype(leaf.dtype)
-            size = jnp.maximum(1.0, jnp.abs(leaf.ravel()[index]))
-            h = jnp.finfo(leaf.dtype).eps ** (1 / 3) * size if step is None else jnp.asarray(step, leaf.dtype)
-            return ((moved(index, h) - moved(index, -h)) / (2 * h)).astype(leaf.dtype)
-
-        return jax.lax.map(one, jnp.arange(leaf.size)).reshape(leaf.shape)
-
-    return jax.tree.unflatten(structure, differentiate(leaves))
+    return jax.tree.unflatten(jax.tree.structure(params), differentiate(params))

@@ -66,6 +66,18 @@ class Report(NamedTuple):
             self.rows, key=lambda row: math.inf if math.isnan(row.error) else row.error / row.allowed, default=None
         )
 
+    @property
+    def share(self) -> float:
+        """The largest error in units of what is allowed, NaN if one is NaN or there is no row."""
+        return math.nan if self.worst is None else self.worst.error / self.worst.allowed
+
+    @property
+    def summary(self) -> str:
+        """The verdict in a few words: how large the largest error is, or what is wrong first."""
+        if self.ok:
+            return f"largest error {self.share:.1g} of what rounding allows"
+        return self.faults[0] if self.faults else str(next(row for row in self.rows if not row.ok))
+
     def __str__(self) -> str:
         rows, faults, notes = (
             map(str, self.rows),

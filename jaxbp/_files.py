@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all. The ground floor, beside `names` and `checks`."""
+"""Files that are written whole or not at all."""
 
 import os
 import tempfile
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Gives a place beside `path` to write to, which becomes `path` when the block ends without an error.
 
     Args:

@@ -1,16 +1,44 @@
-"""What every public function demands of its array arguments; each error names argument, demand and what came.
+"""What public functions demand of names, numbers and arrays; an error says the argument, the demand and what came.
 
-The ground floor, beside `names`: nothing here knows a layer or a loss.
+Nothing here knows a layer or a loss.
 """
 
+import difflib
 import math
 import warnings
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
+
+Row = TypeVar("Row")
+
+
+def nearest_first(name: object, known: Iterable[str]) -> list[str]:
+    """Returns the known names, the most similar to `name` first."""
+    return sorted(known, key=lambda other: -difflib.SequenceMatcher(None, str(name).lower(), other).ratio())
+
+
+def check_name(argument: str, name: object, known: Iterable[str]) -> None:
+    """Raises a ValueError that lists the known names, nearest first, unless `name` is one of them.
+
+    Args:
+        argument: what the name was given for, as the caller spells it (`hidden[1]`).
+        name: what came.
+        known: the names that would be right.
+    """
+    known = tuple(known)
+    if not (isinstance(name, str) and name in known):
+        raise ValueError(f"{argument} must be one of {', '.join(nearest_first(name, known))}; got {name!r}")
+
+
+def look_up(argument: str, name: str, table: Mapping[str, Row]) -> Row:
+    """Returns the row of that name; arguments and error are those of `check_name`."""
+    check_name(argument, name, table)
+    return table[name]
 
 
 def as_float_array(name: str, array: Any, dtype: DTypeLike) -> jax.Array:

@@ -1,0 +1,168 @@
+"""A fitted function in the units of its data: networks, their parameters and the scalers around them, as one pytree."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxbp._checks import as_float_array
+from jaxbp.data import Standardizer, standardizer
+from jaxbp.params import Mlp, Params
+from jaxbp.training import Stage
+from jaxbp.training.stages import predict_stages
+
+TILE = 16_384  # points that are evaluated at a time on the host, which bounds the memory
+
+
+class Score(float):
+    """How predictions do: the number itself is R2, the share of the variance that is explained, as scikit-learn has it.
+
+    Attributes:
+        rmse: root mean square error, in the units of the outputs.
+        nrmse: the same with each output over its standard deviation; R2 = 1 - nrmse^2.
+        max_error: the largest | predicted - true |.
+        max_error_row: its row.
+    """
+
+    rmse: float
+    nrmse: float
+    max_error: float
+    max_error_row: int
+
+    def __new__(cls, predicted: np.ndarray, outputs: np.ndarray) -> "Score":
+        """Compares predictions (n,) or (n, k) with the true outputs, of the same shape."""
+        error = np.asarray(predicted, np.float64) - np.asarray(outputs, np.float64)
+        deviation = np.std(outputs, axis=0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            nrmse = float(np.sqrt(np.mean((error / deviation) ** 2)))
+        score = super().__new__(cls, 1 - nrmse**2)
+        score.rmse, score.nrmse = float(np.sqrt(np.mean(error**2))), nrmse
+        largest = np.abs(error).reshape(len(error), -1).max(axis=1)
+        score.max_error_row = int(np.argmax(largest))
+        score.max_error = float(largest[score.max_error_row])
+        return score
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Model:
+    """A function of points in the units of the data: sum over the terms of scale * network(standardized points).
+
+    It is a pytree: jit, vmap and grad work on it, with respect to points and to parameters, and the backward pass is
+    the hand-written one. Its leaves are NumPy arrays, so that float64 numbers stay what they are while x64 is off.
+
+    Attributes:
+        mlps: the network of each term.
+        terms: parameters and scale of each term; one for most models, several for a fit in stages.
+        input_scaler: maps points to standard units.
+        output_scaler: maps outputs to standard units.
+        flat: whether the outputs are (n,) rather than (n, k).
+    """
+
+    mlps: tuple[Mlp, ...] = field(metadata={"static": True})
+    terms: tuple[Stage, ...]
+    input_scaler: Standardizer
+    output_scaler: Standardizer
+    flat: bool = field(metadata={"static": True})
+
+    @classmethod
+    def for_data(
+        cls, mlp: Mlp, params: Params, points: np.ndarray, outputs: np.ndarray, names: Sequence[str] | None = None
+    ) -> "Model":
+        """Puts scalers around a network, measured on the samples that it is to be fitted to.
+
+        Args:
+            mlp: the network.
+            params: its parameters, in standard units.
+            points: (n, d).
+            outputs: (n,) or (n, k).
+            names: of the columns of points and outputs, for errors.
+
+        Raises:
+            ValueError: a column is constant.
+        """
+        rows = outputs.reshape(len(outputs), -1)
+        names = [f"{i}" for i in range(points.shape[1] + rows.shape[1])] if names is None else names
+        inner, outer = tuple(names[: points.shape[1]]), tuple(names[points.shape[1] :])
+        scalers = standardizer(points, inner), standardizer(rows, outer)
+        return cls((mlp,), (), *scalers, outputs.ndim == 1).with_params(params)
+
+    @property
+    def params(self) -> Params:
+        """The parameters of the first term."""
+        return self.terms[0].params
+
+    @property
+    def num_params(self) -> int:
+        """The number of weights and biases of all terms."""
+        return sum(mlp.num_params for mlp in self.mlps)
+
+    def with_params(self, params: Params) -> "Model":
+        """This model with one term, the first network with these parameters."""
+        return self.with_terms(self.mlps[:1], (Stage(params, np.ones(self.mlps[0].sizes[-1])),))
+
+    def with_terms(self, mlps: Sequence[Mlp], terms: Sequence[Stage]) -> "Model":
+        """This model with these terms, such as the stages of `fit_stages`."""
+        return replace(self, mlps=tuple(mlps), terms=jax.tree.map(np.asarray, tuple(terms)))
+
+    def standardize(self, points: np.ndarray, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Maps samples to inputs (n, d) and targets (n, k) in standard units, of the dtype of the parameters."""
+        dtype = self.params[0].weight.dtype
+        targets = self.output_scaler.standardize(outputs.reshape(len(outputs), -1))
+        return self.input_scaler.standardize(points).astype(dtype), targets.astype(dtype)
+
+    def __call__(self, points: Any) -> Any:
+        """Predicts the outputs at points.
+
+        Args:
+            points: (n, d) in the units of the data. For a NumPy array or a list the model computes in the dtype of its
+                parameters whatever JAX's settings are; a JAX array follows those, so that transformations work.
+
+        Returns:
+            (n,) or (n, k), a NumPy array of float64 numbers or a JAX array.
+
+        Raises:
+            ValueError: points has another shape.
+            TypeError: points does not hold real numbers.
+        """
+        if isinstance(points, Array):
+            return self._predict(_as_points(points, jnp.result_type(float), self.num_inputs))
+        with jax.enable_x64(True):
+            array = np.asarray(_as_points(points, jnp.float64, self.num_inputs))
+            tiles = [array[first : first + TILE] for first in range(0, max(1, len(array)), TILE)]
+            return np.concatenate([np.asarray(_predict(self, tile), np.float64) for tile in tiles])
+
+    @property
+    def num_inputs(self) -> int:
+        """d, the number of columns of points."""
+        return self.mlps[0].sizes[0]
+
+    def _predict(self, points: Array) -> Array:
+        mean, scale = (jnp.asarray(some, points.dtype)[jnp.newaxis, :] for some in self.input_scaler)
+        terms = jax.tree.map(jnp.asarray, self.terms)
+        inputs = ((points - mean) / scale).astype(terms[0].params[0].weight.dtype)
+        outputs = predict_stages(self.mlps, terms, inputs).astype(points.dtype)
+        mean, scale = (jnp.asarray(some, points.dtype)[jnp.newaxis, :] for some in self.output_scaler)
+        outputs = outputs * scale + mean
+        return outputs[:, 0] if self.flat else outputs
+
+    def score(self, points: Any, outputs: Any) -> Score:
+        """Compares the predictions at points with the true outputs, (n,) or (n, k) as in the fit."""
+        return Score(self(np.asarray(points)), np.asarray(outputs))
+
+
+@jax.jit
+def _predict(model: Model, points: Array) -> Array:
+    return model._predict(points)
+
+
+def _as_points(points: Any, dtype: Any, num_inputs: int) -> Array:
+    array = as_float_array("points", points, dtype)
+    if array.ndim != 2 or array.shape[1] != num_inputs:
+        hint = "; add a batch axis: points[None]" if array.ndim == 1 and array.shape[0] == num_inputs else ""
+        raise ValueError(f"points must have shape (n, {num_inputs}), got {array.shape}{hint}")
+    return array
