@@ -5,8 +5,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxbp.names import ACTIVATION_NAMES, LOSS_NAMES
+from jaxbp.activations import ACTIVATIONS
+from jaxbp.losses import LOSSES
 from jaxbp.params import Layer, Mlp, Params
+
+ACTIVATION_NAMES, LOSS_NAMES = tuple(ACTIVATIONS), tuple(LOSSES)
+
+# Options of jit where the claim is not what an optimizer makes of a program: it then compiles in a third of the time.
+QUICKLY = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 
 
 class Case(NamedTuple):
