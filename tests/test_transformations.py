@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from architectures import QUICKLY
+from architectures import QUICKLY, draw_params
 from jax.sharding import AxisType, PartitionSpec
 
 import jaxbp
@@ -26,9 +26,9 @@ def problem(request, x64):
 
 @cache
 def problem_of(mlp):
-    params = jaxbp.init(mlp, jax.random.key(0))
-    inputs = jax.random.normal(jax.random.key(1), (8, mlp.sizes[0]))
-    weights = jax.random.normal(jax.random.key(2), (8, mlp.sizes[-1]))
+    generator = np.random.default_rng(1)
+    params, inputs = draw_params(mlp), jnp.asarray(generator.standard_normal((8, mlp.sizes[0])))
+    weights = jnp.asarray(generator.standard_normal((8, mlp.sizes[-1])))
 
     def loss(predict, params, inputs):
         return jnp.sum(weights * predict(mlp, params, inputs) ** 2)
@@ -39,7 +39,7 @@ def problem_of(mlp):
 def assert_close(left, right):
     """Equal up to rounding: 1e-12 of the largest number, hundreds of units for sums of hundreds of terms."""
     for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12 * max(1.0, float(jnp.abs(b).max())))
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12 * max(1.0, np.abs(b).max()))
 
 
 TRANSFORMATIONS = {
