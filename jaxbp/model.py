@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -47,6 +47,22 @@ class Score(float):
         return score
 
 
+class Candidate(NamedTuple):
+    """What was tried in a fit.
+
+    Attributes:
+        name: network, solver and strength in a few words.
+        held_out: its error on the held-out rows over their standard deviation.
+        seconds: what it took.
+        chosen: whether the model stands on it.
+    """
+
+    name: str
+    held_out: float
+    seconds: float
+    chosen: bool = False
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Model:
@@ -57,10 +73,13 @@ class Model:
 
     Attributes:
         mlps: the network of each term.
-        terms: parameters and scale of each term; one for most models, several for a fit in stages.
+        terms: parameters and scale of each term: one for a single network, several for a fit in stages, or for an
+            average of networks.
         input_scaler: maps points to standard units.
         output_scaler: maps outputs to standard units.
         flat: whether the outputs are (n,) rather than (n, k).
+        average: whether the terms are an average of networks, so that they have a spread.
+        history: what was tried, and why the winner won, where `fit_model` made the model.
     """
 
     mlps: tuple[Mlp, ...] = field(metadata={"static": True})
@@ -68,6 +87,8 @@ class Model:
     input_scaler: Standardizer
     output_scaler: Standardizer
     flat: bool = field(metadata={"static": True})
+    average: bool = field(default=False, metadata={"static": True})
+    history: tuple[Candidate, ...] = field(default=(), metadata={"static": True})
 
     @classmethod
     def for_data(
@@ -105,9 +126,9 @@ class Model:
         """This model with one term, the first network with these parameters."""
         return self.with_terms(self.mlps[:1], (Stage(params, np.ones(self.mlps[0].sizes[-1])),))
 
-    def with_terms(self, mlps: Sequence[Mlp], terms: Sequence[Stage]) -> "Model":
-        """This model with these terms, such as the stages of `fit_stages`."""
-        return replace(self, mlps=tuple(mlps), terms=jax.tree.map(np.asarray, tuple(terms)))
+    def with_terms(self, mlps: Sequence[Mlp], terms: Sequence[Stage], *, average: bool = False) -> "Model":
+        """This model with these terms: the stages of `fit_stages`, or networks with scales that average them."""
+        return replace(self, mlps=tuple(mlps), terms=jax.tree.map(np.asarray, tuple(terms)), average=average)
 
     def standardize(self, points: np.ndarray, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Maps samples to inputs (n, d) and targets (n, k) in standard units, of the dtype of the parameters."""
@@ -149,6 +170,20 @@ class Model:
         mean, scale = (jnp.asarray(some, points.dtype)[jnp.newaxis, :] for some in self.output_scaler)
         outputs = outputs * scale + mean
         return outputs[:, 0] if self.flat else outputs
+
+    def spread(self, points: Any) -> np.ndarray:
+        """The standard deviation of the averaged networks at points, of the shape and in the units of the outputs.
+
+        Raises:
+            ValueError: the model is no average of several networks.
+        """
+        if not (self.average and len(self.terms) > 1):
+            raise ValueError(
+                f"the model must be an average of several networks to have a spread, got {len(self.terms)}"
+            )
+        pairs = zip(self.mlps, self.terms, strict=True)
+        members = [self.with_terms([mlp], [term._replace(scale=np.ones_like(term.scale))]) for mlp, term in pairs]
+        return np.std([member(np.asarray(points)) for member in members], axis=0)
 
     def score(self, points: Any, outputs: Any) -> Score:
         """Compares the predictions at points with the true outputs, (n,) or (n, k) as in the fit."""
