@@ -5,14 +5,14 @@ measured terrain that ships with matplotlib, or a table of your own are fitted t
 file with every number go to --out.
 """
 
-import sys
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from common import Progress, begin, finish, parse, print_table, run
+from common import begin, finish, print_table, run
 
 import jaxbp
 from jaxbp import data
@@ -21,14 +21,14 @@ from jaxbp.gradcheck import Report
 from jaxbp.model import Score
 from jaxbp.params import SINE_FREQUENCY
 from jaxbp.training import Record, named_optimizer
-from surface_flags import PRESETS, Config, check, preset_in, runs_of
-from surface_pictures import Fitted, draw, draw_contrast, draw_film
+from surface_flags import MINIMA, PRESETS, Config, check, runs_of
+from surface_pictures import PICTURES, Fitted, draw, draw_contrast
 
 
 def main(config: Config) -> None:
     """Samples, fits, scores, draws."""
     check(config)
-    folder = begin(config, x64=config.x64)
+    folder = begin(config, **MINIMA)
     fitted: Fitted | None = None
     for one in runs_of(config):
         task = task_of(one)
@@ -39,13 +39,13 @@ def main(config: Config) -> None:
         report = jaxbp.check_gradients(model.mlps[0], model.params, *model.standardize(*task.train), one.loss)
         numbers = summary(fitted, score, report)
         print_table(table(numbers, result, report), task.title if one.stem else one.surface)
-        films = draw_film(one, fitted, folder) if one.film else []
-        finish(one, f"{one.stem}fit_surface", draw(one, fitted, numbers), numbers, folder, films)
+        files = draw(one, fitted, numbers)
+        finish(replace(one, **PICTURES), folder, f"{one.stem}fit_surface", numbers, files)
         if result.outcome.diverged:
             raise ValueError(f"the fit {result.outcome}; the pictures show the last good parameters")
     if config.contrast and fitted is not None:
         tutorial = fit(replace(PRESETS["tutorial"], quiet=True), task_of(PRESETS["tutorial"]))
-        finish(config, "surface_contrast", draw_contrast(fitted, tutorial), {}, folder)
+        finish(config, folder, "surface_contrast", {}, draw_contrast(fitted, tutorial))
 
 
 def task_of(config: Config) -> Task:
@@ -80,13 +80,13 @@ def fit(config: Config, task: Task, earlier: Fitted | None = None) -> Fitted:
         "validation": start.standardize(*task.held_out),
         "record_every": config.record_every or max(1, config.steps // 50),
     }
+    if not config.quiet:
+        print("compiling ...", flush=True)
+        options["on_record"] = print_epoch if config.is_tutorial else partial(print_record, config)
     if config.stages > 1:
-        with Progress(config.steps, quiet=config.quiet) as progress:
-            starts = [params, *later_starts(config, mlp, fit_key, dtype)]
-            mlps = [mlp] * config.stages
-            stages = jaxbp.fit_stages(
-                mlps, starts, train, steps=config.steps, key=fit_key, on_record=progress, **options
-            )
+        starts = [params, *later_starts(config, mlp, fit_key, dtype)]
+        mlps = [mlp] * config.stages
+        stages = jaxbp.fit_stages(mlps, starts, train, steps=config.steps, key=fit_key, **options)
         return Fitted(task, start.with_terms(mlps[: len(stages.stages)], stages.stages), stages, start, snapshots)
     options |= {name: getattr(config, name) for name in ("loss", "tile", "dropout", "patience")}
     options |= {"on_params": snapshots.__setitem__, "record_layers": config.details, "key": fit_key}
@@ -94,13 +94,11 @@ def fit(config: Config, task: Task, earlier: Fitted | None = None) -> Fitted:
     steps = config.steps - (0 if earlier is None else int(earlier.result.history.step[-1]))
     if config.is_tutorial and steps > 0:
         # The tutorial prints a loss before the update that it leads to, so the last update follows the last line.
-        printed = jaxbp.fit(
-            mlp, goes_on, train, steps=steps - 1, on_record=None if config.quiet else print_epoch, **options
-        )
-        result = printed if printed.outcome.diverged else jaxbp.fit(mlp, printed, train, steps=1, **options)
+        result = jaxbp.fit(mlp, goes_on, train, steps=steps - 1, **options)
+        if not result.outcome.diverged:
+            result = jaxbp.fit(mlp, result, train, steps=1, **options | {"on_record": None})
     else:
-        with Progress(config.steps, quiet=config.quiet) as progress:
-            result = jaxbp.fit(mlp, goes_on, train, steps=steps, on_record=progress, **options)
+        result = jaxbp.fit(mlp, goes_on, train, steps=steps, **options)
     return Fitted(task, start.with_params(result.params), result, start, snapshots)
 
 
@@ -139,6 +137,13 @@ def tutorial_params(mlp: jaxbp.Mlp, dtype: type) -> jaxbp.Params:
     sizes = zip(mlp.sizes[:-1], mlp.sizes[1:], strict=True)
     weights = [generator.uniform(-1, 1, size=shape) for shape in sizes]
     return tuple(jaxbp.Layer(jnp.asarray(weight, dtype), jnp.zeros(weight.shape[1], dtype)) for weight in weights)
+
+
+def print_record(config: Config, record: Record) -> None:
+    """Prints a line for about every tenth record, within 60 columns."""
+    if record.step % max(1, config.steps // 10) < (config.record_every or max(1, config.steps // 50)):
+        losses = f"train {record.loss:.2e}  held out {record.validation_loss:.2e}"
+        print(f"step {record.step:>6}  {losses}  {record.seconds:6.1f} s", flush=True)
 
 
 def print_epoch(record: Record) -> None:
@@ -185,5 +190,4 @@ def table(numbers: dict[str, Any], result: Any, report: Report) -> dict[str, str
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    run(main, parse(Config, arguments, default=preset_in(arguments)))
+    run(main, Config, PRESETS)

@@ -1,11 +1,10 @@
 """The flags of `fit_surface`, and the presets that their defaults come from."""
 
-import itertools
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-from common import Common, choice, split_flags
+from common import Common, choice
 
 from jaxbp.activations import ACTIVATIONS
 from jaxbp.data import SURFACES
@@ -119,21 +118,11 @@ PRESETS = {
 RANDOM_RUNS = ((1_000, 2000), (10_000, 2000), (10_000, 4000))  # the tutorial's samples and epochs
 
 
-def preset_in(arguments: Sequence[str]) -> Config:
-    """Finds the preset among the flags, before they are read: the other flags' defaults come from it."""
-    for flag, name in itertools.pairwise(split_flags(arguments)):
-        if flag == "--preset" and name in PRESETS:
-            return PRESETS[name]
-    return PRESETS["surface"]
+MINIMA = {"samples": 2, "stages": 1, "batch_size": 1, "tile": 1, "record_every": 1, "domain": -math.inf}
 
 
 def check(config: Config) -> None:
-    """Raises a ValueError for a flag that is out of range, or that the run would not read."""
-    counts = {"samples": 2, "steps": 0, "stages": 1, "batch_size": 1, "tile": 1, "record_every": 1}
-    for name, minimum in counts.items():
-        value = getattr(config, name)
-        if value is not None and value < minimum:
-            raise ValueError(f"{name} must be a whole number of at least {minimum}, got {value}")
+    """Raises a ValueError for a flag that the run would not read."""
     first_order = ("weight_decay", "clip_norm", "dropout", "tile", "learning_rate", "schedule")
     unread: list[tuple[str, tuple[str, ...]]] = [
         (f"--solver {config.solver}", first_order if config.solver == "gauss_newton" else ("damping",)),

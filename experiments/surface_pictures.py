@@ -1,7 +1,6 @@
 """The pictures of `fit_surface`: the fit beside the truth, the samples, the loss; details, film and contrast."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -16,6 +15,7 @@ from surface_flags import Config
 SIDE = 121  # points along each side of the maps of details and films
 UNIT_SIDE = 61  # and of those inside the units
 FRAMES = 30
+PICTURES = {"details": False, "film": False, "contrast": False}  # flags that add pictures and change no number
 
 
 class Fitted(NamedTuple):
@@ -64,7 +64,10 @@ def draw(config: Config, fitted: Fitted, numbers: dict[str, Any]) -> dict[str, A
     figures = {"surface_true_pred.png": comparison, "surface_samples.png": samples, "loss_curve.svg": curves}
     if config.details:
         figures |= details(fitted)
-    return {f"{prefix}{name}": drawing.figure for name, drawing in figures.items()}
+    files: dict[str, Any] = {f"{prefix}{name}": drawing.figure for name, drawing in figures.items()}
+    if config.film:
+        files |= dict.fromkeys((f"{prefix}training_film.gif", f"{prefix}training_film.html"), film(fitted))
+    return files
 
 
 def details(fitted: Fitted) -> dict[str, Any]:
@@ -114,16 +117,14 @@ def passes_over(fitted: Fitted, grid: Grid) -> tuple[list[np.ndarray], ...]:
     return tuple([np.asarray(array)[:, 0] for array in layers] for layers in passes)
 
 
-def draw_film(config: Config, fitted: Fitted, folder: Path) -> list[Path]:
-    """Writes the film of the predicted surface as GIF and as page."""
+def film(fitted: Fitted) -> viz.Film:
+    """Films the predicted surface as it is learned, at steps that are even on a logarithmic scale."""
     task, grid = fitted.task, Grid.around(fitted.task.test.points, UNIT_SIDE)
     steps = sorted(fitted.snapshots)
     places = np.unique(np.round(np.geomspace(1, len(steps), min(FRAMES, len(steps)))).astype(int)) - 1
     chosen = [steps[place] for place in places]
     frames = [fitted.model.with_params(fitted.snapshots[step])(grid.points) for step in chosen]
-    true = task.values_at(grid.points)
-    film = viz.animate_training(grid, frames, chosen, true, labels=task.labels, title=task.title)
-    return [viz.save_film(film, folder / f"{config.stem}training_film{kind}", dpi=72) for kind in (".gif", ".html")]
+    return viz.animate_training(grid, frames, chosen, task.values_at(grid.points), labels=task.labels, title=task.title)
 
 
 def draw_contrast(fitted: Fitted, tutorial: Fitted) -> dict[str, Any]:
