@@ -47,11 +47,13 @@ class GaussNewtonState(NamedTuple):
         step: the number of steps tried.
         velocity: of the structure of the parameters.
         damping: sigma.
+        smallest_damping: the least that sigma comes back to; of the state, so that runs with several can be vmapped.
     """
 
     step: Array
     velocity: Params
     damping: Array
+    smallest_damping: Array
 
 
 def gauss_newton(
@@ -90,7 +92,8 @@ def gauss_newton(
     def init(params: Params) -> GaussNewtonState:
         zeros = jax.tree.map(jnp.zeros_like, params)
         dtype = params[0].weight.dtype
-        return GaussNewtonState(jnp.zeros((), jnp.int32), zeros, jnp.asarray(damping, dtype))
+        sigma = jnp.asarray(damping, dtype)
+        return GaussNewtonState(jnp.zeros((), jnp.int32), zeros, sigma, sigma)
 
     def step(
         problem: Problem, params: Params, state: GaussNewtonState, batch: Batch, key: Array
@@ -136,7 +139,8 @@ def gauss_newton(
             kept = GaussNewtonState(
                 step=state.step + 1,
                 velocity=choose(accepted, new_velocity, jax.tree.map(jnp.zeros_like, state.velocity)),
-                damping=jnp.clip(correction * state.damping, damping, 1e12).astype(state.damping.dtype),
+                damping=jnp.clip(correction * state.damping, state.smallest_damping, 1e12).astype(state.damping.dtype),
+                smallest_damping=state.smallest_damping,
             )
             return choose(accepted, moved, params), kept, before.astype(params[0].weight.dtype)
 

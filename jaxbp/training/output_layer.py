@@ -95,7 +95,7 @@ def factor(mlp: Mlp, params: Params, inputs: Array, targets: Array) -> OutputFac
     triangle = np.zeros((0, 1 + fan_in + mlp.sizes[-1]))
     for first in range(0, num_samples, TILE):
         rows = slice(first, first + TILE)
-        hidden = np.asarray(_hidden(mlp, params, inputs[rows]), np.float64)
+        hidden = np.asarray(hidden_activations(mlp, params, inputs[rows]), np.float64)
         columns = np.column_stack([np.ones(len(hidden)), hidden, np.asarray(targets[rows], np.float64)])
         triangle = np.linalg.qr(np.vstack([triangle, columns]), mode="r")
     centred = triangle[1:, 1:]
@@ -111,7 +111,7 @@ def factor(mlp: Mlp, params: Params, inputs: Array, targets: Array) -> OutputFac
 
 
 @partial(jax.jit, static_argnums=0)
-def _hidden(mlp: Mlp, params: Params, inputs: Array) -> Array:
+def hidden_activations(mlp: Mlp, params: Params, inputs: Array) -> Array:
     """The activations (n, m) that the output layer reads."""
     return forward(mlp, params, inputs)[1][-1].inputs
 
