@@ -1,0 +1,218 @@
+"""Maps over the plane: what surfaces, errors and units are drawn with. Values (n,) belong to the points of `where`."""
+
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from jaxbp.data import Grid
+from jaxbp.viz.style import DIVERGING, SEQUENTIAL, SUPERSCRIPTS, exponent_of, number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.tri import Triangulation
+
+Where: TypeAlias = Grid | np.ndarray
+NUM_LEVELS = 18  # about so many filled bands over the range of a surface
+HUGE = 1e200  # beyond this matplotlib draws no contours
+TINY = 1e-300  # the scale of an error that is 0 everywhere, so that it has one
+
+
+class ErrorScale(NamedTuple):
+    """How an error is shown: the scale runs from -limit to limit.
+
+    Attributes:
+        limit: the largest | error |, or the 99th percentile where the largest is more than twice that.
+        largest: the signed error of the largest size, NaN without a finite one.
+        place: the index of its point.
+        clipped: whether the limit is the percentile.
+    """
+
+    limit: float
+    largest: float
+    place: int
+    clipped: bool
+
+
+def points_of(where: Where) -> np.ndarray:
+    """The points (n, 2) of a grid, or scattered ones."""
+    points = where.points if isinstance(where, Grid) else np.asarray(where, float)
+    if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:
+        raise ValueError(f"where must be a Grid or points (n, 2), at least one, got shape {points.shape}")
+    return points
+
+
+def check_values(name: str, where: Where, values: Any, *, units: bool = False) -> np.ndarray:
+    """Returns values (n,), or (n, units) with `units`, in float64, or raises a ValueError if they do not fit."""
+    array, num_points = np.asarray(values, float), len(points_of(where))
+    if array.ndim != 1 + units or len(array) != num_points or array.size == 0:
+        wanted = f"({num_points}, units)" if units else f"({num_points},)"
+        raise ValueError(f"{name} must have shape {wanted}, one row for each point, got {array.shape}")
+    return array
+
+
+def error_scale(error: np.ndarray) -> ErrorScale:
+    """Measures a signed error (n,); what is not finite is left out."""
+    sizes = np.where(np.isfinite(error), np.abs(error), -1.0)
+    place = int(sizes.argmax())
+    largest = float(sizes[place])
+    if largest < 0:
+        return ErrorScale(1.0, np.nan, place, False)
+    percentile = float(np.percentile(sizes[sizes >= 0], 99))
+    clipped = largest > 2 * percentile > 0
+    return ErrorScale(max(percentile if clipped else largest, TINY), float(error[place]), place, clipped)
+
+
+def contour_levels(values: np.ndarray) -> np.ndarray:
+    """About 18 round levels over the range of the finite values."""
+    from matplotlib.ticker import MaxNLocator
+
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (-0.5, 0.5)
+    if high - low <= 1e-12 * max(abs(low), abs(high)):
+        half = 0.5 * max(1.0, abs(low))
+        low, high = low - half, high + half
+    return np.asarray(MaxNLocator(NUM_LEVELS, steps=[1, 2, 2.5, 4, 5, 10]).tick_values(low, high))
+
+
+def fill(ax: "Axes", where: Where, values: np.ndarray, levels: np.ndarray) -> Any:
+    """Fills the bands between levels (n,), draws every second one as a line, numbers some of them, marks gaps."""
+    finite = mark_gaps(ax, where, values)
+    low, high = levels[0], levels[-1]
+    lines: dict[str, Any] = {
+        "levels": levels[::2],
+        "colors": ["white" if level < low + 0.4 * (high - low) else "black" for level in levels[::2]],
+        "linewidths": 0.5,
+    }
+    bands: dict[str, Any] = {"levels": levels, "cmap": SEQUENTIAL, "extend": "both"}
+    mesh = None if isinstance(where, Grid) else _triangles(where, values)
+    values = np.clip(values, -HUGE, HUGE)
+    filled: Any
+    drawn: Any
+    if np.abs(levels).max() > HUGE:
+        return colour(ax, where, values, cmap=SEQUENTIAL, vmin=low, vmax=high)
+    if isinstance(where, Grid) and finite.any() and min(where.shape) > 1:
+        table = np.ma.masked_invalid(values).reshape(where.shape)
+        filled, drawn = ax.contourf(where.x, where.y, table, **bands), ax.contour(where.x, where.y, table, **lines)
+    elif mesh is not None:
+        shown = np.where(finite, values, low)
+        filled, drawn = ax.tricontourf(mesh, shown, **bands), ax.tricontour(mesh, shown, **lines)
+        scatter(ax, points_of(where)[finite], s=3, color="black", linewidths=0)
+    else:
+        return colour(ax, where, values, cmap=SEQUENTIAL, vmin=low, vmax=high)
+    ax.clabel(drawn, drawn.levels[:: max(1, len(drawn.levels) // 4)], fontsize=8, inline_spacing=2)
+    return filled
+
+
+def colour(ax: "Axes", where: Where, values: np.ndarray, **options: Any) -> Any:
+    """Colours the plane by values (n,), smoothly between points that are all finite; leaves gaps free."""
+    finite = np.isfinite(values)
+    if isinstance(where, Grid) and min(where.shape) > 1:
+        shown = np.ma.masked_invalid(values).reshape(where.shape)
+        shading: Any = "gouraud" if finite.all() else "nearest"
+        return ax.pcolormesh(where.x, where.y, shown, shading=shading, rasterized=True, **options)
+    mesh = None if isinstance(where, Grid) else _triangles(where, values)
+    if mesh is not None:
+        return ax.tripcolor(mesh, np.where(finite, values, 0.0), shading="gouraud", rasterized=True, **options)
+    return scatter(ax, points_of(where)[finite], c=values[finite], s=16, **options)
+
+
+def draw_error(ax: "Axes", where: Where, error: np.ndarray, title: str) -> tuple[Any, ErrorScale]:
+    """Colours a signed error (n,) symmetrically, with its bar; the title says the largest one, a circle where it is."""
+    mark_gaps(ax, where, error)
+    scale = error_scale(error)
+    drawn = colour(ax, where, error, cmap=DIVERGING, vmin=-scale.limit, vmax=scale.limit)
+    if scale.largest == 0:
+        verdict = f"exact: 0 at all {np.isfinite(error).sum()} points"
+    elif np.isnan(scale.largest):
+        verdict = "finite nowhere"
+    else:
+        place = points_of(where)[scale.place]
+        verdict = f"largest {number(scale.largest)} at ({', '.join(map(number, place))})"
+        ax.plot(*place, "o", markersize=8, markerfacecolor="none", markeredgecolor="black", clip_on=False)
+        add_bar(ax, drawn, "99 % within" if scale.clipped else "", extend="both" if scale.clipped else "neither")
+    ax.set_title(f"{title}\n{verdict}" if title else verdict)
+    return drawn, scale
+
+
+def add_bar(ax: "Axes", drawn: Any, label: str = "", **options: Any) -> Any:
+    """Puts a colour bar at the right of a panel, exactly as high as its map; a power of ten stands above it."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    bar = ax.figure.colorbar(drawn, cax=ax.inset_axes((1.04, 0.0, 0.05, 1.0)), **options)
+    exponent = exponent_of(max(abs(drawn.norm.vmin), abs(drawn.norm.vmax))) if drawn.norm.scaled() else 0
+    bar.locator, bar.formatter = MaxNLocator(5), FuncFormatter(lambda value, _: number(value * 10.0**-exponent))
+    bar.update_ticks()
+    power = f"×10{str(exponent).translate(SUPERSCRIPTS)}" if exponent else ""
+    bar.ax.set_title(" ".join(filter(None, [label, power])), fontsize=9, loc="left")
+    return bar
+
+
+def symmetric_norm(values: np.ndarray) -> Any:
+    """A scale around 0 up to the largest finite size, linear up to the median of the sizes and logarithmic above."""
+    from matplotlib.colors import AsinhNorm
+
+    sizes = np.abs(values[np.isfinite(values) & (values != 0)])
+    limit, median = (float(sizes.max()), float(np.median(sizes))) if sizes.size else (TINY, TINY)
+    return AsinhNorm(linear_width=max(median, 1e-6 * limit), vmin=-limit, vmax=limit)
+
+
+def bar_below(figure: "Figure", drawn: Any, axes: "list[Axes]", label: str) -> Any:
+    """Puts one colour bar under several panels, with its ends and its middle numbered."""
+    bar = figure.colorbar(drawn, ax=axes, location="bottom", pad=0.02, aspect=40, fraction=0.05)
+    low, high = drawn.norm.vmin, drawn.norm.vmax
+    ticks = [low, (low + high) / 2, high]
+    bar.set_ticks(ticks, labels=[number(tick) for tick in ticks])
+    bar.minorticks_off()
+    bar.set_label(label)
+    return bar
+
+
+def mark_gaps(ax: "Axes", where: Where, values: np.ndarray) -> np.ndarray:
+    """Frames a panel around the points; hatches what is not finite and counts it. Returns what is finite (n,)."""
+    points, finite = points_of(where), np.isfinite(values)
+    low, high = points.min(axis=0), points.max(axis=0)
+    ax.set_aspect(aspect(where))
+    if (low < high).all():
+        ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    if not finite.all():
+        if isinstance(where, Grid):
+            ax.patch.set(hatch="////", facecolor="0.93")
+        else:
+            scatter(ax, points[~finite], marker="x", s=16, color="black", linewidths=0.8)
+        ax.text(
+            0.03, 0.03, f"{(~finite).sum()} of {len(finite)} not finite", transform=ax.transAxes, fontsize=8, zorder=4,
+            bbox={"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "0.4"},
+        )  # fmt: skip
+    return finite
+
+
+def aspect(where: Where) -> Any:
+    """Equal scales, unless the two extents differ so much that one would be a thin strip."""
+    width, height = np.ptp(points_of(where), axis=0)
+    return "equal" if 0 < width < 3 * height < 9 * width else "auto"
+
+
+def map_height(where: Where, width: float) -> float:
+    """How high a map of that width is, in inches."""
+    extents = np.ptp(points_of(where), axis=0)
+    return width * float(extents[1] / extents[0]) if aspect(where) == "equal" else 0.8 * width
+
+
+def scatter(ax: "Axes", points: np.ndarray, **options: Any) -> Any:
+    return ax.scatter(points[:, 0], points[:, 1], **options)
+
+
+def _triangles(points: np.ndarray, values: np.ndarray) -> "Triangulation | None":
+    """The Delaunay triangles of scattered points, gaps masked; None where no finite points span an area."""
+    from matplotlib.tri import Triangulation
+
+    if len(np.unique(points, axis=0)) < 3:
+        return None
+    try:
+        mesh = Triangulation(*np.asarray(points, float).T)
+    except (RuntimeError, ValueError):  # the points lie on one line
+        return None
+    hidden = ~np.isfinite(values)[mesh.triangles].all(axis=1)
+    mesh.set_mask(hidden)
+    return None if hidden.all() else mesh
