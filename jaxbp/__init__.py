@@ -12,6 +12,7 @@ from jaxbp._version import __version__ as __version__
 from jaxbp.backprop import Trace as Trace
 from jaxbp.backprop import backprop as backprop
 from jaxbp.backprop import loss_and_gradient as loss_and_gradient
+from jaxbp.fitting import fit_model as fit_model
 from jaxbp.gradcheck import check_gradients as check_gradients
 from jaxbp.gradcheck import check_rule as check_rule
 from jaxbp.graph import Graph as Graph
@@ -31,6 +32,7 @@ from jaxbp.training import first_order as first_order
 from jaxbp.training import fit as fit
 from jaxbp.training import fit_stages as fit_stages
 from jaxbp.training import gauss_newton as gauss_newton
+from jaxbp.training import solve_output as solve_output
 
 if TYPE_CHECKING:
     from jaxbp import viz as viz
