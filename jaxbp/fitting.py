@@ -30,7 +30,7 @@ from jaxbp.network import forward
 from jaxbp.params import Layer, Mlp, Params, init
 from jaxbp.training import Stage, gauss_newton
 from jaxbp.training.many import fit_many, stacked
-from jaxbp.training.output_layer import RIDGES, factor, hidden_activations, solutions, solve_output
+from jaxbp.training.output_layer import RIDGES, factor, hidden_activations, solutions, solved
 from jaxbp.training.solver import Batch, Problem
 from jaxbp.training.state import TrainState
 
@@ -144,7 +144,7 @@ def _trials(rows: Rows, effort: Effort, seed: int, deadline: float, before: list
     """Tries one kind after the other, until a band leaves nothing to improve or the time is over."""
     num_inputs, num_outputs = rows.every.inputs.shape[1], rows.every.targets.shape[1]
     linear = Mlp((num_inputs, num_outputs))
-    yield _solved("linear", linear, init(linear, jax.random.key(seed)), rows)
+    yield solve_trial("linear", linear, init(linear, jax.random.key(seed)), rows)
     if num_inputs <= MOST_INPUTS_OF_BANDS:
         yield from _bands(rows, effort, seed, deadline)
     least = min(trial.candidate.held_out for trial in before)
@@ -159,7 +159,7 @@ def _bands(rows: Rows, effort: Effort, seed: int, deadline: float) -> Iterator[T
     num_inputs, num_outputs = rows.every.inputs.shape[1], rows.every.targets.shape[1]
     tried: list[tuple[float, float]] = []
     for units in effort.units:
-        bands = BANDS
+        bands: Sequence[float] = BANDS
         if tried:
             # More units can fill a wider band, so the best one is tried again with its neighbours above.
             first = BANDS.index(min(tried)[1])
@@ -169,9 +169,9 @@ def _bands(rows: Rows, effort: Effort, seed: int, deadline: float) -> Iterator[T
             if tried and time.perf_counter() > deadline:
                 return
             mlp = Mlp((num_inputs, units, num_outputs), hidden="sine")
-            params = _sine_features(mlp, band, jax.random.key(seed))
+            params = sine_features(mlp, band, jax.random.key(seed))
             some = rows._replace(train=Batch(*(array[: MOST_ROWS * units] for array in rows.train)))
-            trial = _solved(f"{units} sine units up to {band:g}", mlp, params, some)
+            trial = solve_trial(f"{units} sine units up to {band:g}", mlp, params, some)
             yield trial
             errors.append(trial.candidate.held_out)
             tried.append((errors[-1], band))
@@ -200,7 +200,7 @@ def _networks(rows: Rows, hidden: tuple[int, ...], num_starts: int, steps: int, 
     yield Trial(found, tuple((mlp, params) for params in ranked[:count]), None)
 
 
-def _solved(name: str, mlp: Mlp, params: Params, rows: Rows) -> Trial:
+def solve_trial(name: str, mlp: Mlp, params: Params, rows: Rows) -> Trial:
     """Solves the output layer on the training rows for every ridge, and takes the one that the held-out rows prefer."""
     start = time.perf_counter()
     factored = factor(mlp, params, *rows.train)
@@ -217,10 +217,10 @@ def _solved(name: str, mlp: Mlp, params: Params, rows: Rows) -> Trial:
 
 def _refitted(mlp: Mlp, params: Params, every: Batch, ridge: float | None) -> Params:
     """The winner on all rows: a solved output layer is solved once more."""
-    return params if ridge is None else solve_output(mlp, params, tuple(every), ridge=ridge)
+    return params if ridge is None else solved(mlp, params, *every, ridge)
 
 
-def _sine_features(mlp: Mlp, band: float, key: jax.Array) -> Params:
+def sine_features(mlp: Mlp, band: float, key: jax.Array) -> Params:
     """A sine layer with frequencies uniform in the ball of radius `band`, and any phases; the output layer is zero."""
     (num_inputs, units), num_outputs = mlp.sizes[:2], mlp.sizes[2]
     direction_key, radius_key, phase_key = jax.random.split(key, 3)

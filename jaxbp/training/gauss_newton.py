@@ -30,6 +30,7 @@ from jaxbp.jacobian import gram, seeded_errors, tangent, weighted_gradient
 from jaxbp.losses import LOSSES
 from jaxbp.network import forward
 from jaxbp.params import Params
+from jaxbp.training.output_layer import solved
 from jaxbp.training.solver import Batch, Problem, Solver
 
 # Of the batch's loss in one step. A quadratic loss lets momentum climb a little; where probabilities saturate, the
@@ -73,6 +74,9 @@ def gauss_newton(
 
     On a CPU set the environment variable OPENBLAS_NUM_THREADS=1: the Cholesky factorization's own threads and XLA's get
     into each other's way. The README has what that costs, and the command.
+
+    When a run ends, the output layer is solved over all samples (see `solve_output`), and `fit` returns what has the
+    smallest training loss: the start, the end, or the end with its output layer solved. `FitResult.state` is the end.
 
     Returns:
         A solver. One step takes memory for a few matrices (n m)^2, m = 1 for one output, and time like their Cholesky
@@ -144,7 +148,13 @@ def gauss_newton(
             )
             return choose(accepted, moved, params), kept, before.astype(params[0].weight.dtype)
 
-    return Solver("gauss_newton", init, step)
+    return Solver("gauss_newton", init, step, _finish)
+
+
+def _finish(problem: Problem, params: Params, train: Batch) -> Params:
+    """Solves the output layer over all samples, where the outputs are linear in it and the loss is quadratic."""
+    linear = problem.mlp.output == "identity" and LOSSES[problem.loss].quadratic
+    return solved(problem.mlp, params, train.inputs, train.targets) if linear else params
 
 
 def _widen(tree: Any, dtype: str) -> Any:

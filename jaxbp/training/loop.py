@@ -15,7 +15,7 @@ from jaxbp._checks import check_count, check_finite, check_number, look_up, warn
 from jaxbp._samples import as_samples, check_params
 from jaxbp.losses import LOSSES
 from jaxbp.params import Mlp, Params
-from jaxbp.training.chunks import Best, Point, Run, compile_seconds, points
+from jaxbp.training.chunks import Best, Point, Run, compile_seconds, finished, points
 from jaxbp.training.first_order import first_order
 from jaxbp.training.recorder import LayerHistory
 from jaxbp.training.solver import Batch, Problem, Solver
@@ -109,7 +109,9 @@ def fit(
     outcome = point.outcome or Outcome("stopped early", point.record.step)
     if outcome.diverged:
         warnings.warn(f"fit {outcome}; the last good parameters are kept", RuntimeWarning, stacklevel=2)
-    params = best.params if keep_best or patience is not None else point.state.params
+    chooses = keep_best or patience is not None
+    watched = train if held_out is None or not chooses else held_out
+    params = finished(run, best.params if chooses else point.state.params, watched)
     history = History.of([point.record for point in seen])
     recorded = [point.layers for point in seen if point.layers is not None]
     layers = LayerHistory.of(history.step, recorded) if recorded else None

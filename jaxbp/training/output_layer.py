@@ -83,6 +83,11 @@ def solve_output(mlp: Mlp, params: Params, data: tuple[Any, Any], *, ridge: floa
     if mlp.output != "identity":
         raise ValueError(f"mlp must have the output activation identity to be solved for, got {mlp.output!r}")
     inputs, targets = as_samples(mlp, params, *data, LOSSES["mean_squared_error"])
+    return solved(mlp, params, inputs, targets, ridge)
+
+
+def solved(mlp: Mlp, params: Params, inputs: Array, targets: Array, ridge: float | None = None) -> Params:
+    """Computes what `solve_output` does, of samples that are validated already."""
     factored = factor(mlp, params, inputs, targets)
     weight, bias = solutions(factored, [best_ridge(factored) if ridge is None else ridge])
     dtype = params[-1].weight.dtype
@@ -97,7 +102,7 @@ def factor(mlp: Mlp, params: Params, inputs: Array, targets: Array) -> OutputFac
         rows = slice(first, first + TILE)
         hidden = np.asarray(hidden_activations(mlp, params, inputs[rows]), np.float64)
         columns = np.column_stack([np.ones(len(hidden)), hidden, np.asarray(targets[rows], np.float64)])
-        triangle = np.linalg.qr(np.vstack([triangle, columns]), mode="r")
+        triangle = np.asarray(np.linalg.qr(np.vstack([triangle, columns]), mode="r"))
     centred = triangle[1:, 1:]
     left, singular_values, right = np.linalg.svd(centred[:fan_in, :fan_in], full_matrices=False)
     return OutputFactor(
