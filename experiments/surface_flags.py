@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from common import Common, choice
-
 from jaxbp.activations import ACTIVATIONS
 from jaxbp.data import SURFACES
 from jaxbp.params import SCHEMES
@@ -33,8 +32,9 @@ class Config(Common):
     """Number of training samples."""
     sampling: Literal["uniform", "grid"] = "uniform"
     """Random samples, or a square grid of them."""
-    hidden: tuple[int, ...] = (128, 128)
-    """Units of each hidden layer."""
+    hidden: tuple[int, ...] | None = None
+    """Units of each hidden layer; unless given, as many sine units, with frequencies up to such a bound, as the
+    held-out samples prefer, or two layers of 128 where these do not follow the surface."""
     activation: Annotated[str, choice(ACTIVATIONS)] = "sine"
     """Activation of the hidden layers."""
     scheme: Annotated[str, choice([*SCHEMES, "tutorial"])] = "sine"
@@ -49,12 +49,12 @@ class Config(Common):
     """Learning rate of an optax optimizer, at the start."""
     schedule: Annotated[str, choice(SCHEDULES)] = "cosine"
     """How the learning rate changes over the steps."""
-    steps: int = 330
-    """Number of training steps."""
+    steps: int | None = None
+    """Number of training steps; unless given 100 for one hidden layer, 330 for more."""
     stages: int = 1
     """Number of networks to fit one after the other, each to what is left, each for all the steps."""
     batch_size: int | None = 512
-    """Samples a step; None for all."""
+    """Samples a step, or all where there are fewer; None for all."""
     weight_decay: float = 0.0
     """Factor of the L2 penalty on the weights."""
     clip_norm: float | None = None
@@ -90,6 +90,12 @@ class Config(Common):
     def is_tutorial(self) -> bool:
         """Whether it is one of the tutorial's runs, which print as the tutorial does."""
         return self.preset != "surface"
+
+    @property
+    def chooses(self) -> bool:
+        """Whether held-out samples choose the network."""
+        sine = (self.activation, self.scheme, self.solver) == ("sine", "sine", "gauss_newton")
+        return sine and self.hidden is None and self.scale is None and self.stages == 1
 
     @property
     def loss(self) -> str:

@@ -27,6 +27,7 @@ class Fitted(NamedTuple):
         result: what `fit` or `fit_stages` returned.
         start: the model before the first step.
         snapshots: by step, the parameters at the records.
+        phases: what the start, the training and the last solve each brought.
     """
 
     task: Task
@@ -34,6 +35,7 @@ class Fitted(NamedTuple):
     result: FitResult | StagesResult
     start: jaxbp.Model
     snapshots: Mapping[int, jaxbp.Params]
+    phases: Mapping[str, jaxbp.Model]
 
 
 def draw(config: Config, fitted: Fitted, numbers: dict[str, Any]) -> dict[str, Any]:
@@ -59,7 +61,10 @@ def draw(config: Config, fitted: Fitted, numbers: dict[str, Any]) -> dict[str, A
         {"train": factor * history.loss, "held out": factor * history.validation_loss},
         ylabel="mean squared error, standardized",
         title=f"{task.title}: loss",
-        references={"variance": 1.0},
+        references={"variance": 1.0}
+        | {
+            f"{name}, held out": model.score(*task.held_out).nrmse ** 2 for name, model in solved_phases(fitted).items()
+        },
     )
     figures = {"surface_true_pred.png": comparison, "surface_samples.png": samples, "loss_curve.svg": curves}
     if config.details:
@@ -68,6 +73,11 @@ def draw(config: Config, fitted: Fitted, numbers: dict[str, Any]) -> dict[str, A
     if config.film:
         files |= dict.fromkeys((f"{prefix}training_film.gif", f"{prefix}training_film.html"), film(fitted))
     return files
+
+
+def solved_phases(fitted: Fitted) -> dict[str, jaxbp.Model]:
+    """The models whose output layer was solved: the loss curve is that of the training between them."""
+    return {name: model for name, model in fitted.phases.items() if "solved" in name}
 
 
 def details(fitted: Fitted) -> dict[str, Any]:

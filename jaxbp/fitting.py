@@ -140,6 +140,29 @@ def fit_model(
     return model.with_terms([mlp for mlp, _ in members], terms, average=len(members) > 1)
 
 
+def choose_band(
+    rows: Rows, *, effort: str = "normal", seed: int = 0, on_candidate: Callable[[Candidate], None] | None = None
+) -> Trial:
+    """Finds the sine units with random frequencies that the held-out rows prefer, and the ridge of their output layer.
+
+    Args:
+        rows: in standard units, float64, of at most three inputs.
+        effort: low, normal or high, as in `fit_model`.
+        seed: of the frequencies.
+        on_candidate: called with each candidate when it has been tried.
+
+    Returns:
+        The best trial; its member has a zero output layer, to be solved or trained.
+    """
+    trials = []
+    with jax.enable_x64(True):
+        for trial in _bands(rows, look_up("effort", effort, EFFORTS), seed, math.inf):
+            trials.append(trial)
+            if on_candidate is not None:
+                on_candidate(trial.candidate)
+    return min(trials, key=lambda trial: trial.candidate.held_out)
+
+
 def _trials(rows: Rows, effort: Effort, seed: int, deadline: float, before: list[Trial]) -> Iterator[Trial]:
     """Tries one kind after the other, until a band leaves nothing to improve or the time is over."""
     num_inputs, num_outputs = rows.every.inputs.shape[1], rows.every.targets.shape[1]
