@@ -1,6 +1,7 @@
 """Where a fit is wrong: the error over the plane under the kink lines, its distribution, cuts through it."""
 
 from collections.abc import Mapping
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from jaxbp.viz.style import BLUE, GREEN, PURPLE, WIDTH, Drawing, new_figure, num
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LOOKS: Any = (("black", "-"), (GREEN, "--"), (PURPLE, ":"), ("black", "-."))  # of the layers' lines
+LOOKS: Any = (("black", "-", "solid"), (GREEN, "--", "dashed"), (PURPLE, ":", "dotted"))  # of the layers' lines
 
 
 def draw_kink_lines(
@@ -46,24 +47,18 @@ def draw_kink_lines(
     error = check_values("error", grid, error)
     layers = {k: check_values(f"kink_values[{k}]", grid, z, units=True) for k, z in sorted(kink_values.items())}
     with style():
-        from matplotlib.lines import Line2D
-
         figure, ax = panel(ax, 6.4, map_height(grid, 5.0) + 1.2)
         drawn, scale = draw_error(ax, grid, error, title)
         lines: dict[int, list[Any]] = {}
-        handles = []
-        for i, (layer, values) in enumerate(layers.items()):
-            colour, dashes = LOOKS[i % len(LOOKS)]
+        counts = []
+        for (colour, dashes, name), (layer, values) in zip(cycle(LOOKS), layers.items(), strict=False):
             crossing = [z.reshape(grid.shape) for z in values.T if z.min() < 0 < z.max()]
             look: Any = {"colors": [colour], "linestyles": [dashes], "linewidths": 0.8}
             lines[layer] = [ax.contour(grid.x, grid.y, z, levels=[0.0], **look) for z in crossing]
-            label = f"layer {layer}: {len(crossing)} of {values.shape[1]} units"
-            handles.append(Line2D([], [], color=colour, linestyle=dashes, linewidth=1.2, label=label))
-        ax.set(xlabel=labels[0], ylabel=labels[1])
+            counts.append(f"layer {layer} ({name}): {len(crossing)} of {values.shape[1]} units")
+        below = f"\nkink lines of {', '.join(counts)}" if counts else ""
+        ax.set(xlabel=labels[0] + below, ylabel=labels[1])
         ax.locator_params(nbins=6)
-        if handles:
-            place: Any = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13), "ncols": 2}
-            ax.legend(handles=handles, title="kink lines", title_fontsize=9, fontsize=8, frameon=False, **place)
     return Drawing(figure, {"error": ax}, {"error": drawn, "lines": lines}, {"error": scale})
 
 

@@ -87,6 +87,7 @@ def animate_training(
         (dot,) = below.plot([], [], "o", color=VERMILLION)
         below.set(xlabel="step", ylabel="RMSE", yscale="log" if any(0 < one < np.inf for one in rmse) else "linear")
         below.set_xscale("symlog", linthresh=1.0)
+        below.set_xlim(min(0, *steps) - 0.1, 1.3 * max(1, *steps))
         below.grid(alpha=0.25, linewidth=0.6)
         if title:
             figure.suptitle(title)

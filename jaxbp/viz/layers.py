@@ -40,7 +40,7 @@ def draw_weights(
     for name, matrices in columns.items():
         if [matrix.shape for matrix in matrices] != shapes:
             raise ValueError(f"{name} must have the shapes {shapes} of W, got {[matrix.shape for matrix in matrices]}")
-    heights = [min(max(rows, 8), 64) for rows, _ in shapes]
+    heights = [max(12.0, 64 * rows / max(rows for rows, _ in shapes)) for rows, _ in shapes]
     widest = max(width for _, width in shapes)
     with style():
         figure = new_figure(WIDTH, 0.028 * sum(heights) + 0.25 * len(heights) + 1.3)

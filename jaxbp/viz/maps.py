@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from jaxbp.data import Grid
-from jaxbp.viz.style import DIVERGING, SEQUENTIAL, SUPERSCRIPTS, exponent_of, number
+from jaxbp.viz.style import DIVERGING, SEQUENTIAL, exponent_of, number, power
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,18 +86,15 @@ def fill(ax: "Axes", where: Where, values: np.ndarray, levels: np.ndarray) -> An
     }
     bands: dict[str, Any] = {"levels": levels, "cmap": SEQUENTIAL, "extend": "both"}
     mesh = None if isinstance(where, Grid) else _triangles(where, values)
-    values = np.clip(values, -HUGE, HUGE)
+    shown = np.clip(np.where(finite, values, low), -HUGE, HUGE)
     filled: Any
     drawn: Any
-    if np.abs(levels).max() > HUGE:
-        return colour(ax, where, values, cmap=SEQUENTIAL, vmin=low, vmax=high)
-    if isinstance(where, Grid) and finite.any() and min(where.shape) > 1:
-        table = np.ma.masked_invalid(values).reshape(where.shape)
-        filled, drawn = ax.contourf(where.x, where.y, table, **bands), ax.contour(where.x, where.y, table, **lines)
-    elif mesh is not None:
-        shown = np.where(finite, values, low)
+    if np.abs(levels).max() < HUGE and mesh is not None:
         filled, drawn = ax.tricontourf(mesh, shown, **bands), ax.tricontour(mesh, shown, **lines)
         scatter(ax, points_of(where)[finite], s=3, color="black", linewidths=0)
+    elif np.abs(levels).max() < HUGE and isinstance(where, Grid) and finite.any() and min(where.shape) > 1:
+        table = np.ma.masked_array(shown, ~finite).reshape(where.shape)
+        filled, drawn = ax.contourf(where.x, where.y, table, **bands), ax.contour(where.x, where.y, table, **lines)
     else:
         return colour(ax, where, values, cmap=SEQUENTIAL, vmin=low, vmax=high)
     ax.clabel(drawn, drawn.levels[:: max(1, len(drawn.levels) // 4)], fontsize=8, inline_spacing=2)
@@ -129,23 +126,24 @@ def draw_error(ax: "Axes", where: Where, error: np.ndarray, title: str) -> tuple
     else:
         place = points_of(where)[scale.place]
         verdict = f"largest {number(scale.largest)} at ({', '.join(map(number, place))})"
+        verdict += "\n(colours: 99 % of the points)" if scale.clipped else ""
         ax.plot(*place, "o", markersize=8, markerfacecolor="none", markeredgecolor="black", clip_on=False)
-        add_bar(ax, drawn, "99 % within" if scale.clipped else "", extend="both" if scale.clipped else "neither")
+        add_bar(ax, drawn, extend="both" if scale.clipped else "neither")
     ax.set_title(f"{title}\n{verdict}" if title else verdict)
     return drawn, scale
 
 
-def add_bar(ax: "Axes", drawn: Any, label: str = "", **options: Any) -> Any:
-    """Puts a colour bar at the right of a panel, exactly as high as its map; a power of ten stands above it."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+def add_bar(ax: "Axes", drawn: Any, label: str = "", **options: Any) -> None:
+    """Puts a colour bar at the right of a panel, exactly as high as its map; label and power of ten stand below it."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
     bar = ax.figure.colorbar(drawn, cax=ax.inset_axes((1.04, 0.0, 0.05, 1.0)), **options)
-    exponent = exponent_of(max(abs(drawn.norm.vmin), abs(drawn.norm.vmax))) if drawn.norm.scaled() else 0
-    bar.locator, bar.formatter = MaxNLocator(5), FuncFormatter(lambda value, _: number(value * 10.0**-exponent))
+    exponent = exponent_of(max(abs(drawn.norm.vmin), abs(drawn.norm.vmax)))
+    levels = getattr(drawn, "levels", None)
+    bar.locator = MaxNLocator(5) if levels is None else FixedLocator(levels[:: max(1, len(levels) // 6)])
+    bar.formatter = FuncFormatter(lambda value, _: number(value * 10.0**-exponent))
     bar.update_ticks()
-    power = f"×10{str(exponent).translate(SUPERSCRIPTS)}" if exponent else ""
-    bar.ax.set_title(" ".join(filter(None, [label, power])), fontsize=9, loc="left")
-    return bar
+    ax.text(1.04, -0.04, f"{label} {power(exponent)}".strip(), transform=ax.transAxes, va="top")
 
 
 def symmetric_norm(values: np.ndarray) -> Any:
@@ -162,7 +160,7 @@ def bar_below(figure: "Figure", drawn: Any, axes: "list[Axes]", label: str) -> A
     bar = figure.colorbar(drawn, ax=axes, location="bottom", pad=0.02, aspect=40, fraction=0.05)
     low, high = drawn.norm.vmin, drawn.norm.vmax
     ticks = [low, (low + high) / 2, high]
-    bar.set_ticks(ticks, labels=[number(tick) for tick in ticks])
+    bar.set_ticks(ticks, labels=[number(tick if abs(tick) > 1e-6 * (high - low) else 0.0) for tick in ticks])
     bar.minorticks_off()
     bar.set_label(label)
     return bar
@@ -200,6 +198,7 @@ def map_height(where: Where, width: float) -> float:
 
 
 def scatter(ax: "Axes", points: np.ndarray, **options: Any) -> Any:
+    """Draws points (n, 2)."""
     return ax.scatter(points[:, 0], points[:, 1], **options)
 
 

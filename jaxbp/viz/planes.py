@@ -144,7 +144,8 @@ def draw_decision_map(
         boundaries: dict[str, Any] = {}
         marked: dict[str, Any] = {}
         drawn = []
-        for name, (plane, values, some, labels) in panels.items():
+        headings = ("plane of the inputs", "plane of the hidden activations")
+        for (name, (plane, values, some, labels)), heading in zip(panels.items(), headings, strict=False):
             ax, table = axes[name], values.reshape(plane.shape)
             filled[name] = ax.contourf(plane.x, plane.y, table, levels=np.linspace(0, 1, 21), cmap="cividis")
             boundaries[name] = None
@@ -152,7 +153,8 @@ def draw_decision_map(
                 boundaries[name] = ax.contour(plane.x, plane.y, table, levels=[0.5], colors="white", linewidths=2.4)
             if some is not None and targets is not None:
                 marked[name] = _mark_classes(ax, np.asarray(some, float), np.asarray(targets))
-            ax.set(xlabel=labels[0], ylabel=labels[1], aspect="equal", title=f"plane of the {name}" if hidden else "")
+            ax.set(xlabel=labels[0], ylabel=labels[1], aspect="equal", title=heading if hidden else "")
+            ax.locator_params(nbins=5)
         for i, (w_x, w_y, b) in enumerate(lines):
             # The point of the line that is nearest to the origin, and the direction along it.
             norm = w_x * w_x + w_y * w_y
@@ -179,7 +181,14 @@ def _mark_classes(ax: Any, points: np.ndarray, targets: np.ndarray) -> dict[floa
     looks: Any = ((0.0, "o", "0.25"), (1.0, "s", "white"))
     return {
         target: ax.scatter(
-            *points[targets == target].T, marker=marker, c=colour, s=80, edgecolors="black", linewidths=1.4, zorder=3
+            *points[targets == target].T,
+            marker=marker,
+            c=colour,
+            s=80,
+            edgecolors="black",
+            linewidths=1.4,
+            zorder=3,
+            clip_on=False,
         )
         for target, marker, colour in looks
     }

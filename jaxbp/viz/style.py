@@ -100,8 +100,12 @@ def panel(ax: "Axes | None", width: float, height: float) -> "tuple[Figure, Axes
 def number(value: float, digits: int = 3) -> str:
     """A number in so many figures, with a true minus sign, and as 1.5×10⁻⁹ where a power of ten is needed."""
     mantissa, _, exponent = f"{value + 0.0:.{digits}g}".partition("e")  # + 0.0 makes 0 of -0
-    power = f"×10{str(int(exponent)).translate(SUPERSCRIPTS)}" if exponent else ""
-    return mantissa.replace("-", "−") + power
+    return mantissa.replace("-", "−") + power(int(exponent or 0))
+
+
+def power(exponent: int) -> str:
+    """A power of ten as a factor, nothing for 1."""
+    return f"×10{str(exponent).translate(SUPERSCRIPTS)}" if exponent else ""
 
 
 def log_ticks(axis: Any) -> None:
@@ -119,7 +123,7 @@ def power_of_ten(axis: Any, size: float, label: str) -> None:
     exponent = exponent_of(size)
     axis.set_major_locator(MaxNLocator(4))
     axis.set_major_formatter(FuncFormatter(lambda value, _: number(value * 10.0**-exponent)))
-    axis.set_label_text(label + (f" (×10{str(exponent).translate(SUPERSCRIPTS)})" if exponent else ""))
+    axis.set_label_text(f"{label} {power(exponent)}".rstrip())
 
 
 def exponent_of(size: float) -> int:

@@ -69,7 +69,7 @@ def draw_surface_comparison(
         errors = {name: values - true for name, values in surfaces.items()}
     levels = contour_levels(true)
     num_columns, num_rows = (1 + len(surfaces), 2) if several else (3, 1)
-    height = map_height(where, WIDTH / num_columns - 0.85) + 0.75
+    height = map_height(where, WIDTH / num_columns - 0.85) + 1.1
     with style():
         figure = new_figure(WIDTH, min(9.0, height * num_rows + 0.3 * bool(title) + 0.3 * bool(footer)))
         grid = figure.subplots(num_rows, num_columns, squeeze=False)
@@ -84,11 +84,10 @@ def draw_surface_comparison(
         for ax, (name, error) in zip(below, errors.items(), strict=True):
             maps[name], scales[name] = draw_error(ax, where, error, word("error: predicted − true"))
         for ax in (*grid[0], *below):
-            ax.set_xlabel(labels[0])
+            first = ax is grid[0, 0] or (several and ax is below[0])
+            ax.set(xlabel=labels[0], ylabel=labels[1] if first else "")
             ax.locator_params(nbins=5)
-            ax.tick_params(labelleft=ax in grid[:, 0] or ax is below[0])
-        for ax in (grid[0, 0], below[0]):
-            ax.set_ylabel(labels[1])
+            ax.tick_params(labelleft=first)
         artists: dict[str, Any] = {"true": drawn.pop("true"), "predicted": drawn, "error": maps}
         if several:
             artists["sizes"] = _draw_sizes(grid[1, 0], errors, labels[2])
@@ -109,7 +108,7 @@ def _draw_sizes(ax: "Axes", errors: Mapping[str, np.ndarray], unit: str) -> list
         zeros = int((error == 0).sum())
         line = plot(ax, sizes, (zeros + np.arange(1, len(sizes) + 1)) / len(error), i)
         line.set_label(name)
-    ax.legend(fontsize=8, frameon=False, loc="upper left")
+    ax.legend(fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(-0.1, 1.0), borderaxespad=0.2)
     return list(ax.get_lines())
 
 

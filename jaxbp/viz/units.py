@@ -53,7 +53,7 @@ def draw_unit_maps(
     rows = -(-len(units) // side)
     cell = (WIDTH - 0.9) / (2 * side)
     with style():
-        figure = new_figure(WIDTH, min(9.0, rows * map_height(grid, cell)) + 1.5)
+        figure = new_figure(WIDTH, min(9.0, rows * map_height(grid, cell)) + 1.1)
         ratios = [*[1.0] * side, 0.2, *[1.0] * side]
         table = figure.subplots(rows, 2 * side + 1, squeeze=False, gridspec_kw={"width_ratios": ratios})
         looks: Any = (
