@@ -48,7 +48,7 @@ def draw_curves(
             raise ValueError(f"curve {label!r} must have shape {np.shape(x)} like x, got {np.shape(values)}")
     with style():
         figure, ax = panel(ax, WIDTH, 4.4)
-        ax.set(yscale="log", xlabel=xlabel, ylabel=ylabel, title=title)
+        ax.set(yscale="log", xlabel=xlabel, ylabel=ylabel, title=title, xmargin=0.01)
         ax.grid(alpha=0.25, linewidth=0.6)
         levels = {
             label: ax.axhline(level, color=GREY, linestyle=":", linewidth=1.2)
@@ -75,7 +75,9 @@ def draw_panels(
     markers: bool = False,
     highlight: str = "",
 ) -> Drawing:
-    """Draws curves in a grid of panels; a label has the same colour and dashes in each of them.
+    """Draws curves in a grid of panels, labelled where they end or, in three columns, in a legend.
+
+    A label has the same colour and dashes in each panel.
 
     Args:
         panels: by title, then by label, x and y (n,) each. Values that the scale cannot show leave gaps.
@@ -89,7 +91,7 @@ def draw_panels(
         highlight: the label of the curves to draw thick and solid.
 
     Returns:
-        The drawing; `axes` by title, artists `lines` by title and label, `legend`.
+        The drawing; `axes` by title, artists `lines` by title and label, `legend` or None.
 
     Raises:
         ValueError: there is no panel, or a curve's x and y differ in length.
@@ -105,7 +107,7 @@ def draw_panels(
         axes = dict(zip(panels, grid, strict=False))
         lines: dict[str, dict[str, Any]] = {name: {} for name in panels}
         for name, curves in panels.items():
-            axes[name].set(xscale=xscale, yscale=yscale, title=name)
+            axes[name].set(xscale=xscale, yscale=yscale, title=name, xmargin=0.02)
             axes[name].grid(alpha=0.25, linewidth=0.6)
             for label, (x, y) in curves.items():
                 if np.shape(x) != np.shape(y):
@@ -121,8 +123,10 @@ def draw_panels(
             if i % num_columns == 0:
                 ax.set_ylabel(ylabel)
             log_ticks(ax.yaxis)
+            if num_columns < 3:
+                label_ends(ax, lines[ax.get_title()])
         handles = [next(found[label] for found in lines.values() if label in found) for label in labels]
-        legend = legend_below(figure, handles, labels)
+        legend = legend_below(figure, handles, labels) if num_columns == 3 else None
         if title:
             figure.suptitle(title)
     return Drawing(figure, axes, {"lines": lines, "legend": legend})
