@@ -48,7 +48,7 @@ def draw_dots(
     series = list(dict.fromkeys(name for row in rows.values() for name in row))
     with style():
         heights = [0.4 * len(some) + 0.15 for some in panels.values()]
-        figure = new_figure(WIDTH, sum(heights) + 0.62 * len(panels) + 0.7)
+        figure = new_figure(WIDTH, sum(heights) + 0.62 * len(panels) + 0.7, title)
         grid = figure.subplots(len(panels), squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
         axes = dict(zip(panels, grid, strict=True))
         dots: dict[str, list[Any]] = {name: [] for name in series}
@@ -73,8 +73,6 @@ def draw_dots(
             looks = [(CYCLE[i % len(CYCLE)], MARKERS[i % len(MARKERS)]) for i in range(len(series))]
             handles = [Line2D([], [], linestyle="", color=colour, marker=marker) for colour, marker in looks]
             legend_below(figure, handles, series)
-        if title:
-            figure.suptitle(title)
     found = {name: some for name, some in dots.items() if some}
     return Drawing(figure, axes, {"dots": found, "references": lines})
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxbp.data import Grid
-from jaxbp.viz.maps import ErrorScale, check_values, draw_error, map_height
+from jaxbp.viz.maps import check_values, draw_error, map_height
+from jaxbp.viz.scales import ErrorScale
 from jaxbp.viz.style import BLUE, GREEN, PURPLE, WIDTH, Drawing, new_figure, number, panel, power_of_ten, style
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def draw_kink_lines(
         lines: dict[int, list[Any]] = {}
         counts = []
         for (colour, dashes, name), (layer, values) in zip(cycle(LOOKS), layers.items(), strict=False):
-            crossing = [z.reshape(grid.shape) for z in values.T if z.min() < 0 < z.max()]
+            crossing = [z.reshape(grid.shape) for z in values.T if z.min() < 0 < z.max() and min(grid.shape) > 1]
             look: Any = {"colors": [colour], "linestyles": [dashes], "linewidths": 0.8}
             lines[layer] = [ax.contour(grid.x, grid.y, z, levels=[0.0], **look) for z in crossing]
             counts.append(f"layer {layer} ({name}): {len(crossing)} of {values.shape[1]} units")
@@ -94,7 +95,7 @@ def draw_error_detail(
     with np.errstate(over="ignore", invalid="ignore"):
         error = check_values("predicted", grid, predicted) - check_values("true", grid, true)
     with style():
-        figure = new_figure(WIDTH, max(4.6, min(7.0, map_height(grid, 4.2) + 1.3)))
+        figure = new_figure(WIDTH, max(4.6, min(7.0, map_height(grid, 4.2) + 1.3)), title)
         columns = figure.add_gridspec(1, 2, width_ratios=(1.3, 1.0))
         rows = columns[0, 1].subgridspec(3, 1)
         drawn = draw_kink_lines(grid, error, kink_values or {}, labels=labels[:2], ax=figure.add_subplot(columns[0, 0]))
@@ -121,6 +122,4 @@ def draw_error_detail(
         power_of_ten(axes["histogram"].xaxis, scale.largest, f"error in {labels[2]}")
         for line in (axes["error"].axhline(grid.y[row]), axes["error"].axvline(grid.x[column])):
             line.set(color="black", linewidth=0.9, linestyle=":")
-        if title:
-            figure.suptitle(title)
     return Drawing(figure, axes, drawn.artists | {"histogram": bars, "cuts": cuts}, drawn.numbers)

@@ -26,7 +26,6 @@ CHINESE_FAMILIES = (
     *("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN"),
     *("WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Microsoft YaHei", "SimHei", "PingFang SC", "Heiti SC"),
 )
-
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 _RC: Any = {
@@ -80,13 +79,15 @@ def style() -> AbstractContextManager[None]:
     return matplotlib.rc_context(_RC | ({"font.family": ["DejaVu Sans", family]} if family else {}))
 
 
-def new_figure(width: float, height: float) -> "Figure":
+def new_figure(width: float, height: float, title: str = "") -> "Figure":
     """Makes a figure, in inches, that pyplot does not know, so that nobody has to close it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
+    if title:
+        figure.suptitle(title)
     return figure
 
 

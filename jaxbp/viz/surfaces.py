@@ -7,17 +7,8 @@ import numpy as np
 
 from jaxbp.viz.curves import plot
 from jaxbp.viz.language import language
-from jaxbp.viz.maps import (
-    Where,
-    add_bar,
-    check_values,
-    contour_levels,
-    draw_error,
-    fill,
-    map_height,
-    mark_gaps,
-    scatter,
-)
+from jaxbp.viz.maps import Where, check_values, draw_error, fill, map_height, mark_gaps, scatter
+from jaxbp.viz.scales import add_bar, contour_levels
 from jaxbp.viz.style import SEQUENTIAL, WIDTH, Drawing, new_figure, panel, style
 
 if TYPE_CHECKING:
@@ -71,7 +62,7 @@ def draw_surface_comparison(
     num_columns, num_rows = (1 + len(surfaces), 2) if several else (3, 1)
     height = map_height(where, WIDTH / num_columns - 0.85) + 1.1
     with style():
-        figure = new_figure(WIDTH, min(9.0, height * num_rows + 0.3 * bool(title) + 0.3 * bool(footer)))
+        figure = new_figure(WIDTH, min(9.0, height * num_rows + 0.3 * bool(title) + 0.3 * bool(footer)), title)
         grid = figure.subplots(num_rows, num_columns, squeeze=False)
         below = grid[1, 1:] if several else grid[0, 2:]
         drawn = {"true": fill(grid[0, 0], where, true, levels)}
@@ -91,8 +82,6 @@ def draw_surface_comparison(
         artists: dict[str, Any] = {"true": drawn.pop("true"), "predicted": drawn, "error": maps}
         if several:
             artists["sizes"] = _draw_sizes(grid[1, 0], errors, labels[2])
-        if title:
-            figure.suptitle(title)
         if footer:
             figure.supxlabel(footer, fontsize=9)
     axes = dict(zip(("true", *surfaces), grid[0], strict=False))

@@ -11,7 +11,7 @@ from jaxbp.viz.network import Layout, draw_network
 from jaxbp.viz.style import BLUE, GREEN, RED, VERMILLION, Drawing, new_figure, number, style
 
 MARGIN = 0.45  # inches above and below the two panels
-BADGE = 0.75  # inches for what stands below them
+BADGE = 0.9  # inches for what stands below them
 
 
 def draw_walk(
@@ -71,10 +71,10 @@ def draw_walk(
                 f"e, δ, ∂L/∂w include the factor 1/{num_samples}"
             )
         unwritten = {name: len(edges[name]) - len(found) for name, found in written.items()}
-        loss += f"   ·   {word('wide arrows: large numbers; dotted: negative')}"
+        loss += f"\n{word('wide arrows: large numbers; dotted: negative')}"
         if any(unwritten.values()):
             loss += f"   ·   {sum(unwritten.values())} {word('numbers without room left out')}"
-        figure.text(0.5, 0.52 / height, loss, ha="center", va="center", fontsize=8.5)
+        figure.text(0.5, 0.6 / height, loss, ha="center", va="center", fontsize=8.5)
         badge = None if report is None else _draw_badge(figure, report, word, 0.22 / height)
         heading = figure.text(0.5, 1 - 0.2 / height, title, ha="center", va="center", fontsize=11)
     artists = {"nodes": texts, "edges": written, "badge": badge, "title": heading}
