@@ -25,7 +25,12 @@ window.addEventListener("load", () => setTimeout(() => {
   button("Last frame").click(); look();
   button("First frame").click(); look();
   button("Play").click();
-  setTimeout(() => { button("Pause").click(); look(); document.title = "seen " + seen.join(" "); }, 1500);
+  setTimeout(() => {
+    button("Pause").click(); look();
+    button("Last frame").click(); button("Play").click(); look();
+    document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true })); look();
+    document.title = "seen " + seen.join(" ");
+  }, 1500);
 }, 300));
 </script>
 """
@@ -47,4 +52,5 @@ def test_a_page_plays_pauses_and_steps(tmp_path):
     seen = [pair.split(":") for pair in title.group(1).split()]
     assert [frame for frame, _ in seen[:6]] == ["0", "1", "2", "1", "3", "0"]
     assert int(seen[6][0]) > 0  # it played
+    assert [frame for frame, _ in seen[7:]] == ["0", "1"]  # play begins again at the end; the arrow keys work at once
     assert all(shown == "true" for _, shown in seen)

@@ -243,7 +243,9 @@ def test_panels_give_a_label_one_look():
     assert one["a"].get_color() != one["b"].get_color()
     assert np.isnan(one["b"].get_ydata()).all()  # what a logarithmic axis cannot show is a gap
     np.testing.assert_array_equal(two["b"].get_ydata(), x**2)
-    assert [text.get_text() for text in drawn.artists["legend"].get_texts()] == ["a", "b"]
+    assert [texts_of(ax) for ax in drawn.axes.values()] == [["a"], ["b"]]  # labels where the lines end
+    three = viz.draw_panels({k: {"a": (x, x), "b": (x, x)} for k in "pqr"}, xlabel="x", ylabel="y")
+    assert [text.get_text() for text in three.artists["legend"].get_texts()] == ["a", "b"]
     assert drawn.axes["one"].get_ylim() == drawn.axes["two"].get_ylim()
     settle(drawn)
     with pytest.raises(ValueError, match="at least one panel"):

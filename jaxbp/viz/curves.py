@@ -47,8 +47,8 @@ def draw_curves(
         if np.shape(values) != np.shape(x):
             raise ValueError(f"curve {label!r} must have shape {np.shape(x)} like x, got {np.shape(values)}")
     with style():
-        figure, ax = panel(ax, WIDTH, 4.4)
-        ax.set(yscale="log", xlabel=xlabel, ylabel=ylabel, title=title)
+        figure, ax = panel(ax, WIDTH, max(4.4, 0.2 * len(curves) + 0.8))
+        ax.set(yscale="log", xlabel=xlabel, ylabel=ylabel, title=title, xmargin=0.01)
         ax.grid(alpha=0.25, linewidth=0.6)
         levels = {
             label: ax.axhline(level, color=GREY, linestyle=":", linewidth=1.2)
@@ -75,7 +75,9 @@ def draw_panels(
     markers: bool = False,
     highlight: str = "",
 ) -> Drawing:
-    """Draws curves in a grid of panels; a label has the same colour and dashes in each of them.
+    """Draws curves in a grid of panels, labelled where they end or, in three columns, in a legend.
+
+    A label has the same colour and dashes in each panel.
 
     Args:
         panels: by title, then by label, x and y (n,) each. Values that the scale cannot show leave gaps.
@@ -89,7 +91,7 @@ def draw_panels(
         highlight: the label of the curves to draw thick and solid.
 
     Returns:
-        The drawing; `axes` by title, artists `lines` by title and label, `legend`.
+        The drawing; `axes` by title, artists `lines` by title and label, `legend` or None.
 
     Raises:
         ValueError: there is no panel, or a curve's x and y differ in length.
@@ -100,12 +102,12 @@ def draw_panels(
     num_columns = next(n for n in (3, 2, 1) if n <= len(panels) and (len(panels) != 4 or n < 3))
     num_rows = -(-len(panels) // num_columns)
     with style():
-        figure = new_figure(WIDTH, (3.6 if num_columns == 1 else 2.7) * num_rows + 0.7)
+        figure = new_figure(WIDTH, (3.6 if num_columns == 1 else 2.7) * num_rows + 0.7, title)
         grid = figure.subplots(num_rows, num_columns, sharex=True, sharey=share_y, squeeze=False).ravel()
         axes = dict(zip(panels, grid, strict=False))
         lines: dict[str, dict[str, Any]] = {name: {} for name in panels}
         for name, curves in panels.items():
-            axes[name].set(xscale=xscale, yscale=yscale, title=name)
+            axes[name].set(xscale=xscale, yscale=yscale, title=name, xmargin=0.02)
             axes[name].grid(alpha=0.25, linewidth=0.6)
             for label, (x, y) in curves.items():
                 if np.shape(x) != np.shape(y):
@@ -121,10 +123,10 @@ def draw_panels(
             if i % num_columns == 0:
                 ax.set_ylabel(ylabel)
             log_ticks(ax.yaxis)
+            if num_columns < 3:
+                label_ends(ax, lines[ax.get_title()])
         handles = [next(found[label] for found in lines.values() if label in found) for label in labels]
-        legend = legend_below(figure, handles, labels)
-        if title:
-            figure.suptitle(title)
+        legend = legend_below(figure, handles, labels) if num_columns == 3 else None
     return Drawing(figure, axes, {"lines": lines, "legend": legend})
 
 
@@ -135,18 +137,12 @@ def plot(
     values = np.asarray(y, float)
     low, high = (1e-280, 1e280) if ax.get_yscale() == "log" else (-np.inf, np.inf)
     shown = np.where(np.isfinite(values) & (low <= values) & (values <= high), values, np.nan)
-    alone = np.isfinite(shown).sum() == 1
-    (line,) = ax.plot(
-        x,
-        shown,
-        color=CYCLE[position % len(CYCLE)],
-        linestyle="-" if highlighted else DASHES[position % len(DASHES)],
-        linewidth=2.8 if highlighted else 1.4,
-        marker="o" if markers or alone else None,
-        markersize=4,
-        zorder=3 if highlighted else 2,
-    )
-    return line
+    colour, dashes = CYCLE[position % len(CYCLE)], DASHES[position % len(DASHES)]
+    look: Any = {"linestyle": dashes, "linewidth": 1.4}
+    if highlighted:
+        look = {"linestyle": "-", "linewidth": 2.8, "zorder": 3}
+    marker = "o" if markers or np.isfinite(shown).sum() == 1 else None
+    return ax.plot(x, shown, color=colour, marker=marker, markersize=4, **look)[0]
 
 
 def label_ends(ax: "Axes", lines: Mapping[str, Any]) -> None:
@@ -174,16 +170,11 @@ def label_ends(ax: "Axes", lines: Mapping[str, Any]) -> None:
         )
 
 
-def _apart(places: Sequence[float], gap: float) -> list[float]:
-    """Moves sorted places until neighbours are at least `gap` apart, and down again as far as they stay above 0."""
-    moved: list[float] = []
-    for place in places:
-        moved.append(max(place, moved[-1] + gap) if moved else place)
-    ceiling = max(1.0, gap * (len(moved) - 1))
-    for i in reversed(range(len(moved))):
-        moved[i] = min(moved[i], ceiling)
-        ceiling = moved[i] - gap
-    return moved
+def _apart(places: Sequence[float], gap: float) -> np.ndarray:
+    """Moves sorted places up until neighbours are `gap` apart, and down again where the last one is above 1."""
+    steps = gap * np.arange(len(places))
+    lowest = np.maximum.accumulate(np.asarray(places) - steps)
+    return np.minimum(lowest, max(0.0, 1.0 - max(steps, default=0.0))) + steps
 
 
 def legend_below(figure: Any, handles: Sequence[Any], labels: Sequence[str]) -> Any:

@@ -1,4 +1,4 @@
-"""Numbers of many sizes as dots on a logarithmic axis, a row for each thing that they are of."""
+"""Numbers as dots, a row for each thing that they are of."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,10 +18,10 @@ def draw_dots(
     """Draws a row of dots for each label, a colour and a shape for each series.
 
     Args:
-        rows: by row, then by series, a number of at least 0; zeros stand at the left edge as open dots, what is not
-            finite is left out.
+        rows: by row, then by series, a number of at least 0; zeros are open dots at the left edge, what is not finite
+            is left out.
         xlabel: the abscissa, with its unit; or that of each row: the rows of one quantity then share a panel and an
-            axis, which those of another quantity do not.
+            axis of their own, logarithmic where they differ by more than a factor of 100.
         title: above the figure.
         references: levels to compare with, by label, as dotted lines.
 
@@ -48,7 +48,7 @@ def draw_dots(
     series = list(dict.fromkeys(name for row in rows.values() for name in row))
     with style():
         heights = [0.4 * len(some) + 0.15 for some in panels.values()]
-        figure = new_figure(WIDTH, sum(heights) + 0.62 * len(panels) + 0.7)
+        figure = new_figure(WIDTH, sum(heights) + 0.62 * len(panels) + 0.7, title)
         grid = figure.subplots(len(panels), squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
         axes = dict(zip(panels, grid, strict=True))
         dots: dict[str, list[Any]] = {name: [] for name in series}
@@ -73,19 +73,25 @@ def draw_dots(
             looks = [(CYCLE[i % len(CYCLE)], MARKERS[i % len(MARKERS)]) for i in range(len(series))]
             handles = [Line2D([], [], linestyle="", color=colour, marker=marker) for colour, marker in looks]
             legend_below(figure, handles, series)
-        if title:
-            figure.suptitle(title)
     found = {name: some for name, some in dots.items() if some}
     return Drawing(figure, axes, {"dots": found, "references": lines})
 
 
 def _scale(ax: Any, rows: Rows, references: Mapping[str, float]) -> float:
-    """Gives an axis a logarithmic scale around all positive numbers; returns where on it zeros stand."""
+    """Scales an axis to all positive numbers: from 0 where they are near each other, else logarithmically.
+
+    Returns:
+        Where on it zeros stand.
+    """
     values = [value for row in rows.values() for value in row.values() if 0 < value < np.inf]
     logs = np.log10([*values, *references.values()] or [1.0])
-    left = 10.0 ** max(np.floor(logs.min()) - 0.5, -307.0)
-    right = 10.0 ** min(np.ceil(logs.max()) + 0.3, 308.0)
-    ax.set(xscale="log", xlim=(left / 1.5, right))
+    low, high = float(logs.min()), float(logs.max())
+    if high - low < 2 and not references:
+        ax.set_xlim(0, 1.08 * 10**high)
+        return 0.0
+    ends = low - max(0.5, 0.04 * (high - low)), high + max(0.3, 0.02 * (high - low))
+    left, right = 10.0 ** max(ends[0], -306.0), 10.0 ** min(ends[1], 308.0)
+    ax.set(xscale="log", xlim=(left / 1.3, right))
     log_ticks(ax.xaxis)
     return float(left)
 
@@ -97,4 +103,6 @@ def _draw_series(ax: Any, places: np.ndarray, position: int, num_series: int, le
     colour = CYCLE[position % len(CYCLE)]
     options: Any = {"marker": MARKERS[position % len(MARKERS)], "edgecolors": colour, "zorder": 3}
     faces = [colour if value > 0 else "white" for value in values]
-    return ax.scatter(np.where(values > 0, values, left), y, s=42, c=faces, **options)
+    for row in y[values == 0]:
+        ax.annotate("0", (left, row), (8, 0), textcoords="offset points", fontsize=8, va="center", color=colour)
+    return ax.scatter(np.where(values > 0, values, left), y, s=42, c=faces, clip_on=False, **options)

@@ -1,18 +1,20 @@
 """Where a fit is wrong: the error over the plane under the kink lines, its distribution, cuts through it."""
 
 from collections.abc import Mapping
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jaxbp.data import Grid
-from jaxbp.viz.maps import ErrorScale, check_values, draw_error, map_height
+from jaxbp.viz.maps import check_values, draw_error, map_height
+from jaxbp.viz.scales import ErrorScale
 from jaxbp.viz.style import BLUE, GREEN, PURPLE, WIDTH, Drawing, new_figure, number, panel, power_of_ten, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LOOKS: Any = (("black", "-"), (GREEN, "--"), (PURPLE, ":"), ("black", "-."))  # of the layers' lines
+LOOKS: Any = (("black", "-", "solid"), (GREEN, "--", "dashed"), (PURPLE, ":", "dotted"))  # of the layers' lines
 
 
 def draw_kink_lines(
@@ -46,24 +48,18 @@ def draw_kink_lines(
     error = check_values("error", grid, error)
     layers = {k: check_values(f"kink_values[{k}]", grid, z, units=True) for k, z in sorted(kink_values.items())}
     with style():
-        from matplotlib.lines import Line2D
-
         figure, ax = panel(ax, 6.4, map_height(grid, 5.0) + 1.2)
         drawn, scale = draw_error(ax, grid, error, title)
         lines: dict[int, list[Any]] = {}
-        handles = []
-        for i, (layer, values) in enumerate(layers.items()):
-            colour, dashes = LOOKS[i % len(LOOKS)]
-            crossing = [z.reshape(grid.shape) for z in values.T if z.min() < 0 < z.max()]
+        counts = []
+        for (colour, dashes, name), (layer, values) in zip(cycle(LOOKS), layers.items(), strict=False):
+            crossing = [z.reshape(grid.shape) for z in values.T if z.min() < 0 < z.max() and min(grid.shape) > 1]
             look: Any = {"colors": [colour], "linestyles": [dashes], "linewidths": 0.8}
             lines[layer] = [ax.contour(grid.x, grid.y, z, levels=[0.0], **look) for z in crossing]
-            label = f"layer {layer}: {len(crossing)} of {values.shape[1]} units"
-            handles.append(Line2D([], [], color=colour, linestyle=dashes, linewidth=1.2, label=label))
-        ax.set(xlabel=labels[0], ylabel=labels[1])
+            counts.append(f"layer {layer} ({name}): {len(crossing)} of {values.shape[1]} units")
+        below = f"\nkink lines of {', '.join(counts)}" if counts else ""
+        ax.set(xlabel=labels[0] + below, ylabel=labels[1])
         ax.locator_params(nbins=6)
-        if handles:
-            place: Any = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13), "ncols": 2}
-            ax.legend(handles=handles, title="kink lines", title_fontsize=9, fontsize=8, frameon=False, **place)
     return Drawing(figure, {"error": ax}, {"error": drawn, "lines": lines}, {"error": scale})
 
 
@@ -99,7 +95,7 @@ def draw_error_detail(
     with np.errstate(over="ignore", invalid="ignore"):
         error = check_values("predicted", grid, predicted) - check_values("true", grid, true)
     with style():
-        figure = new_figure(WIDTH, max(4.6, min(7.0, map_height(grid, 4.2) + 1.3)))
+        figure = new_figure(WIDTH, max(4.6, min(7.0, map_height(grid, 4.2) + 1.3)), title)
         columns = figure.add_gridspec(1, 2, width_ratios=(1.3, 1.0))
         rows = columns[0, 1].subgridspec(3, 1)
         drawn = draw_kink_lines(grid, error, kink_values or {}, labels=labels[:2], ax=figure.add_subplot(columns[0, 0]))
@@ -126,6 +122,4 @@ def draw_error_detail(
         power_of_ten(axes["histogram"].xaxis, scale.largest, f"error in {labels[2]}")
         for line in (axes["error"].axhline(grid.y[row]), axes["error"].axvline(grid.x[column])):
             line.set(color="black", linewidth=0.9, linestyle=":")
-        if title:
-            figure.suptitle(title)
     return Drawing(figure, axes, drawn.artists | {"histogram": bars, "cuts": cuts}, drawn.numbers)

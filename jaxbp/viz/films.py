@@ -10,7 +10,8 @@ from jaxbp.backprop import Trace
 from jaxbp.data import Grid
 from jaxbp.gradcheck import Report
 from jaxbp.viz.language import language
-from jaxbp.viz.maps import add_bar, check_values, contour_levels, fill, map_height, mark_gaps
+from jaxbp.viz.maps import check_values, fill, map_height, mark_gaps
+from jaxbp.viz.scales import add_bar, contour_levels
 from jaxbp.viz.style import BLUE, VERMILLION, WIDTH, new_figure, number, style
 from jaxbp.viz.walk import draw_walk
 
@@ -73,7 +74,7 @@ def animate_training(
     with style():
         from matplotlib.colors import LogNorm
 
-        figure = new_figure(WIDTH, min(4.5, map_height(grid, WIDTH / 3 - 0.9)) + 2.8)
+        figure = new_figure(WIDTH, min(4.5, map_height(grid, WIDTH / 3 - 0.9)) + 2.8, title)
         rows = figure.add_gridspec(2, 3, height_ratios=(1.7, 1.0))
         left, middle, right = (figure.add_subplot(rows[0, i]) for i in range(3))
         below = figure.add_subplot(rows[1, :])
@@ -87,9 +88,8 @@ def animate_training(
         (dot,) = below.plot([], [], "o", color=VERMILLION)
         below.set(xlabel="step", ylabel="RMSE", yscale="log" if any(0 < one < np.inf for one in rmse) else "linear")
         below.set_xscale("symlog", linthresh=1.0)
+        below.set_xlim(min(0, *steps) - 0.1, 1.3 * max(1, *steps))
         below.grid(alpha=0.25, linewidth=0.6)
-        if title:
-            figure.suptitle(title)
 
         def show(frame: int) -> None:
             with style():

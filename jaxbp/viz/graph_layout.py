@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-GAP, MARGIN, LANE = 0.5, 0.3, 0.07  # between columns; beside the bands; between edges from one band to the next
+GAP, MARGIN, LANE = 0.45, 0.5, 0.06  # between columns; beside the bands; between edges from one band to the next
 SPACE = 0.14  # between the boxes of a column
 SWEEPS = 8
 
@@ -128,52 +128,52 @@ def _assemble(
     max_width: float,
 ) -> GraphLayout:
     """Breaks the columns into bands, puts these below each other, and runs the edges."""
-    bands: list[list[int]] = [[]]
     widths = {column: max(sizes[item].width for item in members) for column, members in columns.items()}
-    used = 0.0
-    for column in columns:
-        if bands[-1] and used + GAP + widths[column] > max_width - 2 * MARGIN:
+    bands: list[list[int]] = []
+    used = np.inf
+    for column, width in widths.items():
+        used += GAP + width
+        if used > max_width - 2 * MARGIN:
             bands.append([])
-        used = widths[column] + (used + GAP if bands[-1] else 0.0)
+            used = width
         bands[-1].append(column)
-    margin = MARGIN if len(bands) > 1 else 0.05
+    band_of = {item: number for number, band in enumerate(bands) for column in band for item in columns[column]}
+    crossing = [0] * len(bands)  # edges from a band to the next
+    for chain in chains:
+        for left, right in pairwise(chain):
+            crossing[band_of[left]] += band_of[left] != band_of[right]
+    margin, lane = (MARGIN, min(LANE, 0.3 / max(crossing))) if len(bands) > 1 else (0.05, 0.0)
     centres: dict[Item, Point] = {}
-    band_of: dict[Item, int] = {}
     bottoms: list[float] = []
-    bottom, width = 0.0, 0.0
+    bottom, full = 0.0, 0.0
     for number, band in enumerate(bands):
-        items = [item for column in band for item in columns[column]]
-        top = max(heights[item] + sizes[item].height / 2 for item in items)
-        lowest = min(heights[item] - sizes[item].height / 2 for item in items)
+        extents = [(heights[item], sizes[item].height / 2) for column in band for item in columns[column]]
+        shift = bottom - max(height + half for height, half in extents)
         x = margin
         for column in band:
-            for item in columns[column]:
-                centres[item] = (x + widths[column] / 2, bottom + heights[item] - top)
-                band_of[item] = number
+            centres |= {item: (x + widths[column] / 2, heights[item] + shift) for item in columns[column]}
             x += widths[column] + GAP
-        width = max(width, x - GAP + margin)
-        bottoms.append(bottom + lowest - top)
-        crossing = sum(band_of.get(chain[0], number + 1) <= number for chain in chains)
-        bottom = bottoms[-1] - 0.3 - LANE * crossing * (number + 1 < len(bands))
-    lowest = bottoms[-1] - 0.05
-    centres = {item: (x, y - lowest) for item, (x, y) in centres.items()}
+        full = max(full, x - GAP + margin)
+        bottoms.append(min(height - half for height, half in extents) + shift)
+        bottom = bottoms[-1] - 0.3 - lane * crossing[number]
+    centres = {item: (x, y - bottoms[-1] + 0.05) for item, (x, y) in centres.items()}
     ports = _ports(chains, centres, sizes)
-    lanes = dict.fromkeys(range(len(bands)), 0)
+    lanes = [0] * len(bands)
     routes = []
     for k, chain in enumerate(chains):
         route = [ports[k, 0]]
         for left, right in pairwise(chain):
-            end = ports[k, 1] if right == chain[-1] else centres[right]
-            if band_of[left] != band_of[right]:
-                lanes[band_of[left]] += 1
-                shift = LANE * lanes[band_of[left]]
-                out, back = width - margin + shift, margin - shift
-                level = bottoms[band_of[left]] - lowest - 0.1 - shift
+            end, here = ports[k, 1] if right == chain[-1] else centres[right], band_of[left]
+            if here != band_of[right]:  # around the end of its band and the beginning of the next
+                lanes[here] += 1
+                offset = lane * lanes[here]
+                level = bottoms[here] - bottoms[-1] - 0.05 - offset
+                out, back = full - margin + 0.1 + offset, margin - 0.15 - offset
                 route += [(out, route[-1][1]), (out, level), (back, level), (back, end[1])]
             route.append(end)
         routes.append(route)
     nodes = {item: centre for item, centre in centres.items() if isinstance(item, int)}
-    return GraphLayout(width, -lowest + 0.05, nodes, routes)
+    return GraphLayout(full, 0.1 - bottoms[-1], nodes, routes)
 
 
 def _ports(

@@ -23,6 +23,8 @@ CHINESE = {
     "of": "/",
     "more": "个未画出",
     "sample": "样本",
+    "numbers without room left out": "个数值因空间不足未标出",
+    "wide arrows: large numbers; dotted: negative": "箭头越粗数值越大;点线为负值",
     "mean over the batch": "批内均值",
     "hand-written = jax.grad": "手写反向传播与 jax.grad 一致",
     "hand-written DIFFERS from jax.grad": "手写反向传播与 jax.grad 不一致",

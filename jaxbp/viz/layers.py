@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxbp.training import LayerHistory
 from jaxbp.viz.curves import legend_below
-from jaxbp.viz.maps import bar_below, symmetric_norm
+from jaxbp.viz.scales import bar_below, symmetric_norm
 from jaxbp.viz.style import DIVERGING, GREY, WIDTH, Drawing, new_figure, number, style
 
 RATIO_GUIDE = 1e-3  # a rule of thumb for the size of a step over that of the weights
@@ -40,10 +40,10 @@ def draw_weights(
     for name, matrices in columns.items():
         if [matrix.shape for matrix in matrices] != shapes:
             raise ValueError(f"{name} must have the shapes {shapes} of W, got {[matrix.shape for matrix in matrices]}")
-    heights = [min(max(rows, 8), 64) for rows, _ in shapes]
+    heights = [max(12.0, 64 * rows / max(rows for rows, _ in shapes)) for rows, _ in shapes]
     widest = max(width for _, width in shapes)
     with style():
-        figure = new_figure(WIDTH, 0.028 * sum(heights) + 0.25 * len(heights) + 1.3)
+        figure = new_figure(WIDTH, 0.028 * sum(heights) + 0.25 * len(heights) + 1.3, title)
         grid = figure.subplots(len(shapes), 3, squeeze=False, gridspec_kw={"height_ratios": heights})
         images: dict[str, list[Any]] = {}
         limits = {}
@@ -64,8 +64,6 @@ def draw_weights(
             grid[0, column].set_title(name, loc="left")
             bar_below(figure, images[name][0], list(grid[:, column]), f"largest {number(limits[name])}")
         figure.supxlabel("across: to unit; down: from unit; colours linear up to the median size, then logarithmic")
-        if title:
-            figure.suptitle(title)
     return Drawing(figure, {}, {"images": images}, {"limits": limits})
 
 
@@ -93,7 +91,7 @@ def draw_gradient_flow(history: LayerHistory, *, title: str = "") -> Drawing:
     with style():
         import matplotlib
 
-        figure = new_figure(WIDTH, 3.4)
+        figure = new_figure(WIDTH, 3.4, title)
         axes = dict(zip(panels, figure.subplots(1, len(panels)), strict=True))
         # From dark to light with depth, short of the colours that white paper swallows.
         colours = matplotlib.colormaps["plasma"](np.linspace(0.0, 0.62, num_layers))
@@ -114,6 +112,4 @@ def draw_gradient_flow(history: LayerHistory, *, title: str = "") -> Drawing:
         named = np.unique(np.linspace(0, num_layers - 1, min(MAX_LABELS, num_layers)).round().astype(int))
         handles = [*(lines["gradient ‖∂L/∂W‖"][layer] for layer in named), guide]
         legend_below(figure, handles, [*(f"layer {layer + 1}" for layer in named), f"guide {number(RATIO_GUIDE)}"])
-        if title:
-            figure.suptitle(title)
     return Drawing(figure, axes, {"lines": lines})

@@ -1,37 +1,19 @@
 """Maps over the plane: what surfaces, errors and units are drawn with. Values (n,) belong to the points of `where`."""
 
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from jaxbp.data import Grid
-from jaxbp.viz.style import DIVERGING, SEQUENTIAL, SUPERSCRIPTS, exponent_of, number
+from jaxbp.viz.scales import ErrorScale, add_bar, error_scale
+from jaxbp.viz.style import DIVERGING, SEQUENTIAL, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from matplotlib.tri import Triangulation
 
 Where: TypeAlias = Grid | np.ndarray
-NUM_LEVELS = 18  # about so many filled bands over the range of a surface
 HUGE = 1e200  # beyond this matplotlib draws no contours
-TINY = 1e-300  # the scale of an error that is 0 everywhere, so that it has one
-
-
-class ErrorScale(NamedTuple):
-    """How an error is shown: the scale runs from -limit to limit.
-
-    Attributes:
-        limit: the largest | error |, or the 99th percentile where the largest is more than twice that.
-        largest: the signed error of the largest size, NaN without a finite one.
-        place: the index of its point.
-        clipped: whether the limit is the percentile.
-    """
-
-    limit: float
-    largest: float
-    place: int
-    clipped: bool
 
 
 def points_of(where: Where) -> np.ndarray:
@@ -51,30 +33,6 @@ def check_values(name: str, where: Where, values: Any, *, units: bool = False) -
     return array
 
 
-def error_scale(error: np.ndarray) -> ErrorScale:
-    """Measures a signed error (n,); what is not finite is left out."""
-    sizes = np.where(np.isfinite(error), np.abs(error), -1.0)
-    place = int(sizes.argmax())
-    largest = float(sizes[place])
-    if largest < 0:
-        return ErrorScale(1.0, np.nan, place, False)
-    percentile = float(np.percentile(sizes[sizes >= 0], 99))
-    clipped = largest > 2 * percentile > 0
-    return ErrorScale(max(percentile if clipped else largest, TINY), float(error[place]), place, clipped)
-
-
-def contour_levels(values: np.ndarray) -> np.ndarray:
-    """About 18 round levels over the range of the finite values."""
-    from matplotlib.ticker import MaxNLocator
-
-    finite = values[np.isfinite(values)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (-0.5, 0.5)
-    if high - low <= 1e-12 * max(abs(low), abs(high)):
-        half = 0.5 * max(1.0, abs(low))
-        low, high = low - half, high + half
-    return np.asarray(MaxNLocator(NUM_LEVELS, steps=[1, 2, 2.5, 4, 5, 10]).tick_values(low, high))
-
-
 def fill(ax: "Axes", where: Where, values: np.ndarray, levels: np.ndarray) -> Any:
     """Fills the bands between levels (n,), draws every second one as a line, numbers some of them, marks gaps."""
     finite = mark_gaps(ax, where, values)
@@ -86,18 +44,15 @@ def fill(ax: "Axes", where: Where, values: np.ndarray, levels: np.ndarray) -> An
     }
     bands: dict[str, Any] = {"levels": levels, "cmap": SEQUENTIAL, "extend": "both"}
     mesh = None if isinstance(where, Grid) else _triangles(where, values)
-    values = np.clip(values, -HUGE, HUGE)
+    shown = np.clip(np.where(finite, values, low), -HUGE, HUGE)
     filled: Any
     drawn: Any
-    if np.abs(levels).max() > HUGE:
-        return colour(ax, where, values, cmap=SEQUENTIAL, vmin=low, vmax=high)
-    if isinstance(where, Grid) and finite.any() and min(where.shape) > 1:
-        table = np.ma.masked_invalid(values).reshape(where.shape)
-        filled, drawn = ax.contourf(where.x, where.y, table, **bands), ax.contour(where.x, where.y, table, **lines)
-    elif mesh is not None:
-        shown = np.where(finite, values, low)
+    if np.abs(levels).max() < HUGE and mesh is not None:
         filled, drawn = ax.tricontourf(mesh, shown, **bands), ax.tricontour(mesh, shown, **lines)
         scatter(ax, points_of(where)[finite], s=3, color="black", linewidths=0)
+    elif np.abs(levels).max() < HUGE and isinstance(where, Grid) and finite.any() and min(where.shape) > 1:
+        table = np.ma.masked_array(shown, ~finite).reshape(where.shape)
+        filled, drawn = ax.contourf(where.x, where.y, table, **bands), ax.contour(where.x, where.y, table, **lines)
     else:
         return colour(ax, where, values, cmap=SEQUENTIAL, vmin=low, vmax=high)
     ax.clabel(drawn, drawn.levels[:: max(1, len(drawn.levels) // 4)], fontsize=8, inline_spacing=2)
@@ -129,43 +84,11 @@ def draw_error(ax: "Axes", where: Where, error: np.ndarray, title: str) -> tuple
     else:
         place = points_of(where)[scale.place]
         verdict = f"largest {number(scale.largest)} at ({', '.join(map(number, place))})"
+        verdict += "\n(colours: 99 % of the points)" if scale.clipped else ""
         ax.plot(*place, "o", markersize=8, markerfacecolor="none", markeredgecolor="black", clip_on=False)
-        add_bar(ax, drawn, "99 % within" if scale.clipped else "", extend="both" if scale.clipped else "neither")
+        add_bar(ax, drawn, extend="both" if scale.clipped else "neither")
     ax.set_title(f"{title}\n{verdict}" if title else verdict)
     return drawn, scale
-
-
-def add_bar(ax: "Axes", drawn: Any, label: str = "", **options: Any) -> Any:
-    """Puts a colour bar at the right of a panel, exactly as high as its map; a power of ten stands above it."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-    bar = ax.figure.colorbar(drawn, cax=ax.inset_axes((1.04, 0.0, 0.05, 1.0)), **options)
-    exponent = exponent_of(max(abs(drawn.norm.vmin), abs(drawn.norm.vmax))) if drawn.norm.scaled() else 0
-    bar.locator, bar.formatter = MaxNLocator(5), FuncFormatter(lambda value, _: number(value * 10.0**-exponent))
-    bar.update_ticks()
-    power = f"×10{str(exponent).translate(SUPERSCRIPTS)}" if exponent else ""
-    bar.ax.set_title(" ".join(filter(None, [label, power])), fontsize=9, loc="left")
-    return bar
-
-
-def symmetric_norm(values: np.ndarray) -> Any:
-    """A scale around 0 up to the largest finite size, linear up to the median of the sizes and logarithmic above."""
-    from matplotlib.colors import AsinhNorm
-
-    sizes = np.abs(values[np.isfinite(values) & (values != 0)])
-    limit, median = (float(sizes.max()), float(np.median(sizes))) if sizes.size else (TINY, TINY)
-    return AsinhNorm(linear_width=max(median, 1e-6 * limit), vmin=-limit, vmax=limit)
-
-
-def bar_below(figure: "Figure", drawn: Any, axes: "list[Axes]", label: str) -> Any:
-    """Puts one colour bar under several panels, with its ends and its middle numbered."""
-    bar = figure.colorbar(drawn, ax=axes, location="bottom", pad=0.02, aspect=40, fraction=0.05)
-    low, high = drawn.norm.vmin, drawn.norm.vmax
-    ticks = [low, (low + high) / 2, high]
-    bar.set_ticks(ticks, labels=[number(tick) for tick in ticks])
-    bar.minorticks_off()
-    bar.set_label(label)
-    return bar
 
 
 def mark_gaps(ax: "Axes", where: Where, values: np.ndarray) -> np.ndarray:
@@ -200,6 +123,7 @@ def map_height(where: Where, width: float) -> float:
 
 
 def scatter(ax: "Axes", points: np.ndarray, **options: Any) -> Any:
+    """Draws points (n, 2)."""
     return ax.scatter(points[:, 0], points[:, 1], **options)
 
 

@@ -127,7 +127,7 @@ def _draw_arrow(ax: "Axes", start: Any, end: Any, colour: str, share: float, *, 
     tail, head = (end, start) if backward else (start, end)
     line: Any = (0, (1, 1.6)) if share < 0 else (0, (5, 2)) if backward else "-"
     width = 0.6 + 1.8 * np.sqrt(abs(share)) if np.isfinite(share) else 0.6
-    arrow: Any = {"arrowstyle": "-|>", "color": colour, "alpha": 0.7, "linewidth": width, "linestyle": line}
+    arrow: Any = {"arrowstyle": "-|>", "color": colour, "alpha": 0.9, "linewidth": width, "linestyle": line}
     ax.annotate("", head, tail, arrowprops=arrow | {"shrinkA": 13, "shrinkB": 13, "mutation_scale": 8}, zorder=1)
 
 

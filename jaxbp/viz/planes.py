@@ -7,7 +7,8 @@ import numpy as np
 
 from jaxbp.data import Grid
 from jaxbp.viz.curves import legend_below
-from jaxbp.viz.maps import add_bar, check_values, map_height
+from jaxbp.viz.maps import check_values, map_height
+from jaxbp.viz.scales import add_bar
 from jaxbp.viz.style import SEQUENTIAL, VERMILLION, WIDTH, Drawing, new_figure, number, style
 
 
@@ -33,7 +34,7 @@ def draw_paths(grid: Grid, heights: np.ndarray, paths: Mapping[str, np.ndarray],
     num_rows = -(-len(paths) // num_columns)
     with style():
         height = map_height(grid, WIDTH / num_columns - 0.4) + 0.4
-        figure = new_figure(WIDTH, num_rows * height + 0.7)
+        figure = new_figure(WIDTH, num_rows * height + 0.7, title)
         table_of_axes = figure.subplots(num_rows, num_columns, sharex=True, sharey=True, squeeze=False)
         axes = dict(zip(paths, table_of_axes.ravel(), strict=False))
         lines = {}
@@ -54,8 +55,6 @@ def draw_paths(grid: Grid, heights: np.ndarray, paths: Mapping[str, np.ndarray],
                 ax.tick_params(labelbottom=True)
             if i % num_columns == 0:
                 ax.set_ylabel("y")
-        if title:
-            figure.suptitle(title)
     return Drawing(figure, axes, {"paths": lines})
 
 
@@ -138,21 +137,25 @@ def draw_decision_map(
         panels["hidden"] = (plane, check_values("hidden[1]", plane, values), places, ("hidden 1", "hidden 2"))
     with style():
         width = WIDTH if hidden else 6.0
-        figure = new_figure(width, map_height(grid, width / len(panels) - 0.9) + 1.2)
+        figure = new_figure(width, map_height(grid, width / len(panels) - 0.9) + 1.2, title)
         axes = dict(zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True))
         filled: dict[str, Any] = {}
         boundaries: dict[str, Any] = {}
         marked: dict[str, Any] = {}
         drawn = []
-        for name, (plane, values, some, labels) in panels.items():
+        headings = ("plane of the inputs", "plane of the hidden activations")
+        for (name, (plane, values, some, labels)), heading in zip(panels.items(), headings, strict=False):
             ax, table = axes[name], values.reshape(plane.shape)
-            filled[name] = ax.contourf(plane.x, plane.y, table, levels=np.linspace(0, 1, 21), cmap="cividis")
+            filled[name] = ax.contourf(
+                plane.x, plane.y, table, levels=np.linspace(0, 1, 21), cmap="cividis", extend="both"
+            )
             boundaries[name] = None
             if table.min() < 0.5 < table.max():
                 boundaries[name] = ax.contour(plane.x, plane.y, table, levels=[0.5], colors="white", linewidths=2.4)
             if some is not None and targets is not None:
                 marked[name] = _mark_classes(ax, np.asarray(some, float), np.asarray(targets))
-            ax.set(xlabel=labels[0], ylabel=labels[1], aspect="equal", title=f"plane of the {name}" if hidden else "")
+            ax.set(xlabel=labels[0], ylabel=labels[1], aspect="equal", title=heading if hidden else "")
+            ax.locator_params(nbins=5)
         for i, (w_x, w_y, b) in enumerate(lines):
             # The point of the line that is nearest to the origin, and the direction along it.
             norm = w_x * w_x + w_y * w_y
@@ -168,8 +171,6 @@ def draw_decision_map(
             handles["hidden unit: z = 0"] = drawn[0]
         if handles:
             legend_below(figure, list(handles.values()), list(handles))
-        if title:
-            figure.suptitle(title)
     artists = {"filled": filled, "boundaries": boundaries, "points": marked, "lines": drawn}
     return Drawing(figure, axes, artists)
 
@@ -179,7 +180,14 @@ def _mark_classes(ax: Any, points: np.ndarray, targets: np.ndarray) -> dict[floa
     looks: Any = ((0.0, "o", "0.25"), (1.0, "s", "white"))
     return {
         target: ax.scatter(
-            *points[targets == target].T, marker=marker, c=colour, s=80, edgecolors="black", linewidths=1.4, zorder=3
+            *points[targets == target].T,
+            marker=marker,
+            c=colour,
+            s=80,
+            edgecolors="black",
+            linewidths=1.4,
+            zorder=3,
+            clip_on=False,
         )
         for target, marker, colour in looks
     }

@@ -26,7 +26,6 @@ CHINESE_FAMILIES = (
     *("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN"),
     *("WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Microsoft YaHei", "SimHei", "PingFang SC", "Heiti SC"),
 )
-
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 _RC: Any = {
@@ -80,13 +79,15 @@ def style() -> AbstractContextManager[None]:
     return matplotlib.rc_context(_RC | ({"font.family": ["DejaVu Sans", family]} if family else {}))
 
 
-def new_figure(width: float, height: float) -> "Figure":
+def new_figure(width: float, height: float, title: str = "") -> "Figure":
     """Makes a figure, in inches, that pyplot does not know, so that nobody has to close it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
+    if title:
+        figure.suptitle(title)
     return figure
 
 
@@ -100,8 +101,12 @@ def panel(ax: "Axes | None", width: float, height: float) -> "tuple[Figure, Axes
 def number(value: float, digits: int = 3) -> str:
     """A number in so many figures, with a true minus sign, and as 1.5×10⁻⁹ where a power of ten is needed."""
     mantissa, _, exponent = f"{value + 0.0:.{digits}g}".partition("e")  # + 0.0 makes 0 of -0
-    power = f"×10{str(int(exponent)).translate(SUPERSCRIPTS)}" if exponent else ""
-    return mantissa.replace("-", "−") + power
+    return mantissa.replace("-", "−") + power(int(exponent or 0))
+
+
+def power(exponent: int) -> str:
+    """A power of ten as a factor, nothing for 1."""
+    return f"×10{str(exponent).translate(SUPERSCRIPTS)}" if exponent else ""
 
 
 def log_ticks(axis: Any) -> None:
@@ -119,7 +124,7 @@ def power_of_ten(axis: Any, size: float, label: str) -> None:
     exponent = exponent_of(size)
     axis.set_major_locator(MaxNLocator(4))
     axis.set_major_formatter(FuncFormatter(lambda value, _: number(value * 10.0**-exponent)))
-    axis.set_label_text(label + (f" (×10{str(exponent).translate(SUPERSCRIPTS)})" if exponent else ""))
+    axis.set_label_text(f"{label} {power(exponent)}".rstrip())
 
 
 def exponent_of(size: float) -> int:

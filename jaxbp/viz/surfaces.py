@@ -7,17 +7,8 @@ import numpy as np
 
 from jaxbp.viz.curves import plot
 from jaxbp.viz.language import language
-from jaxbp.viz.maps import (
-    Where,
-    add_bar,
-    check_values,
-    contour_levels,
-    draw_error,
-    fill,
-    map_height,
-    mark_gaps,
-    scatter,
-)
+from jaxbp.viz.maps import Where, check_values, draw_error, fill, map_height, mark_gaps, scatter
+from jaxbp.viz.scales import add_bar, contour_levels
 from jaxbp.viz.style import SEQUENTIAL, WIDTH, Drawing, new_figure, panel, style
 
 if TYPE_CHECKING:
@@ -69,9 +60,9 @@ def draw_surface_comparison(
         errors = {name: values - true for name, values in surfaces.items()}
     levels = contour_levels(true)
     num_columns, num_rows = (1 + len(surfaces), 2) if several else (3, 1)
-    height = map_height(where, WIDTH / num_columns - 0.85) + 0.75
+    height = map_height(where, WIDTH / num_columns - 0.85) + 1.1
     with style():
-        figure = new_figure(WIDTH, min(9.0, height * num_rows + 0.3 * bool(title) + 0.3 * bool(footer)))
+        figure = new_figure(WIDTH, min(9.0, height * num_rows + 0.3 * bool(title) + 0.3 * bool(footer)), title)
         grid = figure.subplots(num_rows, num_columns, squeeze=False)
         below = grid[1, 1:] if several else grid[0, 2:]
         drawn = {"true": fill(grid[0, 0], where, true, levels)}
@@ -84,16 +75,13 @@ def draw_surface_comparison(
         for ax, (name, error) in zip(below, errors.items(), strict=True):
             maps[name], scales[name] = draw_error(ax, where, error, word("error: predicted − true"))
         for ax in (*grid[0], *below):
-            ax.set_xlabel(labels[0])
+            first = ax is grid[0, 0] or (several and ax is below[0])
+            ax.set(xlabel=labels[0], ylabel=labels[1] if first else "")
             ax.locator_params(nbins=5)
-            ax.tick_params(labelleft=ax in grid[:, 0] or ax is below[0])
-        for ax in (grid[0, 0], below[0]):
-            ax.set_ylabel(labels[1])
+            ax.tick_params(labelleft=first)
         artists: dict[str, Any] = {"true": drawn.pop("true"), "predicted": drawn, "error": maps}
         if several:
             artists["sizes"] = _draw_sizes(grid[1, 0], errors, labels[2])
-        if title:
-            figure.suptitle(title)
         if footer:
             figure.supxlabel(footer, fontsize=9)
     axes = dict(zip(("true", *surfaces), grid[0], strict=False))
@@ -109,7 +97,7 @@ def _draw_sizes(ax: "Axes", errors: Mapping[str, np.ndarray], unit: str) -> list
         zeros = int((error == 0).sum())
         line = plot(ax, sizes, (zeros + np.arange(1, len(sizes) + 1)) / len(error), i)
         line.set_label(name)
-    ax.legend(fontsize=8, frameon=False, loc="upper left")
+    ax.legend(fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(-0.1, 1.0), borderaxespad=0.2)
     return list(ax.get_lines())
 
 

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from jaxbp.data import Grid
-from jaxbp.viz.maps import bar_below, check_values, colour, map_height, mark_gaps, symmetric_norm
+from jaxbp.viz.maps import check_values, colour, map_height, mark_gaps
+from jaxbp.viz.scales import bar_below, linear_norm, symmetric_norm
 from jaxbp.viz.style import DIVERGING, SEQUENTIAL, WIDTH, Drawing, new_figure, style
 
 SIDE = 4  # maps in a row and rows of maps
@@ -48,12 +49,16 @@ def draw_unit_maps(
     weights = np.ones((num_units, 1)) if outgoing is None else np.asarray(outgoing, float)
     if weights.ndim != 2 or len(weights) != num_units:
         raise ValueError(f"outgoing must have shape ({num_units}, outputs) for the units, got {weights.shape}")
-    units = _most_important(activations, weights)[: SIDE * SIDE]
+    with np.errstate(over="ignore", invalid="ignore"):
+        effect = np.nan_to_num(activations.std(axis=0) * np.abs(weights).sum(axis=1), nan=-1.0)
+    units = tuple(int(unit) for unit in np.argsort(-effect, kind="stable")[: SIDE * SIDE])
     side = min(SIDE, int(np.ceil(np.sqrt(len(units)))))
     rows = -(-len(units) // side)
     cell = (WIDTH - 0.9) / (2 * side)
+    left_out = num_units - len(units)
+    title += f" ({len(units)} of {num_units} units)" if left_out else ""
     with style():
-        figure = new_figure(WIDTH, min(9.0, rows * map_height(grid, cell)) + 1.5)
+        figure = new_figure(WIDTH, min(9.0, rows * map_height(grid, cell)) + 1.1, title)
         ratios = [*[1.0] * side, 0.2, *[1.0] * side]
         table = figure.subplots(rows, 2 * side + 1, squeeze=False, gridspec_kw={"width_ratios": ratios})
         looks: Any = (
@@ -64,7 +69,7 @@ def draw_unit_maps(
         for half, (name, label, values, options) in enumerate(looks):
             block = table[:, half * (side + 1) :][:, :side].ravel()
             shown = values[:, units]
-            norm = symmetric_norm(shown) if half else _linear_norm(shown)
+            norm = symmetric_norm(shown) if half else linear_norm(shown)
             maps[name] = {}
             for ax, unit in zip(block, units, strict=False):
                 mark_gaps(ax, grid, values[:, unit])
@@ -80,23 +85,4 @@ def draw_unit_maps(
                 ax.axis("off")
         for ax in table[:, side]:
             ax.axis("off")
-        left_out = num_units - len(units)
-        rest = f" ({len(units)} of {num_units} units)" if left_out else ""
-        if title or rest:
-            figure.suptitle(title + rest)
     return Drawing(figure, {}, maps, {"units": units, "left_out": left_out})
-
-
-def _most_important(activations: np.ndarray, weights: np.ndarray) -> tuple[int, ...]:
-    """The units by falling standard deviation of the activation times size of the outgoing weights, NaN last."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        effect = activations.std(axis=0) * np.abs(weights).sum(axis=1)
-    return tuple(int(unit) for unit in np.argsort(-np.nan_to_num(effect, nan=-1.0), kind="stable"))
-
-
-def _linear_norm(values: np.ndarray) -> Any:
-    """A scale over the finite values."""
-    from matplotlib.colors import Normalize
-
-    finite = values[np.isfinite(values)]
-    return Normalize(*((float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)))

@@ -11,7 +11,7 @@ from jaxbp.viz.network import Layout, draw_network
 from jaxbp.viz.style import BLUE, GREEN, RED, VERMILLION, Drawing, new_figure, number, style
 
 MARGIN = 0.45  # inches above and below the two panels
-BADGE = 0.75  # inches for what stands below them
+BADGE = 0.9  # inches for what stands below them
 
 
 def draw_walk(
@@ -70,10 +70,13 @@ def draw_walk(
                 f" ({word('mean over the batch')}); {word('sample')} {sample + 1} {word('of')} {num_samples}: "
                 f"e, δ, ∂L/∂w include the factor 1/{num_samples}"
             )
-        figure.text(0.5, 0.52 / height, loss, ha="center", va="center")
+        unwritten = {name: len(edges[name]) - len(found) for name, found in written.items()}
+        loss += f"\n{word('wide arrows: large numbers; dotted: negative')}"
+        if any(unwritten.values()):
+            loss += f"   ·   {sum(unwritten.values())} {word('numbers without room left out')}"
+        figure.text(0.5, 0.6 / height, loss, ha="center", va="center", fontsize=8.5)
         badge = None if report is None else _draw_badge(figure, report, word, 0.22 / height)
         heading = figure.text(0.5, 1 - 0.2 / height, title, ha="center", va="center", fontsize=11)
-    unwritten = {name: len(edges[name]) - len(found) for name, found in written.items()}
     artists = {"nodes": texts, "edges": written, "badge": badge, "title": heading}
     return Drawing(figure, axes, artists, {"elided": layout.elided, "unwritten": unwritten})
 
@@ -114,10 +117,8 @@ def _lines(values: dict[str, Any]) -> str:
 
 def _draw_badge(figure: Any, report: Report, word: Any, height: float) -> Any:
     """The verdict on green, or the first wrong number on red."""
-    if report.ok:
-        verdict = f"{word('hand-written = jax.grad')}: {'bit for bit' if report.share == 0 else report.summary}"
-    else:
-        wrong = next((str(row) for row in report.rows if not row.ok), "; ".join(report.faults))
-        verdict = f"{word('hand-written DIFFERS from jax.grad')}: {wrong.removeprefix('WRONG').strip()}"
+    verdict = word(f"hand-written {'=' if report.ok else 'DIFFERS from'} jax.grad")
+    summary = "bit for bit" if report.ok and report.share == 0 else report.summary.removeprefix("WRONG").strip()
     box = {"boxstyle": "round,pad=0.35", "facecolor": GREEN if report.ok else RED, "edgecolor": "none"}
-    return figure.text(0.5, height, verdict, ha="center", va="center", color="white", fontsize=8.5, bbox=box)
+    style: Any = {"ha": "center", "va": "center", "color": "white", "fontsize": 8.5, "bbox": box}
+    return figure.text(0.5, height, f"{verdict}: {summary}", **style)
