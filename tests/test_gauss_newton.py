@@ -6,14 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from architectures import draw_case, targets_for
+from architectures import ACTIVATION_NAMES, LOSS_NAMES, draw_case, targets_for
 
 import jaxbp
 from jaxbp.jacobian import gram, seeded_errors, tangent, weighted_gradient
 from jaxbp.losses import LOSSES
-from jaxbp.names import ACTIVATION_NAMES, LOSS_NAMES
 from jaxbp.network import forward
-from jaxbp.training.curvature import FORMS
 
 NETWORKS = [
     *(jaxbp.Mlp((3, 6, 5, 2), hidden=name) for name in ACTIVATION_NAMES),

@@ -7,10 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from architectures import targets_for
+from architectures import ACTIVATION_NAMES, LOSS_NAMES, targets_for
 
 import jaxbp
-from jaxbp.names import ACTIVATION_NAMES, LOSS_NAMES
 
 
 def trace_of(mlp, loss="half_squared_error", num_samples=1):

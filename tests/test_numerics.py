@@ -9,7 +9,7 @@ import pytest
 import jaxbp
 from jaxbp.activations import ACTIVATIONS
 from jaxbp.losses import LOSSES
-from jaxbp.names import ACTIVATION_NAMES, LOSS_NAMES
+
 
 
 def test_the_tables_hold_the_names():
