@@ -11,6 +11,7 @@ from jaxbp.viz.films import Film, animate_training, animate_walk
 from jaxbp.viz.graphs import GraphDrawing, draw_graph, graph_dot, graph_mermaid
 from jaxbp.viz.images import Gallery, draw_images
 from jaxbp.viz.layers import GradientFlow, WeightMatrices, draw_gradient_flow, draw_weights
+from jaxbp.viz.page import save_page
 from jaxbp.viz.pages import save_film
 from jaxbp.viz.panels import CurvePanels, draw_panels
 from jaxbp.viz.planes import Heatmap, Paths, draw_heatmap, draw_paths
@@ -60,5 +61,6 @@ __all__ = [
     "graph_mermaid",
     "save_figure",
     "save_film",
+    "save_page",
     "style",
 ]
