@@ -14,16 +14,25 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxbp.files import whole_file
 from jaxbp.names import LossName, check_name
-from jaxbp.params import Layer, Mlp, Params
+from jaxbp.params import Mlp, Params
 from jaxbp.trace import Trace, backprop
 
 VIEWS = ("walk", "check", "plane", "training", "depth", "reveal")
 LANGUAGES = ("en", "zh")
-SHARED = ("engine", "formulas", "mistakes", "page", "frame")  # scripts that every page has, before those of its views
+SHARED = (
+    "engine",
+    "formulas",
+    "mistakes",
+    "maps",
+    "page",
+    "tour",
+    "frame",
+)  # scripts that every page has, before those of its views
 MAX_UNITS, MAX_SAMPLES, MAX_TRACES = 100, 512, 8
 MAX_BYTES, MAX_BYTES_RECORDED = 150_000, 1_000_000
 
@@ -99,7 +108,7 @@ def save_page(
 def _data(mlp: Mlp, params: Params, inputs: Any, targets: Any, loss: LossName) -> dict[str, Any]:
     """The network, its samples, and jaxbp's own numbers in float64: of some samples by themselves, and of all."""
     with jax.enable_x64(True):
-        params = tuple(Layer(*(np.asarray(leaf, np.float64) for leaf in layer)) for layer in params)
+        params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), params)
         inputs = np.asarray(inputs, np.float64)
         targets = np.asarray(targets) if loss == "softmax_cross_entropy" else np.asarray(targets, np.float64)
         whole = backprop(mlp, params, inputs, targets, loss)
@@ -111,33 +120,27 @@ def _data(mlp: Mlp, params: Params, inputs: Any, targets: Any, loss: LossName) -
         raise ValueError("params, inputs and targets must be finite, got NaN or infinity in one of them")
     return {
         "mlp": {"sizes": mlp.sizes, "activations": mlp.activation_names},
-        "params": _layers(params),
-        "inputs": inputs.tolist(),
-        "targets": targets.tolist(),
+        "numSamples": len(inputs),
+        "params": _packed(jax.tree.leaves(params)),
+        "inputs": _packed([inputs]),
+        "targets": _packed([targets]),
         "loss": loss,
         "traces": [_numbers(trace, 1) for trace in alone],
         "batch": _numbers(whole, number),
     }
 
 
-def _layers(params: Params) -> list[dict[str, Any]]:
-    return [{"weight": np.asarray(weight).tolist(), "bias": np.asarray(bias).tolist()} for weight, bias in params]
+def _numbers(trace: Trace, number: int) -> str:
+    """A trace for its first samples: its arrays layer by layer, one after the other, then gradient and loss."""
+    kept = (trace.preactivations, trace.activations, trace.activation_errors, trace.node_errors)
+    rows = [array[:number] for arrays in kept for array in arrays]
+    return _packed([*rows, *jax.tree.leaves(trace.gradient), trace.loss])
 
 
-def _numbers(trace: Trace, number: int) -> dict[str, Any]:
-    """A trace as the scripts keep one, for its first samples: index l of a list belongs to layer l."""
-
-    def rows(arrays: tuple[Any, ...]) -> list[Any]:
-        return [None, *(np.asarray(array)[:number].tolist() for array in arrays)]
-
-    return {
-        "preactivations": rows(trace.preactivations),
-        "activations": rows(trace.activations),
-        "activationErrors": rows(trace.activation_errors),
-        "nodeErrors": rows(trace.node_errors),
-        "gradient": _layers(trace.gradient),
-        "loss": float(trace.loss),
-    }
+def _packed(arrays: Sequence[Any], dtype: str = "<f8") -> str:
+    """The bytes of all arrays after each other, as text: exact, and half as long as digits."""
+    flat = np.concatenate([np.asarray(array).ravel() for array in arrays])
+    return base64.b64encode(flat.astype(dtype).tobytes()).decode()
 
 
 def _recorded(name: str, mlp: Mlp, steps: Sequence[tuple[int, Params]], losses: Any = None) -> dict[str, Any]:
@@ -146,15 +149,14 @@ def _recorded(name: str, mlp: Mlp, steps: Sequence[tuple[int, Params]], losses: 
         raise ValueError(f"recording[{name!r}] must hold at least one step, got none")
     if losses is not None and len(losses) != len(steps):
         raise ValueError(f"recording[{name!r}] must hold a loss for each of its {len(steps)} steps, got {len(losses)}")
-    leaves = [np.asarray(leaf).ravel() for _, params in steps for leaf in jax.tree.leaves(params)]
+    leaves = [np.asarray(leaf) for _, params in steps for leaf in jax.tree.leaves(params)]
     narrow = all(leaf.dtype == np.float32 for leaf in leaves)
-    packed = np.concatenate(leaves).astype("<f4" if narrow else "<f8")
     return {
         "mlp": {"sizes": mlp.sizes, "activations": mlp.activation_names},
         "steps": [int(step) for step, _ in steps],
         "losses": None if losses is None else [float(value) if np.isfinite(value) else None for value in losses],
         "bits": 32 if narrow else 64,
-        "params": base64.b64encode(packed.tobytes()).decode(),
+        "params": _packed(leaves, "<f4" if narrow else "<f8"),
     }
 
 

@@ -36,7 +36,8 @@ views.check = (() => {
       make("div", { class: "sides" }, list, make("div", {}, rule, verdict, table)));
   }
 
-  function render(changed) {
+  function render(changed, passing) {
+    if (passing) return;
     for (const input of list.querySelectorAll("input")) {
       const reason = input.value ? MISTAKES[input.value].applies(state) : null;
       input.checked = input.value === (state.mistake ?? "");
@@ -81,9 +82,9 @@ views.check = (() => {
       return cells(`<i>${LETTERS[kind] ?? kind}</i>, ${say("layer", l)}`, `${numbers.length}`, formatShare(relative),
         fine ? `<span class="good">✓ ${say("check.agree")}</span>` : `<span class="bad">✗ ${say("check.differ")}</span>`);
     });
-    const wrong = wrongNumbers(), numeric = (ref) => (/^[edg]/.test(ref) ? format(page.numeric(ref), 6) : "");
-    const details = wrong.all.slice(0, 10).map((ref) => cells(nameHtml(state.mlp, ref), format(page.value(ref), 6),
-      format(valueOf(page.right(), row, ref), 6), numeric(ref), wrong.culprits.includes(ref)
+    const wrong = wrongNumbers(), numeric = (ref) => (/^[edg]/.test(ref) ? format(page.numeric(ref), 5) : "");
+    const details = wrong.all.slice(0, 10).map((ref) => cells(nameHtml(state.mlp, ref), format(page.value(ref), 5),
+      format(valueOf(page.right(), row, ref), 5), numeric(ref), wrong.culprits.includes(ref)
         ? `<span class="bad">✗ ${say("check.culprit")}</span>` : `<span class="after">↪ ${say("check.later")}</span>`));
     const blind = wrong.all.length && !disagree ? [make("p", { class: "after" }, say("check.blind"))] : [];
     table.replaceChildren(

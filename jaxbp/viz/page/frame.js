@@ -7,7 +7,7 @@ const frame = (() => {
 
   function build() {
     const root = document.getElementById("frame");
-    badge = make("p", { id: "badge", class: "badge", role: "status" });
+    badge = document.getElementById("badge");
     subtitle = make("p", { class: "subtitle" });
     picker = make("select", { onchange: () => page.change({ sample: Number(picker.value) }), "aria-label": say("sample") });
     data.inputs.forEach((_, s) => picker.append(make("option", { value: s }, say("sample.of", s + 1, data.inputs.length))));
@@ -16,7 +16,7 @@ const frame = (() => {
       (chosen) => page.change({ scope: chosen }));
     const several = data.inputs.length > 1;
     root.append(
-      make("div", { class: "heading" }, make("h1", {}, data.title), subtitle, badge),
+      make("div", { class: "heading" }, make("h1", {}, data.title), subtitle),
       make("div", { class: "bar", role: "group", "aria-label": say("frame.controls") },
         ...(several ? [button("‹", move(-1), { "aria-label": say("sample.before") }), picker,
           button("›", move(1), { "aria-label": say("sample.after") }), scope] : []),
@@ -44,7 +44,7 @@ const frame = (() => {
     page.change({ mlp, params, inputs, targets, mistake: null, hidden: null, stage: 3 * (mlp.sizes.length - 1) + 1 });
   }
 
-  function render(changed) {
+  function render() {
     const { mlp } = state, names = [...new Set(mlp.activations.map((name) => name.replace("_", " ")))];
     subtitle.textContent = `${mlp.sizes.join("-")} · ${names.join(", ")} · ${say(state.lossName)}`;
     picker.value = state.sample;

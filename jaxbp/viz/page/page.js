@@ -3,12 +3,36 @@
 
 const views = {}; // each view file adds {build(root), render(changed)}; build runs once, render after every change
 
+// Reads numbers that were written as their bytes: exact, and half as long as digits.
+function reader(base64, bits = 64) {
+  const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+  const numbers = bits === 32 ? new Float32Array(bytes.buffer) : new Float64Array(bytes.buffer);
+  let next = 0;
+  const row = (size) => Array.from(numbers.subarray(next, next += size));
+  const rows = (count, size) => Array.from({ length: count }, () => row(size));
+  const layers = ({ sizes }) => sizes.slice(1).map((size, k) => ({ weight: rows(sizes[k], size), bias: row(size) }));
+  return { row, rows, layers };
+}
+
+// What jaxbp wrote into the page, its numbers unpacked; its traces look like those of the engine.
+function readData() {
+  const data = JSON.parse(document.getElementById("data").textContent), { mlp, numSamples } = data, { sizes } = mlp;
+  const readTrace = (packed, count) => {
+    const from = reader(packed), each = () => [null, ...sizes.slice(1).map((size) => from.rows(count, size))];
+    return { preactivations: each(), activations: each(), activationErrors: each(), nodeErrors: each(),
+      gradient: from.layers(mlp), loss: from.row(1)[0] };
+  };
+  return { ...data, params: reader(data.params).layers(mlp), inputs: reader(data.inputs).rows(numSamples, sizes[0]),
+    targets: reader(data.targets).rows(numSamples, sizes.at(-1)), traces: data.traces.map((packed) => readTrace(packed, 1)),
+    batch: readTrace(data.batch, data.traces.length) };
+}
+
 const page = (() => {
-  const embedded = (id) => JSON.parse(document.getElementById(id).textContent);
-  const data = embedded("data"), words = embedded("words");
+  const data = readData(), words = JSON.parse(document.getElementById("words").textContent);
   const L = () => state.mlp.sizes.length - 1;
   const wide = matchMedia("(min-width: 1100px)"), narrow = matchMedia("(max-width: 700px)"), still = matchMedia("(prefers-reduced-motion: reduce)");
 
+  const PASSING = ["number", "hovered", "unit", "stage", "hidden"]; // what changes no number
   const state = {
     mlp: data.mlp, params: data.params, inputs: data.inputs, targets: data.targets, lossName: data.loss,
     sample: 0, scope: "sample", stage: 3 * (data.mlp.sizes.length - 1) + 1,
@@ -77,8 +101,9 @@ const page = (() => {
     if (!keys.length) return;
     if (keys.includes("mlp") && !("unit" in some)) some = { ...some, unit: [some.mlp.sizes.length - 1, 0], number: null };
     if (keys.includes("mlp")) some = { ...some, hovered: null, hidden: null, stage: 3 * (some.mlp.sizes.length - 1) + 1 };
+    if (keys.includes("view") && state.view === "reveal") some = { hidden: null, ...some };
     Object.assign(state, some);
-    if (keys.some((key) => !["number", "hovered", "unit", "stage", "hidden", "view"].includes(key))) traces = {};
+    if (!keys.every((key) => PASSING.includes(key))) traces = {};
     if (!pending) {
       pending = new Set();
       requestAnimationFrame(flush);
@@ -95,10 +120,10 @@ const page = (() => {
       panel.hidden = !shown(name);
       tab.setAttribute("aria-selected", String(state.view === name));
       tab.tabIndex = state.view === name ? 0 : -1;
-      if (shown(name)) views[name].render(changed);
+      if (shown(name)) views[name].render(changed, [...changed].every((key) => PASSING.includes(key)) && changed.size > 0);
     }
     document.getElementById("views").classList.toggle("pair", data.views.filter(shown).length > 1);
-    frame.render(changed);
+    frame.render();
   }
 
   function start() {
