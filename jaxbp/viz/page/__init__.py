@@ -111,9 +111,10 @@ def _data(mlp: Mlp, params: Params, inputs: Any, targets: Any, loss: LossName) -
         params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), params)
         inputs = np.asarray(inputs, np.float64)
         targets = np.asarray(targets) if loss == "softmax_cross_entropy" else np.asarray(targets, np.float64)
-        whole = backprop(mlp, params, inputs, targets, loss)
+        traced = jax.jit(backprop, static_argnums=(0, 4))
+        whole = traced(mlp, params, inputs, targets, loss)
         number = min(len(inputs), MAX_TRACES, max(1, 600 // mlp.num_params))
-        alone = [backprop(mlp, params, inputs[s : s + 1], targets[s : s + 1], loss) for s in range(number)]
+        alone = [traced(mlp, params, inputs[s : s + 1], targets[s : s + 1], loss) for s in range(number)]
     if targets.ndim == 1:
         targets = np.eye(mlp.sizes[-1])[targets]
     if not all(np.isfinite(leaf).all() for leaf in (*jax.tree.leaves(params), inputs, targets)):

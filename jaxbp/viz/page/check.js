@@ -51,7 +51,7 @@ views.check = (() => {
       make("p", {}, say(`${state.mistake}.why`))] : []));
     const first = wrongNumbers().all[0], name = first && nameHtml(state.mlp, first);
     const text = !state.mistake ? say("check.fine") : first
-      ? say("check.first", name, format(page.value(first), 6), format(valueOf(page.right(), page.row(), first), 6), wrongNumbers().all.length)
+      ? say("check.first", name, ...formatApart(page.value(first), valueOf(page.right(), page.row(), first)), wrongNumbers().all.length)
       : say("check.unseen");
     if (verdict.dataset.text !== text) verdict.innerHTML = verdict.dataset.text = text;
     verdict.className = `verdict ${first ? "bad" : "good"}`;
@@ -76,15 +76,15 @@ views.check = (() => {
     const rows = [...groups].map(([key, numbers]) => {
       const [kind, l] = key.split("."), largest = Math.max(...numbers.map(({ numeric }) => Math.abs(numeric)));
       const worst = Math.max(...numbers.map(({ hand, numeric }) => Math.abs(hand - numeric)));
-      const fine = worst <= 1e-6 * largest + 1e-9 * Math.max(1, Math.abs(trace.loss));
+      const fine = worst <= 1e-8 * largest + 2e-10 * Math.max(1, Math.abs(trace.loss));
       if (!fine) disagree++;
       const relative = largest ? worst / largest : worst;
       return cells(`<i>${LETTERS[kind] ?? kind}</i>, ${say("layer", l)}`, `${numbers.length}`, formatShare(relative),
         fine ? `<span class="good">✓ ${say("check.agree")}</span>` : `<span class="bad">✗ ${say("check.differ")}</span>`);
     });
-    const wrong = wrongNumbers(), numeric = (ref) => (/^[edg]/.test(ref) ? format(page.numeric(ref), 5) : "");
-    const details = wrong.all.slice(0, 10).map((ref) => cells(nameHtml(state.mlp, ref), format(page.value(ref), 5),
-      format(valueOf(page.right(), row, ref), 5), numeric(ref), wrong.culprits.includes(ref)
+    const wrong = wrongNumbers(), numeric = (ref) => (/^[edg]/.test(ref) ? format(page.numeric(ref), 6) : "");
+    const details = wrong.all.slice(0, 10).map((ref) => cells(nameHtml(state.mlp, ref),
+      ...formatApart(page.value(ref), valueOf(page.right(), row, ref)), numeric(ref), wrong.culprits.includes(ref)
         ? `<span class="bad">✗ ${say("check.culprit")}</span>` : `<span class="after">↪ ${say("check.later")}</span>`));
     const blind = wrong.all.length && !disagree ? [make("p", { class: "after" }, say("check.blind"))] : [];
     table.replaceChildren(

@@ -43,7 +43,7 @@ views.depth = (() => {
     const finite = layers.map(({ errors }) => errors).filter((x) => x > 0 && Number.isFinite(x));
     const high = finite.length ? Math.ceil(Math.log10(Math.max(...finite)) + 0.01) : 1;
     const low = Math.min(high - 2, finite.length ? Math.floor(Math.log10(Math.min(...finite)) - 0.01) : 0);
-    const left = 56, right = 8, top = 20, bottom = 34, width = 560, height = 260;
+    const left = 56, right = 8, top = 34, bottom = 38, width = 560, height = 260;
     const px = (l) => left + (width - left - right) * (l - 0.5) / L, py = (x) => top + (height - top - bottom) * (high - Math.log10(x)) / (high - low);
     const parts = [], every = Math.max(1, Math.ceil((high - low) / 6));
     for (let d = low; d <= high; d += every) parts.push(
@@ -55,7 +55,7 @@ views.depth = (() => {
       else parts.push(make("text", { x: px(l), y: height - bottom - 4, "text-anchor": "middle" }, errors === 0 ? "0" : "∞"));
       if (L <= 15 || l % 5 === 0 || l === 1) parts.push(make("text", { x: px(l), y: height - bottom + 16, "text-anchor": "middle" }, `${l}`));
     }
-    parts.push(make("text", { x: 4, y: 12 }, say("depth.axis")), make("text", { x: width - right, y: height - 3, "text-anchor": "end" }, say("depth.layer")));
+    parts.push(make("text", { x: 4, y: 15 }, say("depth.axis")), make("text", { x: width - right, y: height - 3, "text-anchor": "end" }, say("depth.layer")));
     chart.replaceChildren(...parts);
     const product = (key, some) => some.reduce((total, layer) => total * (layer[key] ?? 1), 1);
     const before = layers.slice(0, -1), ratio = layers[0].errors / layers[L - 1].errors;

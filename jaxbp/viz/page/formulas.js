@@ -80,6 +80,14 @@ const formatGiven = (number) => {
   const short = String(number);
   return short.length <= 7 ? short.replace("-", "−") : format(number);
 };
+// Two numbers with as many digits as it takes to tell them apart.
+function formatApart(one, other) {
+  for (let digits = 5; digits < 17; digits++) {
+    const texts = [format(one, digits), format(other, digits)];
+    if (texts[0] !== texts[1]) return texts;
+  }
+  return [String(one), String(other)];
+}
 const formatShare = (share) => (share >= 0.01 || share === 0 ? String(Number(share.toPrecision(2))) : share.toExponential(1).replace("-", "−"));
 
 const SLOPES = {

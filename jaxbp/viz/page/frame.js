@@ -19,8 +19,8 @@ const frame = (() => {
       make("div", { class: "heading" }, make("h1", {}, data.title), subtitle),
       make("div", { class: "bar", role: "group", "aria-label": say("frame.controls") },
         ...(several ? [button("‹", move(-1), { "aria-label": say("sample.before") }), picker,
-          button("›", move(1), { "aria-label": say("sample.after") }), scope] : []),
-        button(say("reset"), reset), ...(typeof tour === "undefined" ? [] : [button(say("tour"), () => tour.begin(), { id: "tour-start" })])));
+          button("›", move(1), { "aria-label": say("sample.after") })] : []),
+        button(say("reset"), reset), button(say("tour"), () => tour.begin(), { id: "tour-start" }), ...(several ? [scope] : [])));
     const tabs = document.getElementById("tabs");
     tabs.setAttribute("aria-label", say("views"));
     for (const name of data.views) {
@@ -55,8 +55,8 @@ const frame = (() => {
     const { count, worst, first } = judge(page.rules());
     badge.className = `badge ${first ? "bad" : "good"}`;
     badge.innerHTML = first
-      ? `✗ ${say("badge.bad", nameHtml(data.mlp, first.ref), format(first.found, 6), format(first.expected, 6))}`
-      : `✓ ${say("badge.good", count, formatShare(worst))}`;
+      ? `✗ ${say("badge.bad", nameHtml(data.mlp, first.ref), ...formatApart(first.found, first.expected))}`
+      : `✓ ${worst ? say("badge.good", count, formatShare(worst)) : say("badge.exact", count)}`;
     badge.dataset.count = count;
     badge.dataset.worst = worst;
     badge.dataset.first = first ? nameOf(data.mlp, first.ref) : "";

@@ -71,7 +71,7 @@ function zeroLine(values, side, width) {
 
 // Draws curves {name, points: [[x, y], ...], cursor} over logarithmic axes, named where they end.
 function drawCurves(svg, curves, { xLabel, yLabel, logX = true }) {
-  const width = 520, height = 230, box = { left: 58, right: 22, top: 16, bottom: 36 };
+  const width = 520, height = 230, box = { left: 58, right: 22, top: 30, bottom: 38 };
   const positive = curves.flatMap(({ points }) => points.filter(([, y]) => y > 0 && Number.isFinite(y)));
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   if (!positive.length) return void svg.replaceChildren();
@@ -90,7 +90,7 @@ function drawCurves(svg, curves, { xLabel, yLabel, logX = true }) {
   }
   const marks = logX ? [1, 10, 100, 1000, 10000, 100000].filter((x) => x <= last) : [0, last];
   for (const x of [0, ...marks.filter((x) => x > 0 && (x > 1 || span < 1.5))]) parts.push(label(px(x), height - box.bottom + 16, `${x}`, "middle"));
-  parts.push(label(width - box.right, height - 4, xLabel, "end"), label(4, 11, yLabel, "start"));
+  parts.push(label(width - box.right, height - 4, xLabel, "end"), label(4, 14, yLabel, "start"));
   curves.forEach(({ points, cursor }, k) => {
     const kept = points.filter(([, y]) => y > 0 && Number.isFinite(y));
     parts.push(make("polyline", { class: `curve curve${k % 4}`, points: kept.map(([x, y]) => `${px(x).toFixed(1)},${py(y).toFixed(1)}`).join(" ") }));

@@ -44,9 +44,9 @@ const MISTAKES = {
   },
   half: {
     applies: (state) => (/squared/.test(state.lossName) ? null : "applies.squared"),
-    rules: { outputsBar: (loss, outputs, targets) => RULES.outputsBar(otherSquare(loss), outputs, targets) },
+    rules: { outputsBar: (...given) => RULES.outputsBar(...given).map((row) => row.map((e) => e / 2)) },
     formula: (state, ref) => onlyFor("e", ref, (l) => (l === lastLayer(state)
-      ? formulaOf(state.mlp, otherSquareName(state.lossName), page.numSamples(), ref) : undefined)),
+      ? ["½ × ", ...formulaOf(state.mlp, state.lossName, page.numSamples(), ref)] : undefined)),
   },
   sign: {
     applies: () => null,
@@ -83,10 +83,6 @@ function onlyFor(kind, ref, formula) {
   const [its, l, j] = split(ref);
   return its === kind ? formula(l, j) : undefined;
 }
-const otherSquareName = (name) => (name === "mean_squared_error" ? "half_squared_error" : "mean_squared_error");
-const otherSquare = (loss) =>
-  LOSSES[loss === LOSSES.mean_squared_error ? "half_squared_error" : "mean_squared_error"];
-
 // Compares two traces number by number, in the order of the passes, each with the largest of its kind in its layer.
 function compare(mlp, row, found, expected) {
   const refs = computedRefs(mlp), largest = {}, wrong = [];

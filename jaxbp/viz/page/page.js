@@ -101,7 +101,7 @@ const page = (() => {
     if (!keys.length) return;
     if (keys.includes("mlp") && !("unit" in some)) some = { ...some, unit: [some.mlp.sizes.length - 1, 0], number: null };
     if (keys.includes("mlp")) some = { ...some, hovered: null, hidden: null, stage: 3 * (some.mlp.sizes.length - 1) + 1 };
-    if (keys.includes("view") && state.view === "reveal") some = { hidden: null, ...some };
+    if (keys.includes("view") && !["walk", "reveal"].includes(some.view)) some = { hidden: null, ...some };
     Object.assign(state, some);
     if (!keys.every((key) => PASSING.includes(key))) traces = {};
     if (!pending) {
@@ -144,10 +144,17 @@ const page = (() => {
     flush, start, shown, wide, narrow, still };
 })();
 
+// The namespace of SVG, from the browser itself: the page holds no address, not even that one.
+const SVG = (() => {
+  const holder = document.createElement("div");
+  holder.innerHTML = "<svg></svg>";
+  return holder.firstChild.namespaceURI;
+})();
+
 // Makes an element: make("button", {class: "number", onclick: f}, child, ...).
 function make(tag, attributes = {}, ...children) {
   const svg = ["svg", "path", "line", "circle", "rect", "text", "g", "polyline"].includes(tag);
-  const element = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+  const element = svg ? document.createElementNS(SVG, tag) : document.createElement(tag);
   for (const [key, value] of Object.entries(attributes)) {
     if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
     else if (key === "html") element.innerHTML = value;

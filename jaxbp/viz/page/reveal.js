@@ -139,9 +139,11 @@ views.reveal = (() => {
     page.change({ hidden: null });
     tell("good", say("reveal.is", nameHtml(state.mlp, asked.ref), format(page.value(asked.ref), 8)));
   }
-  const showHint = () => {
-    hint.innerHTML = `${nameHtml(state.mlp, asked.ref)} = ${page.formula(asked.ref).map((part) => (part.ref ? nameHtml(state.mlp, part.ref) : part)).join("")}`;
-  };
+  function showHint() {
+    const { mlp } = state, parts = page.formula(asked.ref);
+    hint.innerHTML = `${nameHtml(mlp, asked.ref)} = ${parts.map((part) => (part.ref ? nameHtml(mlp, part.ref) : part)).join("")}<br>` +
+      factorsOf(parts).map((ref) => `${nameHtml(mlp, ref)} = ${isParameter(ref) ? formatGiven(page.value(ref)) : format(page.value(ref), 5)}`).join(", ");
+  }
   function tell(kind, text) {
     feedback.className = `verdict ${kind}`;
     feedback.innerHTML = text;

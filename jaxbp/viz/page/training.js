@@ -10,8 +10,8 @@ views.training = (() => {
   });
   const marks = [...new Set(runs.flatMap((run) => run.steps))].sort((a, b) => a - b); // the steps of all runs together
   const live = { rate: 0.1, optimizer: "descent", start: "given", seed: 0, step: 0, memory: null, history: [] };
-  let mode = runs.length ? "recorded" : "live", playing = false, at = Math.max(0, marks.length - 1), followed = 0;
-  let root, bodies, modeBar, playButton, scrub, where, cards, curve, liveCurve, livePicture = null, counter, walkNote;
+  let drawn = null, mode = runs.length ? "recorded" : "live", playing = false, at = Math.max(0, marks.length - 1), followed = 0;
+  let root, bodies, modeBar, playButton, scrub, where, cards, curve, liveCurve, livePicture = null, activationChoice = null, counter, walkNote;
 
   const lossOf = (mlp, params) => loss(mlp, params, state.inputs, state.targets, state.lossName, page.rules());
   // The last record of a run that is not after a step.
@@ -77,7 +77,7 @@ views.training = (() => {
     body.append(make("div", { class: "bar" },
       slider(say("training.rate"), { min: -4, max: 1, step: 0.1 }, Math.log10(live.rate), (x) => { live.rate = 10 ** x; }, (x) => formatGiven(Number((10 ** x).toPrecision(2)))),
       choice(say("training.optimizer"), { descent: say("training.descent"), adam: "Adam" }, live.optimizer, again("optimizer")),
-      ...(hidden.length ? [choice(say("training.activation"), options(Object.keys(ACTIVATIONS)), hidden[0], (name) => {
+      ...(hidden.length ? [activationChoice = choice(say("training.activation"), options(Object.keys(ACTIVATIONS)), hidden[0], (name) => {
         const { mlp } = state;
         page.change({ mlp: { ...mlp, activations: mlp.activations.map((old, k) => (k < mlp.activations.length - 1 ? name : old)) } });
         restart();
@@ -166,12 +166,16 @@ views.training = (() => {
     modeBar.querySelector(".back").disabled = mode === "live";
     walkNote.textContent = state.mistake ? say("training.broken", say(`${state.mistake}.title`)) : "";
     if (mode === "live") {
+      if (state.params === data.params && !playing && live.step) Object.assign(live, { step: 0, memory: null, history: [] });
+      if (activationChoice) activationChoice.querySelector("select").value = state.mlp.activations[0];
       const now = lossOf(state.mlp, state.params);
       counter.textContent = say("training.counter", live.step, format(now, 8));
       if (livePicture) paintFit(livePicture, state.mlp, state.params, state.inputs, state.targets);
       drawCurves(liveCurve, [{ points: [...live.history, [live.step, now]] }], { xLabel: say("training.step"), yLabel: say("training.loss") });
       return;
     }
+    if (drawn === `${at} ${state.mistake}`) return; // the records do not change when the walk does
+    drawn = `${at} ${state.mistake}`;
     const step = marks[at];
     scrub.value = at;
     scrub.setAttribute("aria-valuetext", say("training.at", step));

@@ -55,14 +55,14 @@ views.walk = (() => {
       onpointerenter: () => page.change({ hovered: ref }), onpointerleave: () => page.change({ hovered: null }) },
     ...hidden, key, text);
     if (changeable) makeDraggable(element, ref);
-    numbers.set(ref, { element, text, key, shown: null });
+    numbers.set(ref, { element, text, shown: null });
     return element;
   }
 
   function select(ref) {
     const [kind, l, i, j] = split(ref);
     const unit = kind === "loss" ? state.unit : kind === "y" ? [page.L(), l] : [l, j ?? i];
-    page.change(same(unit, state.unit) || unit[0] === 0 ? { number: ref } : { number: ref, unit });
+    page.change({ number: ref, hovered: null, ...(same(unit, state.unit) || unit[0] === 0 ? {} : { unit }) });
   }
   const same = (a, b) => a[0] === b[0] && a[1] === b[1];
 
@@ -101,8 +101,12 @@ views.walk = (() => {
     const attributes = { class: "unit", role: "group", "aria-label": say("unit", title), "data-unit": `${l}.${j}` };
     if (l === 0) return make("div", { ...attributes, class: "unit input" }, number(`a.0.${j}`));
     const head = button(`${title}`, () => page.change({ unit: [l, j] }), { class: "head", "aria-label": say("unit.select", title) });
-    if (!open(l, j)) return make("div", { ...attributes, class: "unit closed" }, head, number(`a.${l}.${j}`), number(`d.${l}.${j}`),
-      ...(l === L ? [number(`y.${j}`)] : []));
+    if (!open(l, j)) {
+      const closed = make("div", { ...attributes, class: "unit closed" }, head, number(`a.${l}.${j}`), number(`d.${l}.${j}`),
+        ...(l === L ? [number(`y.${j}`)] : []));
+      for (const ref of [`a.${l}.${j}`, `d.${l}.${j}`]) numbers.get(ref).short = true;
+      return closed;
+    }
     const phi = make("span", { class: "phi" }, mlp.activations[l - 1].replace("_", " "));
     const weights = Array.from({ length: mlp.sizes[l - 1] }, (_, i) =>
       [number(`w.${l}.${i}.${j}`), number(`gw.${l}.${i}.${j}`, "<i>∂</i>")]).flat();
@@ -177,7 +181,7 @@ views.walk = (() => {
     const factors = new Set(active && page.known(active) ? factorsOf(parts) : []);
     for (const [ref, entry] of numbers) {
       const value = page.value(ref);
-      const text = ref === state.hidden ? "?" : !page.known(ref) ? "·" : isParameter(ref) ? formatGiven(value) : format(value, page.narrow.matches ? 3 : 4);
+      const text = ref === state.hidden ? "?" : !page.known(ref) ? "·" : isParameter(ref) ? formatGiven(value) : format(value, page.narrow.matches || entry.short ? 3 : 4);
       if (text !== entry.shown) {
         entry.text.textContent = entry.shown = text;
         if (isParameter(ref)) entry.element.setAttribute("aria-valuenow", value);
@@ -193,7 +197,7 @@ views.walk = (() => {
       element.classList.toggle("selected", element.dataset.unit === state.unit.join("."));
     }
     if (drawn.width !== columns.getBoundingClientRect().width) place();
-    const flows = drawn.lines.map(flow), widest = flows.length > 100 ? 2.5 : 4, largest = Math.max(...flows.map(Math.abs), 1e-300);
+    const flows = drawn.lines.map((line) => flow(line) || 0).map((x) => (Number.isFinite(x) ? x : 0)), widest = flows.length > 100 ? 2.5 : 4, largest = Math.max(...flows.map(Math.abs), 1e-300);
     lines.setAttribute("class", `lines ${phase()}`);
     drawn.lines.forEach((line, k) => {
       const carries = reached(line) && flows[k] !== 0;
@@ -226,7 +230,7 @@ views.walk = (() => {
         formula.replaceChildren(make("label", { html: `${name} = ` }, field), make("p", { class: "effect" }));
         formula.dataset.ref = ref;
       }
-      if (document.activeElement !== field) field.value = value;
+      if (document.activeElement !== field) field.value = Number.isFinite(value) ? value : "";
       const slope = ref.replace(/^([wb])\./, "g$1.");
       formula.querySelector(".effect").innerHTML = /^[wb]/.test(ref) && page.known(slope)
         ? say("walk.effect", nameHtml(mlp, slope), format(page.value(slope)), name) : say("walk.drag");
@@ -234,15 +238,16 @@ views.walk = (() => {
     }
     delete formula.dataset.ref;
     const symbols = parts.map((part) => (part.ref ? nameHtml(mlp, part.ref) : part)).join("");
-    const filled = parts.map((part) => {
+    const filled = parts.map((part, k) => {
       if (!part.ref) return part === " " ? " × " : part.replace(/^ \(1/, " × (1");
       const text = format(page.value(part.ref), 5);
-      return text.startsWith("−") ? `(${text})` : text;
+      const bracketed = String(parts[k - 1] ?? "").endsWith("(");
+      return text.startsWith("−") && !bracketed ? `(${text})` : text;
     }).join("");
     const right = valueOf(page.right(), page.row(), ref), broken = Math.abs(right - value) > 1e-12 * Math.abs(right);
     formula.replaceChildren(
       make("p", { class: "symbols", html: `${name} = ${symbols}` }),
-      make("p", { class: "filled" }, `= ${filled}${/^(g|loss)/.test(ref) && page.numSamples() > 1 ? ` ${say("walk.sum", page.numSamples())}` : ""}`),
+      factorsOf(parts).length ? make("p", { class: "filled" }, `= ${filled}${/^(g|loss)/.test(ref) && page.numSamples() > 1 ? ` ${say("walk.sum", page.numSamples())}` : ""}`) : "",
       make("p", { class: "result", html: `= <strong>${format(value, 10)}</strong>${broken ? ` <span class="bad">✗ ${say("walk.should", format(right, 10))}</span>` : ""}` }));
   }
 
