@@ -371,11 +371,11 @@ def test_both_languages_have_all_words():
     for script in SCRIPTS:
         text = script.read_text(encoding="utf-8")
         used |= {found for found in re.findall(r'"([a-z]\w*(?:\.\w+)+|[a-z_]+)"', text) if found in WORDS}
-        for prefix, suffix in re.findall(r"say\(`([\w.]*)\$\{[^}]*\}([\w.]*)`", text):
+        for prefix, suffix in re.findall(r"say\(\s*`([\w.]*)\$\{[^}]*\}([\w.]*)`", text):
             matching = {key for key in WORDS if key.startswith(prefix) and key.endswith(suffix)}
             assert matching, (script.name, prefix, suffix)
             used |= matching
-        for key in re.findall(r'say\("([^"]+)"', text):
+        for key in re.findall(r'say\(\s*"([^"]+)"', text):
             assert key in WORDS, f"{script.name}: {key}"
     assert set(WORDS) - used - {"noscript", *LOSS_NAMES} == set()
     for key, both in WORDS.items():

@@ -2,7 +2,7 @@
 //
 // For layers l = 1..L, one sample a row:
 //     forward    Z_l = A_{l-1} W_l + b_l,  A_l = phi_l(Z_l),  A_0 = inputs
-//     step 1     from the last layer to the first, with E_l = dL/dA_l (activation error) and D_l = dL/dZ_l (node error):
+//     step 1     from the last layer to the first, E_l = dL/dA_l (activation error) and D_l = dL/dZ_l (node error):
 //                D_l = E_l * phi_l'(Z_l),  E_{l-1} = D_l W_l^T
 //     step 2     dL/dW_l = A_{l-1}^T D_l,  dL/db_l = sum of D_l over the batch
 //

@@ -14,21 +14,25 @@ function split(ref) {
 
 // All computed numbers, in the order in which the passes reach them.
 function computedRefs(mlp) {
-  const { sizes } = mlp, L = sizes.length - 1, refs = [];
+  const { sizes } = mlp,
+    L = sizes.length - 1,
+    refs = [];
   const units = (l) => [...Array(sizes[l]).keys()];
   for (let l = 1; l <= L; l++) for (const j of units(l)) refs.push(`z.${l}.${j}`, `a.${l}.${j}`);
   refs.push("loss");
   for (let l = L; l > 0; l--) for (const j of units(l)) refs.push(`e.${l}.${j}`, `d.${l}.${j}`);
-  for (let l = L; l > 0; l--) for (const j of units(l)) {
-    for (const i of units(l - 1)) refs.push(`gw.${l}.${i}.${j}`);
-    refs.push(`gb.${l}.${j}`);
-  }
+  for (let l = L; l > 0; l--)
+    for (const j of units(l)) {
+      for (const i of units(l - 1)) refs.push(`gw.${l}.${i}.${j}`);
+      refs.push(`gb.${l}.${j}`);
+    }
   return refs;
 }
 
 // The stage at which a number is known: 0 at the start, 1..L forward, L + 1 loss, then step 1 and step 2 from layer L.
 function stageOf(mlp, ref) {
-  const [kind, l] = split(ref), L = mlp.sizes.length - 1;
+  const [kind, l] = split(ref),
+    L = mlp.sizes.length - 1;
   if (isParameter(ref)) return 0;
   if (kind === "loss") return L + 1;
   if (kind === "z" || kind === "a") return l;
@@ -38,16 +42,26 @@ function stageOf(mlp, ref) {
 function valueOf(trace, row, ref) {
   const [kind, l, i, j] = split(ref);
   switch (kind) {
-    case "loss": return trace.loss;
-    case "y": return trace.targets[row][l];
-    case "w": return trace.params[l - 1].weight[i][j];
-    case "b": return trace.params[l - 1].bias[i];
-    case "gw": return trace.gradient[l - 1].weight[i][j];
-    case "gb": return trace.gradient[l - 1].bias[i];
-    case "z": return trace.preactivations[l][row][i];
-    case "a": return trace.activations[l][row][i];
-    case "e": return trace.activationErrors[l][row][i];
-    default: return trace.nodeErrors[l][row][i];
+    case "loss":
+      return trace.loss;
+    case "y":
+      return trace.targets[row][l];
+    case "w":
+      return trace.params[l - 1].weight[i][j];
+    case "b":
+      return trace.params[l - 1].bias[i];
+    case "gw":
+      return trace.gradient[l - 1].weight[i][j];
+    case "gb":
+      return trace.gradient[l - 1].bias[i];
+    case "z":
+      return trace.preactivations[l][row][i];
+    case "a":
+      return trace.activations[l][row][i];
+    case "e":
+      return trace.activationErrors[l][row][i];
+    default:
+      return trace.nodeErrors[l][row][i];
   }
 }
 
@@ -58,7 +72,8 @@ function subscript(mlp, ref) {
   if (kind === "loss") return "";
   if (kind === "y") return `${l + 1}`;
   if (j === undefined) return `${unitNumber(mlp, l, i)}`;
-  const to = unitNumber(mlp, l, j), from = unitNumber(mlp, l - 1, i);
+  const to = unitNumber(mlp, l, j),
+    from = unitNumber(mlp, l - 1, i);
   return to < 10 ? `${to}${from}` : `${to},${from}`;
 }
 
@@ -73,7 +88,8 @@ function format(number, digits = 4) {
   const size = Math.abs(number);
   let text = "0";
   if (size >= 10 ** (digits + 1) || (size > 0 && size < 1e-3)) text = number.toExponential(Math.max(1, digits - 3));
-  else if (size > 0) text = number.toFixed(Math.min(digits + 1, Math.max(0, digits - 1 - Math.floor(Math.log10(size)))));
+  else if (size > 0)
+    text = number.toFixed(Math.min(digits + 1, Math.max(0, digits - 1 - Math.floor(Math.log10(size)))));
   return text.replace(/-/g, "−").replace("e+", "e");
 }
 const formatGiven = (number) => {
@@ -88,7 +104,8 @@ function formatApart(one, other) {
   }
   return [String(one), String(other)];
 }
-const formatShare = (share) => (share >= 0.01 || share === 0 ? String(Number(share.toPrecision(2))) : share.toExponential(1).replace("-", "−"));
+const formatShare = (share) =>
+  share >= 0.01 || share === 0 ? String(Number(share.toPrecision(2))) : share.toExponential(1).replace("-", "−");
 
 const SLOPES = {
   identity: () => ["1"],
@@ -106,28 +123,60 @@ const joined = (terms, between) => terms.flatMap((term, k) => (k ? [between, ...
 
 // The formula of a number: text and references (as {ref}) in turn. n is how many samples the loss is a mean over.
 function formulaOf(mlp, lossName, n, ref) {
-  const [kind, l, i, j] = split(ref), { sizes } = mlp, L = sizes.length - 1;
+  const [kind, l, i, j] = split(ref),
+    { sizes } = mlp,
+    L = sizes.length - 1;
   const r = (...parts) => ({ ref: parts.join(".") });
   const each = (size, term) => [...Array(size).keys()].map(term);
   const mean = n > 1 ? ` / ${n}` : "";
   const slope = () => SLOPES[mlp.activations[l - 1]](r("a", l, i), r("z", l, i));
   switch (kind) {
-    case "z": return [...joined(each(sizes[l - 1], (k) => [r("w", l, k, i), " ", r("a", l - 1, k)]), " + "), " + ", r("b", l, i)];
-    case "a": return [`${mlp.activations[l - 1]}(`, r("z", l, i), ")"];
-    case "d": return [r("e", l, i), " × ", ...slope()];
-    case "gw": return n > 1 ? ["Σ ", r("a", l - 1, i), " ", r("d", l, j)] : [r("a", l - 1, i), " ", r("d", l, j)];
-    case "gb": return n > 1 ? ["Σ ", r("d", l, i)] : [r("d", l, i)];
-    case "loss": return lossFormula(lossName, sizes[L], n > 1 ? "Σ " : "", mean, (j) => r("a", L, j), (j) => r("y", j));
+    case "z":
+      return [
+        ...joined(
+          each(sizes[l - 1], (k) => [r("w", l, k, i), " ", r("a", l - 1, k)]),
+          " + ",
+        ),
+        " + ",
+        r("b", l, i),
+      ];
+    case "a":
+      return [`${mlp.activations[l - 1]}(`, r("z", l, i), ")"];
+    case "d":
+      return [r("e", l, i), " × ", ...slope()];
+    case "gw":
+      return n > 1 ? ["Σ ", r("a", l - 1, i), " ", r("d", l, j)] : [r("a", l - 1, i), " ", r("d", l, j)];
+    case "gb":
+      return n > 1 ? ["Σ ", r("d", l, i)] : [r("d", l, i)];
+    case "loss":
+      return lossFormula(
+        lossName,
+        sizes[L],
+        n > 1 ? "Σ " : "",
+        mean,
+        (j) => r("a", L, j),
+        (j) => r("y", j),
+      );
     case "e": {
-      if (l < L) return joined(each(sizes[l + 1], (k) => [r("d", l + 1, k), " ", r("w", l + 1, i, k)]), " + ");
-      const a = r("a", L, i), y = r("y", i), k = sizes[L];
+      if (l < L)
+        return joined(
+          each(sizes[l + 1], (k) => [r("d", l + 1, k), " ", r("w", l + 1, i, k)]),
+          " + ",
+        );
+      const a = r("a", L, i),
+        y = r("y", i),
+        k = sizes[L];
       if (lossName === "mean_squared_error") return [k > 1 ? `2/${k} (` : "2 (", a, " − ", y, `)${mean}`];
       if (lossName === "half_squared_error") return mean ? ["(", a, " − ", y, `)${mean}`] : [a, " − ", y];
       if (lossName === "binary_cross_entropy") return ["(sigmoid(", a, ") − ", y, `)${k > 1 ? ` / ${k}` : ""}${mean}`];
-      const powers = joined(each(k, (c) => ["exp(", r("a", L, c), ")"]), " + ");
+      const powers = joined(
+        each(k, (c) => ["exp(", r("a", L, c), ")"]),
+        " + ",
+      );
       return [mean ? "(exp(" : "exp(", a, ") / (", ...powers, ") − ", y, mean ? `)${mean}` : ""];
     }
-    default: return [];
+    default:
+      return [];
   }
 }
 
@@ -137,8 +186,10 @@ function lossFormula(lossName, k, sign, mean, a, y) {
   const squares = sumOver((j) => ["(", a(j), " − ", y(j), ")²"]);
   const [open, close] = k > 1 ? ["(", ")"] : ["", ""];
   switch (lossName) {
-    case "mean_squared_error": return [sign + open, ...squares, close + (k > 1 ? ` / ${k}` : "") + mean];
-    case "half_squared_error": return [`${sign}½ ${open}`, ...squares, close + mean];
+    case "mean_squared_error":
+      return [sign + open, ...squares, close + (k > 1 ? ` / ${k}` : "") + mean];
+    case "half_squared_error":
+      return [`${sign}½ ${open}`, ...squares, close + mean];
     case "binary_cross_entropy": {
       const terms = sumOver((j) => ["log(1 + exp(", a(j), ")) − ", y(j), " ", a(j)]);
       return [`${sign}(`, ...terms, ")" + (k > 1 ? ` / ${k}` : "") + mean];

@@ -9,23 +9,48 @@ const frame = (() => {
     const root = document.getElementById("frame");
     badge = document.getElementById("badge");
     subtitle = make("p", { class: "subtitle" });
-    picker = make("select", { onchange: () => page.change({ sample: Number(picker.value) }), "aria-label": say("sample") });
-    data.inputs.forEach((_, s) => picker.append(make("option", { value: s }, say("sample.of", s + 1, data.inputs.length))));
+    picker = make("select", {
+      onchange: () => page.change({ sample: Number(picker.value) }),
+      "aria-label": say("sample"),
+    });
+    data.inputs.forEach((_, s) =>
+      picker.append(make("option", { value: s }, say("sample.of", s + 1, data.inputs.length))),
+    );
     const move = (by) => () => page.change({ sample: (state.sample + by + state.inputs.length) % state.inputs.length });
-    scope = choice(say("scope"), { sample: say("scope.sample"), all: say("scope.all", data.inputs.length) }, state.scope,
-      (chosen) => page.change({ scope: chosen }));
+    scope = choice(
+      say("scope"),
+      { sample: say("scope.sample"), all: say("scope.all", data.inputs.length) },
+      state.scope,
+      (chosen) => page.change({ scope: chosen }),
+    );
     const several = data.inputs.length > 1;
     root.append(
       make("div", { class: "heading" }, make("h1", {}, data.title), subtitle),
-      make("div", { class: "bar", role: "group", "aria-label": say("frame.controls") },
-        ...(several ? [button("‹", move(-1), { "aria-label": say("sample.before") }), picker,
-          button("›", move(1), { "aria-label": say("sample.after") })] : []),
-        button(say("reset"), reset), button(say("tour"), () => tour.begin(), { id: "tour-start" }), ...(several ? [scope] : [])));
+      make(
+        "div",
+        { class: "bar", role: "group", "aria-label": say("frame.controls") },
+        ...(several
+          ? [
+              button("‹", move(-1), { "aria-label": say("sample.before") }),
+              picker,
+              button("›", move(1), { "aria-label": say("sample.after") }),
+            ]
+          : []),
+        button(say("reset"), reset),
+        button(say("tour"), () => tour.begin(), { id: "tour-start" }),
+        ...(several ? [scope] : []),
+      ),
+    );
     const tabs = document.getElementById("tabs");
     tabs.setAttribute("aria-label", say("views"));
     for (const name of data.views) {
-      tabs.append(button(say(`view.${name}`), () => page.change({ view: name }),
-        { role: "tab", id: `tab-${name}`, "aria-controls": `panel-${name}` }));
+      tabs.append(
+        button(say(`view.${name}`), () => page.change({ view: name }), {
+          role: "tab",
+          id: `tab-${name}`,
+          "aria-controls": `panel-${name}`,
+        }),
+      );
     }
     tabs.addEventListener("keydown", (event) => {
       const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
@@ -45,7 +70,8 @@ const frame = (() => {
   }
 
   function render() {
-    const { mlp } = state, names = [...new Set(mlp.activations.map((name) => name.replace("_", " ")))];
+    const { mlp } = state,
+      names = [...new Set(mlp.activations.map((name) => name.replace("_", " ")))];
     subtitle.textContent = `${mlp.sizes.join("-")} · ${names.join(", ")} · ${say(state.lossName)}`;
     picker.value = state.sample;
     scope.querySelector("select").value = state.scope;

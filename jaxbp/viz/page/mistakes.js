@@ -1,7 +1,7 @@
 // The documents' real mistakes, each as the rules of the engine that it replaces.
 //
-// applies(state) says why a mistake changes nothing here (a key of the words), or null where it does; all: the loss must
-// be that of all samples for it to show; formula(state, ref) is the wrong formula of a number, or undefined.
+// applies(state) says why a mistake changes nothing here (a key of the words), or null where it does; all: the loss
+// must be that of all samples for it to show; formula(state, ref) is the wrong formula of a number, or undefined.
 "use strict";
 
 const GUARD = 1e-7;
@@ -12,13 +12,21 @@ const MISTAKES = {
   upstream: {
     applies: () => null,
     rules: { nodeError: (e, slope) => slope },
-    formula: (state, ref) => onlyFor("d", ref, (l, j) => SLOPES[state.mlp.activations[l - 1]](ref_("a", l, j), ref_("z", l, j))),
+    formula: (state, ref) =>
+      onlyFor("d", ref, (l, j) => SLOPES[state.mlp.activations[l - 1]](ref_("a", l, j), ref_("z", l, j))),
   },
   local: {
     applies: (state) => (lastLayer(state) > 1 ? null : "applies.hidden"),
     rules: { activationError: (errors, weights) => sum(weights) },
-    formula: (state, ref) => onlyFor("e", ref, (l, j) => (l < lastLayer(state)
-      ? joined(state.params[l].bias.map((_, k) => [ref_("w", l + 1, j, k)]), " + ") : undefined)),
+    formula: (state, ref) =>
+      onlyFor("e", ref, (l, j) =>
+        l < lastLayer(state)
+          ? joined(
+              state.params[l].bias.map((_, k) => [ref_("w", l + 1, j, k)]),
+              " + ",
+            )
+          : undefined,
+      ),
   },
   confused: {
     applies: (state) => (state.mlp.activations.some((name) => name !== "identity") ? null : "applies.slope"),
@@ -26,11 +34,17 @@ const MISTAKES = {
     formula: (state, ref) => onlyFor("d", ref, (l, j) => [ref_("e", l, j)]),
   },
   argument: {
-    applies: (state) => (state.mlp.activations.some((name) => ["sigmoid", "tanh", "softplus", "silu"].includes(name))
-      ? null : "applies.argument"),
+    applies: (state) =>
+      state.mlp.activations.some((name) => ["sigmoid", "tanh", "softplus", "silu"].includes(name))
+        ? null
+        : "applies.argument",
     rules: { slope: (phi, z) => phi.slope(z, z) },
-    formula: (state, ref) => onlyFor("d", ref, (l, j) =>
-      [ref_("e", l, j), " × ", ...SLOPES[state.mlp.activations[l - 1]](ref_("z", l, j), ref_("z", l, j))]),
+    formula: (state, ref) =>
+      onlyFor("d", ref, (l, j) => [
+        ref_("e", l, j),
+        " × ",
+        ...SLOPES[state.mlp.activations[l - 1]](ref_("z", l, j), ref_("z", l, j)),
+      ]),
   },
   twice: {
     applies: (state) => (state.inputs.length > 1 ? null : "applies.batch"),
@@ -39,33 +53,50 @@ const MISTAKES = {
       weightGradient: (inputs, errors) => RULES.weightGradient(inputs, errors) / errors.length,
       biasGradient: (errors) => sum(errors) / errors.length,
     },
-    formula: (state, ref) => (/^g[wb]/.test(ref)
-      ? ["(", ...formulaOf(state.mlp, state.lossName, state.inputs.length, ref), `) / ${state.inputs.length}`] : undefined),
+    formula: (state, ref) =>
+      /^g[wb]/.test(ref)
+        ? ["(", ...formulaOf(state.mlp, state.lossName, state.inputs.length, ref), `) / ${state.inputs.length}`]
+        : undefined,
   },
   half: {
     applies: (state) => (/squared/.test(state.lossName) ? null : "applies.squared"),
     rules: { outputsBar: (...given) => RULES.outputsBar(...given).map((row) => row.map((e) => e / 2)) },
-    formula: (state, ref) => onlyFor("e", ref, (l) => (l === lastLayer(state)
-      ? ["½ × ", ...formulaOf(state.mlp, state.lossName, page.numSamples(), ref)] : undefined)),
+    formula: (state, ref) =>
+      onlyFor("e", ref, (l) =>
+        l === lastLayer(state) ? ["½ × ", ...formulaOf(state.mlp, state.lossName, page.numSamples(), ref)] : undefined,
+      ),
   },
   sign: {
     applies: () => null,
     rules: { outputsBar: (...given) => RULES.outputsBar(...given).map((row) => row.map((e) => -e)) },
-    formula: (state, ref) => onlyFor("e", ref, (l) => (l === lastLayer(state)
-      ? ["−(", ...formulaOf(state.mlp, state.lossName, page.numSamples(), ref), ")"] : undefined)),
+    formula: (state, ref) =>
+      onlyFor("e", ref, (l) =>
+        l === lastLayer(state)
+          ? ["−(", ...formulaOf(state.mlp, state.lossName, page.numSamples(), ref), ")"]
+          : undefined,
+      ),
   },
   broadcast: {
-    applies: (state) => (state.lossName !== "mean_squared_error" || state.mlp.sizes.at(-1) > 1 ? "applies.one_output"
-      : state.inputs.length > 1 ? null : "applies.batch"),
+    applies: (state) =>
+      state.lossName !== "mean_squared_error" || state.mlp.sizes.at(-1) > 1
+        ? "applies.one_output"
+        : state.inputs.length > 1
+          ? null
+          : "applies.batch",
     all: true,
-    rules: { loss: (loss, outputs, targets) =>
-      sum(outputs.map((o) => sum(targets.map((t) => loss.value(o, t))) / targets.length)) / outputs.length },
+    rules: {
+      loss: (loss, outputs, targets) =>
+        sum(outputs.map((o) => sum(targets.map((t) => loss.value(o, t))) / targets.length)) / outputs.length,
+    },
     formula: (state, ref) => (ref === "loss" ? [`ΣΣ (a − y)² / ${state.inputs.length}²`] : undefined),
   },
   guard: {
     applies: (state) => (state.lossName === "softmax_cross_entropy" ? null : "applies.softmax"),
-    rules: { loss: (loss, outputs, targets) => sum(outputs.map((o, s) =>
-      -sum(softmax(o).map((p, j) => targets[s][j] * Math.log(p + GUARD))))) / outputs.length },
+    rules: {
+      loss: (loss, outputs, targets) =>
+        sum(outputs.map((o, s) => -sum(softmax(o).map((p, j) => targets[s][j] * Math.log(p + GUARD))))) /
+        outputs.length,
+    },
     formula: (state, ref) => (ref === "loss" ? ["−Σ y log(p + 1e−7)"] : undefined),
   },
   identity: {
@@ -74,8 +105,10 @@ const MISTAKES = {
       return names.length > 1 && names.at(-1) !== names.at(-2) ? null : "applies.identity";
     },
     rules: { activations: (mlp) => mlp.activations.map((name, k, all) => (k === all.length - 1 ? all[k - 1] : name)) },
-    formula: (state, ref) => onlyFor("a", ref, (l, j) => (l === lastLayer(state)
-      ? [`${state.mlp.activations.at(-2)}(`, ref_("z", l, j), ")"] : undefined)),
+    formula: (state, ref) =>
+      onlyFor("a", ref, (l, j) =>
+        l === lastLayer(state) ? [`${state.mlp.activations.at(-2)}(`, ref_("z", l, j), ")"] : undefined,
+      ),
   },
 };
 
@@ -85,7 +118,9 @@ function onlyFor(kind, ref, formula) {
 }
 // Compares two traces number by number, in the order of the passes, each with the largest of its kind in its layer.
 function compare(mlp, row, found, expected) {
-  const refs = computedRefs(mlp), largest = {}, wrong = [];
+  const refs = computedRefs(mlp),
+    largest = {},
+    wrong = [];
   const leaf = (ref) => ref.split(".").slice(0, 2).join(".");
   for (const ref of refs) largest[leaf(ref)] = Math.max(largest[leaf(ref)] ?? 0, Math.abs(valueOf(expected, row, ref)));
   let worst = 0;
@@ -100,18 +135,25 @@ function compare(mlp, row, found, expected) {
 
 // Compares this page's engine with the numbers that jaxbp wrote into the page: each sample by itself, and all together.
 function judge(rules) {
-  const { data, state } = page, { mlp, params, inputs, targets, loss: lossName } = data;
+  const { data, state } = page,
+    { mlp, params, inputs, targets, loss: lossName } = data;
   const result = { count: 0, worst: 0, first: null };
   const look = (expected, row, found) => {
     const { count, worst, wrong } = compare(mlp, row, found, expected);
     result.count += count;
     result.worst = Math.max(result.worst, worst);
     if (wrong.length && !result.first) {
-      result.first = { ref: wrong[0], found: valueOf(found, row, wrong[0]), expected: valueOf(expected, row, wrong[0]) };
+      result.first = {
+        ref: wrong[0],
+        found: valueOf(found, row, wrong[0]),
+        expected: valueOf(expected, row, wrong[0]),
+      };
     }
   };
-  const alone = () => data.traces.forEach((expected, s) =>
-    look(expected, 0, backprop(mlp, params, [inputs[s]], [targets[s]], lossName, rules)));
+  const alone = () =>
+    data.traces.forEach((expected, s) =>
+      look(expected, 0, backprop(mlp, params, [inputs[s]], [targets[s]], lossName, rules)),
+    );
   const together = () => {
     const found = backprop(mlp, params, inputs, targets, lossName, rules);
     data.traces.forEach((_, s) => look(data.batch, s, found));

@@ -8,7 +8,7 @@ function reader(base64, bits = 64) {
   const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
   const numbers = bits === 32 ? new Float32Array(bytes.buffer) : new Float64Array(bytes.buffer);
   let next = 0;
-  const row = (size) => Array.from(numbers.subarray(next, next += size));
+  const row = (size) => Array.from(numbers.subarray(next, (next += size)));
   const rows = (count, size) => Array.from({ length: count }, () => row(size));
   const layers = ({ sizes }) => sizes.slice(1).map((size, k) => ({ weight: rows(sizes[k], size), bias: row(size) }));
   return { row, rows, layers };
@@ -16,28 +16,55 @@ function reader(base64, bits = 64) {
 
 // What jaxbp wrote into the page, its numbers unpacked; its traces look like those of the engine.
 function readData() {
-  const data = JSON.parse(document.getElementById("data").textContent), { mlp, numSamples } = data, { sizes } = mlp;
+  const data = JSON.parse(document.getElementById("data").textContent),
+    { mlp, numSamples } = data,
+    { sizes } = mlp;
   const readTrace = (packed, count) => {
-    const from = reader(packed), each = () => [null, ...sizes.slice(1).map((size) => from.rows(count, size))];
-    return { preactivations: each(), activations: each(), activationErrors: each(), nodeErrors: each(),
-      gradient: from.layers(mlp), loss: from.row(1)[0] };
+    const from = reader(packed),
+      each = () => [null, ...sizes.slice(1).map((size) => from.rows(count, size))];
+    return {
+      preactivations: each(),
+      activations: each(),
+      activationErrors: each(),
+      nodeErrors: each(),
+      gradient: from.layers(mlp),
+      loss: from.row(1)[0],
+    };
   };
-  return { ...data, params: reader(data.params).layers(mlp), inputs: reader(data.inputs).rows(numSamples, sizes[0]),
-    targets: reader(data.targets).rows(numSamples, sizes.at(-1)), traces: data.traces.map((packed) => readTrace(packed, 1)),
-    batch: readTrace(data.batch, data.traces.length) };
+  return {
+    ...data,
+    params: reader(data.params).layers(mlp),
+    inputs: reader(data.inputs).rows(numSamples, sizes[0]),
+    targets: reader(data.targets).rows(numSamples, sizes.at(-1)),
+    traces: data.traces.map((packed) => readTrace(packed, 1)),
+    batch: readTrace(data.batch, data.traces.length),
+  };
 }
 
 const page = (() => {
-  const data = readData(), words = JSON.parse(document.getElementById("words").textContent);
+  const data = readData(),
+    words = JSON.parse(document.getElementById("words").textContent);
   const L = () => state.mlp.sizes.length - 1;
-  const wide = matchMedia("(min-width: 1100px)"), narrow = matchMedia("(max-width: 700px)"), still = matchMedia("(prefers-reduced-motion: reduce)");
+  const wide = matchMedia("(min-width: 1100px)"),
+    narrow = matchMedia("(max-width: 700px)"),
+    still = matchMedia("(prefers-reduced-motion: reduce)");
 
   const PASSING = ["number", "hovered", "unit", "stage", "hidden"]; // what changes no number
   const state = {
-    mlp: data.mlp, params: data.params, inputs: data.inputs, targets: data.targets, lossName: data.loss,
-    sample: 0, scope: "sample", stage: 3 * (data.mlp.sizes.length - 1) + 1,
-    number: null, hovered: null, unit: [data.mlp.sizes.length - 1, 0],
-    mistake: null, hidden: null, view: data.views[0],
+    mlp: data.mlp,
+    params: data.params,
+    inputs: data.inputs,
+    targets: data.targets,
+    lossName: data.loss,
+    sample: 0,
+    scope: "sample",
+    stage: 3 * (data.mlp.sizes.length - 1) + 1,
+    number: null,
+    hovered: null,
+    unit: [data.mlp.sizes.length - 1, 0],
+    mistake: null,
+    hidden: null,
+    view: data.views[0],
   };
 
   function say(key, ...values) {
@@ -60,14 +87,17 @@ const page = (() => {
   const right = () => (state.mistake ? traceWith("right", RULES) : trace());
 
   const value = (ref) => valueOf(trace(), row(), ref);
-  const formula = (ref) => MISTAKES[state.mistake]?.formula?.(state, ref) ??
-    formulaOf(state.mlp, state.lossName, numSamples(), ref);
+  const formula = (ref) =>
+    MISTAKES[state.mistake]?.formula?.(state, ref) ?? formulaOf(state.mlp, state.lossName, numSamples(), ref);
   const known = (ref) => stageOf(state.mlp, ref) <= state.stage && ref !== state.hidden;
 
   // The same derivative without a backward pass: of a parameter, or of something added to a number on its way.
   function numeric(ref) {
     const [kind, l, i, j] = split(ref);
-    const { mlp, lossName } = state, inputs = rows(state.inputs), targets = rows(state.targets), chosen = rules();
+    const { mlp, lossName } = state,
+      inputs = rows(state.inputs),
+      targets = rows(state.targets),
+      chosen = rules();
     if (kind === "e" || kind === "d") {
       const shift = { kind: kind === "e" ? "a" : "z", layer: l, row: row(), unit: i };
       return centralDifference((by) => loss(mlp, state.params, inputs, targets, lossName, chosen, { ...shift, by }));
@@ -86,12 +116,17 @@ const page = (() => {
   // Parameters, inputs and targets are replaced, never written to, so that a view sees by identity what changed.
   const replaced = (array, index, value) => array.map((old, k) => (k === index ? value : old));
   function set(ref, value) {
-    const [kind, l, i, j] = split(ref), { params, sample } = state;
-    if (kind === "a") return change({ inputs: replaced(state.inputs, sample, replaced(state.inputs[sample], i, value)) });
-    if (kind === "y") return change({ targets: replaced(state.targets, sample, replaced(state.targets[sample], l, value)) });
+    const [kind, l, i, j] = split(ref),
+      { params, sample } = state;
+    if (kind === "a")
+      return change({ inputs: replaced(state.inputs, sample, replaced(state.inputs[sample], i, value)) });
+    if (kind === "y")
+      return change({ targets: replaced(state.targets, sample, replaced(state.targets[sample], l, value)) });
     const layer = params[l - 1];
-    const next = kind === "w" ? { ...layer, weight: replaced(layer.weight, i, replaced(layer.weight[i], j, value)) }
-      : { ...layer, bias: replaced(layer.bias, i, value) };
+    const next =
+      kind === "w"
+        ? { ...layer, weight: replaced(layer.weight, i, replaced(layer.weight[i], j, value)) }
+        : { ...layer, bias: replaced(layer.bias, i, value) };
     return change({ params: replaced(params, l - 1, next) });
   }
 
@@ -99,8 +134,10 @@ const page = (() => {
   function change(some) {
     const keys = Object.keys(some).filter((key) => state[key] !== some[key]);
     if (!keys.length) return;
-    if (keys.includes("mlp") && !("unit" in some)) some = { ...some, unit: [some.mlp.sizes.length - 1, 0], number: null };
-    if (keys.includes("mlp")) some = { ...some, hovered: null, hidden: null, stage: 3 * (some.mlp.sizes.length - 1) + 1 };
+    if (keys.includes("mlp") && !("unit" in some))
+      some = { ...some, unit: [some.mlp.sizes.length - 1, 0], number: null };
+    if (keys.includes("mlp"))
+      some = { ...some, hovered: null, hidden: null, stage: 3 * (some.mlp.sizes.length - 1) + 1 };
     if (keys.includes("view") && !["walk", "reveal"].includes(some.view)) some = { hidden: null, ...some };
     Object.assign(state, some);
     if (!keys.every((key) => PASSING.includes(key))) traces = {};
@@ -116,11 +153,13 @@ const page = (() => {
     const changed = pending ?? new Set();
     pending = null;
     for (const name of data.views) {
-      const panel = document.getElementById(`panel-${name}`), tab = document.getElementById(`tab-${name}`);
+      const panel = document.getElementById(`panel-${name}`),
+        tab = document.getElementById(`tab-${name}`);
       panel.hidden = !shown(name);
       tab.setAttribute("aria-selected", String(state.view === name));
       tab.tabIndex = state.view === name ? 0 : -1;
-      if (shown(name)) views[name].render(changed, [...changed].every((key) => PASSING.includes(key)) && changed.size > 0);
+      if (shown(name))
+        views[name].render(changed, [...changed].every((key) => PASSING.includes(key)) && changed.size > 0);
     }
     document.getElementById("views").classList.toggle("pair", data.views.filter(shown).length > 1);
     frame.render();
@@ -132,7 +171,8 @@ const page = (() => {
     frame.build();
     for (const name of data.views) views[name].build(document.getElementById(`panel-${name}`));
     const settle = () => {
-      if (wide.matches && state.view === "walk" && data.views.length > 1) state.view = data.views.find((v) => v !== "walk");
+      if (wide.matches && state.view === "walk" && data.views.length > 1)
+        state.view = data.views.find((v) => v !== "walk");
       flush();
     };
     wide.addEventListener("change", settle);
@@ -140,8 +180,30 @@ const page = (() => {
     settle();
   }
 
-  return { data, state, say, L, rows, row, numSamples, trace, right, rules, value, formula, known, numeric, set, change,
-    flush, start, shown, wide, narrow, still };
+  return {
+    data,
+    state,
+    say,
+    L,
+    rows,
+    row,
+    numSamples,
+    trace,
+    right,
+    rules,
+    value,
+    formula,
+    known,
+    numeric,
+    set,
+    change,
+    flush,
+    start,
+    shown,
+    wide,
+    narrow,
+    still,
+  };
 })();
 
 // The namespace of SVG, from the browser itself: the page holds no address, not even that one.
@@ -167,15 +229,23 @@ function make(tag, attributes = {}, ...children) {
 // A labelled control: a slider with its value, or a list of choices given as {value: label}.
 function slider(label, range, value, oninput, show = (x) => formatGiven(x)) {
   const output = make("output", {}, show(value));
-  const input = make("input", { type: "range", ...range, value, oninput: () => {
-    output.textContent = show(Number(input.value));
-    oninput(Number(input.value));
-  } });
+  const input = make("input", {
+    type: "range",
+    ...range,
+    value,
+    oninput: () => {
+      output.textContent = show(Number(input.value));
+      oninput(Number(input.value));
+    },
+  });
   return make("label", { class: "control" }, make("span", {}, label), input, output);
 }
 function choice(label, options, value, onchange) {
-  const list = make("select", { onchange: () => onchange(list.value) },
-    ...Object.entries(options).map(([key, text]) => make("option", { value: key, selected: key === value }, text)));
+  const list = make(
+    "select",
+    { onchange: () => onchange(list.value) },
+    ...Object.entries(options).map(([key, text]) => make("option", { value: key, selected: key === value }, text)),
+  );
   return make("label", { class: "control" }, make("span", {}, label), list);
 }
 const button = (label, onclick, attributes = {}) => make("button", { type: "button", ...attributes, onclick }, label);

@@ -10,8 +10,24 @@ views.training = (() => {
   });
   const marks = [...new Set(runs.flatMap((run) => run.steps))].sort((a, b) => a - b); // the steps of all runs together
   const live = { rate: 0.1, optimizer: "descent", start: "given", seed: 0, step: 0, memory: null, history: [] };
-  let drawn = null, mode = runs.length ? "recorded" : "live", playing = false, at = Math.max(0, marks.length - 1), followed = 0;
-  let root, bodies, modeBar, playButton, scrub, where, cards, curve, liveCurve, livePicture = null, activationChoice = null, counter, walkNote;
+  let drawn = null,
+    mode = runs.length ? "recorded" : "live",
+    playing = false,
+    at = Math.max(0, marks.length - 1),
+    followed = 0;
+  let root,
+    bodies,
+    modeBar,
+    playButton,
+    scrub,
+    where,
+    cards,
+    curve,
+    liveCurve,
+    livePicture = null,
+    activationChoice = null,
+    counter,
+    walkNote;
 
   const lossOf = (mlp, params) => loss(mlp, params, state.inputs, state.targets, state.lossName, page.rules());
   // The last record of a run that is not after a step.
@@ -20,71 +36,178 @@ views.training = (() => {
   function build(panel) {
     root = panel;
     playButton = button("▶", toggle, { "aria-label": say("training.play") });
-    modeBar = make("div", { class: "bar" },
-      ...(runs.length ? [choice(say("training.mode"), { recorded: say("training.recorded"), live: say("training.live") }, mode, (chosen) => {
-        mode = chosen;
-        pause();
-        render(new Set(["mode"]));
-      })] : []),
+    modeBar = make(
+      "div",
+      { class: "bar" },
+      ...(runs.length
+        ? [
+            choice(
+              say("training.mode"),
+              { recorded: say("training.recorded"), live: say("training.live") },
+              mode,
+              (chosen) => {
+                mode = chosen;
+                pause();
+                render(new Set(["mode"]));
+              },
+            ),
+          ]
+        : []),
       button("|◀", restart, { "aria-label": say("training.restart") }),
       button("◀", () => move(-1), { "aria-label": say("training.back"), class: "back" }),
-      playButton, button("▶|", () => move(1), { "aria-label": say("training.next") }));
+      playButton,
+      button("▶|", () => move(1), { "aria-label": say("training.next") }),
+    );
     walkNote = make("p", { class: "caption" });
     bodies = { recorded: make("div"), live: make("div") };
-    panel.append(make("h2", {}, say("view.training")), make("p", { class: "lead" }, say("training.lead")), modeBar, bodies.recorded, bodies.live, walkNote);
+    panel.append(
+      make("h2", {}, say("view.training")),
+      make("p", { class: "lead" }, say("training.lead")),
+      modeBar,
+      bodies.recorded,
+      bodies.live,
+      walkNote,
+    );
     if (runs.length) buildRecorded(bodies.recorded);
     buildLive(bodies.live);
   }
 
   function buildRecorded(body) {
     where = make("output", { class: "stage" });
-    scrub = make("input", { type: "range", min: 0, max: marks.length - 1, value: at, "aria-label": say("training.scrub"), oninput: () => go(Number(scrub.value)) });
+    scrub = make("input", {
+      type: "range",
+      min: 0,
+      max: marks.length - 1,
+      value: at,
+      "aria-label": say("training.scrub"),
+      oninput: () => go(Number(scrub.value)),
+    });
     cards = runs.map((run, k) => {
       const picture = run.mlp.sizes[0] === 2 ? fitPicture(run.name) : "";
-      const text = make("p", { class: "numbers" }), verdict = make("p", { class: "verdict" });
-      const radio = make("input", { type: "radio", name: "followed", checked: k === followed, onchange: () => { followed = k; follow(); } });
-      const card = make("div", { class: "run" }, make("h3", { class: `name${k % 4}` }, run.name), picture, text, verdict,
-        make("label", { class: "control" }, radio, say("training.follow")));
+      const text = make("p", { class: "numbers" }),
+        verdict = make("p", { class: "verdict" });
+      const radio = make("input", {
+        type: "radio",
+        name: "followed",
+        checked: k === followed,
+        onchange: () => {
+          followed = k;
+          follow();
+        },
+      });
+      const card = make(
+        "div",
+        { class: "run" },
+        make("h3", { class: `name${k % 4}` }, run.name),
+        picture,
+        text,
+        verdict,
+        make("label", { class: "control" }, radio, say("training.follow")),
+      );
       return { run, picture, text, verdict, card };
     });
     curve = make("svg", { class: "curves", role: "img", "aria-label": say("training.curves") });
-    body.append(make("div", { class: "bar" }, scrub, where), make("div", { class: "runs" }, ...cards.map(({ card }) => card)), curve);
+    body.append(
+      make("div", { class: "bar" }, scrub, where),
+      make("div", { class: "runs" }, ...cards.map(({ card }) => card)),
+      curve,
+    );
   }
 
-  // The output over the plane with the targets of the samples on it, in the same colours: where they cannot be seen, it fits.
+  // The output over the plane with the targets of the samples on it, in the same colours: unseen where it fits.
   function fitPicture(name) {
     const circles = data.inputs.length <= 200 ? data.inputs : [];
     const canvas = make("canvas", { width: SIDE, height: SIDE, role: "img", "aria-label": say("training.map", name) });
-    return make("div", { class: "fit" }, canvas, make("svg", { viewBox: "0 0 100 100", "aria-hidden": "true" }, ...circles.map(() => make("circle", { r: circles.length > 40 ? 1.3 : 2.6 }))));
+    return make(
+      "div",
+      { class: "fit" },
+      canvas,
+      make(
+        "svg",
+        { viewBox: "0 0 100 100", "aria-hidden": "true" },
+        ...circles.map(() => make("circle", { r: circles.length > 40 ? 1.3 : 2.6 })),
+      ),
+    );
   }
   function paintFit(picture, mlp, params, inputs, targets) {
-    const domain = domainOf(data.inputs), values = forward(mlp, params, gridPoints(domain, SIDE), page.rules()).activations.at(-1).map((row) => row[0]);
-    const all = targets.map((row) => row[0]), low = Math.min(...all), high = Math.max(...all);
+    const domain = domainOf(data.inputs),
+      values = forward(mlp, params, gridPoints(domain, SIDE), page.rules())
+        .activations.at(-1)
+        .map((row) => row[0]);
+    const all = targets.map((row) => row[0]),
+      low = Math.min(...all),
+      high = Math.max(...all);
     paint(picture.firstChild, SIDE, values, "sequential", low, high);
     picture.lastChild.childNodes.forEach((circle, s) => {
-      circle.setAttribute("cx", 100 * (inputs[s][0] - domain.x[0]) / (domain.x[1] - domain.x[0]));
-      circle.setAttribute("cy", 100 * (domain.y[1] - inputs[s][1]) / (domain.y[1] - domain.y[0]));
+      circle.setAttribute("cx", (100 * (inputs[s][0] - domain.x[0])) / (domain.x[1] - domain.x[0]));
+      circle.setAttribute("cy", (100 * (domain.y[1] - inputs[s][1])) / (domain.y[1] - domain.y[0]));
       circle.setAttribute("fill", `rgb(${shade("sequential", all[s], low, high)})`);
     });
   }
 
   function buildLive(body) {
-    const again = (key) => (value) => { live[key] = value; if (key !== "rate") restart(); };
+    const again = (key) => (value) => {
+      live[key] = value;
+      if (key !== "rate") restart();
+    };
     const hidden = [...new Set(data.mlp.activations.slice(0, -1))];
     const options = (names) => Object.fromEntries(names.map((name) => [name, name.replace("_", " ")]));
     counter = make("p", { class: "numbers", role: "status" });
     liveCurve = make("svg", { class: "curves", role: "img", "aria-label": say("training.curves") });
-    body.append(make("div", { class: "bar" },
-      slider(say("training.rate"), { min: -4, max: 1, step: 0.1 }, Math.log10(live.rate), (x) => { live.rate = 10 ** x; }, (x) => formatGiven(Number((10 ** x).toPrecision(2)))),
-      choice(say("training.optimizer"), { descent: say("training.descent"), adam: "Adam" }, live.optimizer, again("optimizer")),
-      ...(hidden.length ? [activationChoice = choice(say("training.activation"), options(Object.keys(ACTIVATIONS)), hidden[0], (name) => {
-        const { mlp } = state;
-        page.change({ mlp: { ...mlp, activations: mlp.activations.map((old, k) => (k < mlp.activations.length - 1 ? name : old)) } });
-        restart();
-      })] : []),
-      choice(say("training.start"), { given: say("training.given"), ...options(Object.keys(SCHEMES)) }, live.start, again("start")),
-      slider(say("training.seed"), { min: 0, max: 20, step: 1 }, 0, again("seed"))), counter,
-      make("div", { class: "runs" }, ...(data.mlp.sizes[0] === 2 ? [livePicture = fitPicture(say("training.live"))] : []), liveCurve));
+    body.append(
+      make(
+        "div",
+        { class: "bar" },
+        slider(
+          say("training.rate"),
+          { min: -4, max: 1, step: 0.1 },
+          Math.log10(live.rate),
+          (x) => {
+            live.rate = 10 ** x;
+          },
+          (x) => formatGiven(Number((10 ** x).toPrecision(2))),
+        ),
+        choice(
+          say("training.optimizer"),
+          { descent: say("training.descent"), adam: "Adam" },
+          live.optimizer,
+          again("optimizer"),
+        ),
+        ...(hidden.length
+          ? [
+              (activationChoice = choice(
+                say("training.activation"),
+                options(Object.keys(ACTIVATIONS)),
+                hidden[0],
+                (name) => {
+                  const { mlp } = state;
+                  page.change({
+                    mlp: {
+                      ...mlp,
+                      activations: mlp.activations.map((old, k) => (k < mlp.activations.length - 1 ? name : old)),
+                    },
+                  });
+                  restart();
+                },
+              )),
+            ]
+          : []),
+        choice(
+          say("training.start"),
+          { given: say("training.given"), ...options(Object.keys(SCHEMES)) },
+          live.start,
+          again("start"),
+        ),
+        slider(say("training.seed"), { min: 0, max: 20, step: 1 }, 0, again("seed")),
+      ),
+      counter,
+      make(
+        "div",
+        { class: "runs" },
+        ...(data.mlp.sizes[0] === 2 ? [(livePicture = fitPicture(say("training.live")))] : []),
+        liveCurve,
+      ),
+    );
   }
 
   function pause() {
@@ -107,7 +230,8 @@ views.training = (() => {
     if (!page.shown("training")) return pause();
     if (mode === "live") {
       const begun = performance.now();
-      do advance(); while (performance.now() - begun < 8 && !page.still.matches && playing);
+      do advance();
+      while (performance.now() - begun < 8 && !page.still.matches && playing);
       show();
     } else if (now >= due) {
       due = now + (page.still.matches ? 1000 : 160);
@@ -137,7 +261,8 @@ views.training = (() => {
   }
   // Hands the parameters of the followed run to all views.
   function follow() {
-    const run = runs[followed], params = run.snapshots[recordAt(run, marks[at])];
+    const run = runs[followed],
+      params = run.snapshots[recordAt(run, marks[at])];
     const same = JSON.stringify(run.mlp) === JSON.stringify(state.mlp);
     page.change({ ...(same ? {} : { mlp: run.mlp }), params, place: at });
     render(new Set(["params"]));
@@ -146,12 +271,14 @@ views.training = (() => {
   // One step of the optimizer on all samples, with the rules as they are: a broken rule trains too.
   let moving = null;
   function advance() {
-    const params = moving ?? state.params, found = backprop(state.mlp, params, state.inputs, state.targets, state.lossName, page.rules());
+    const params = moving ?? state.params,
+      found = backprop(state.mlp, params, state.inputs, state.targets, state.lossName, page.rules());
     if (!live.history.length) live.history.push([live.step, found.loss]);
     const next = OPTIMIZERS[live.optimizer](params, found.gradient, live.memory, live.rate);
     Object.assign(live, { memory: next.state, step: live.step + 1 });
     moving = next.params;
-    if (live.history.length < 400 || live.step % 2 ** Math.floor(Math.log2(live.step / 200)) === 0) live.history.push([live.step, lossOf(state.mlp, moving)]);
+    if (live.history.length < 400 || live.step % 2 ** Math.floor(Math.log2(live.step / 200)) === 0)
+      live.history.push([live.step, lossOf(state.mlp, moving)]);
     if (!Number.isFinite(found.loss)) pause();
   }
   function show() {
@@ -166,12 +293,16 @@ views.training = (() => {
     modeBar.querySelector(".back").disabled = mode === "live";
     walkNote.textContent = state.mistake ? say("training.broken", say(`${state.mistake}.title`)) : "";
     if (mode === "live") {
-      if (state.params === data.params && !playing && live.step) Object.assign(live, { step: 0, memory: null, history: [] });
+      if (state.params === data.params && !playing && live.step)
+        Object.assign(live, { step: 0, memory: null, history: [] });
       if (activationChoice) activationChoice.querySelector("select").value = state.mlp.activations[0];
       const now = lossOf(state.mlp, state.params);
       counter.textContent = say("training.counter", live.step, format(now, 8));
       if (livePicture) paintFit(livePicture, state.mlp, state.params, state.inputs, state.targets);
-      drawCurves(liveCurve, [{ points: [...live.history, [live.step, now]] }], { xLabel: say("training.step"), yLabel: say("training.loss") });
+      drawCurves(liveCurve, [{ points: [...live.history, [live.step, now]] }], {
+        xLabel: say("training.step"),
+        yLabel: say("training.loss"),
+      });
       return;
     }
     if (drawn === `${at} ${state.mistake}`) return; // the records do not change when the walk does
@@ -181,22 +312,43 @@ views.training = (() => {
     scrub.setAttribute("aria-valuetext", say("training.at", step));
     where.textContent = say("training.at", step);
     for (const { run, picture, text, verdict } of cards) {
-      const k = recordAt(run, step), params = run.snapshots[k];
-      const found = loss(run.mlp, params, data.inputs, data.targets, data.loss), recorded = run.losses?.[k];
+      const k = recordAt(run, step),
+        params = run.snapshots[k];
+      const found = loss(run.mlp, params, data.inputs, data.targets, data.loss),
+        recorded = run.losses?.[k];
       text.textContent = say("training.record", run.steps[k], format(found, 10));
       text.dataset.loss = found;
       if (recorded !== undefined && recorded !== null) {
-        const share = Math.abs(found - recorded) / Math.abs(recorded), fine = share <= (run.bits === 32 ? 1e-5 : 1e-10);
+        const share = Math.abs(found - recorded) / Math.abs(recorded),
+          fine = share <= (run.bits === 32 ? 1e-5 : 1e-10);
         verdict.className = `verdict ${fine ? "good" : "bad"}`;
         verdict.textContent = `${fine ? "✓" : "✗"} ${say("training.recordedLoss", format(recorded, 10))}`;
       }
       verdict.hidden = recorded === undefined || recorded === null;
       if (picture) paintFit(picture, run.mlp, params, data.inputs, data.targets);
     }
-    const lossAt = (run, k) => run.losses?.[k] ?? (run.computed ??= run.snapshots.map((p) => loss(run.mlp, p, data.inputs, data.targets, data.loss)))[k];
-    drawCurves(curve, runs.map((run) => ({ points: run.steps.map((s, k) => [s, lossAt(run, k)]),
-      cursor: [run.steps[recordAt(run, step)], lossAt(run, recordAt(run, step))] })), { xLabel: say("training.step"), yLabel: say("training.loss") });
+    const lossAt = (run, k) =>
+      run.losses?.[k] ??
+      (run.computed ??= run.snapshots.map((p) => loss(run.mlp, p, data.inputs, data.targets, data.loss)))[k];
+    drawCurves(
+      curve,
+      runs.map((run) => ({
+        points: run.steps.map((s, k) => [s, lossAt(run, k)]),
+        cursor: [run.steps[recordAt(run, step)], lossAt(run, recordAt(run, step))],
+      })),
+      { xLabel: say("training.step"), yLabel: say("training.loss") },
+    );
   }
 
-  return { build, render, runs, live, advance: (count) => { for (let k = 0; k < count; k++) advance(); show(); }, go };
+  return {
+    build,
+    render,
+    runs,
+    live,
+    advance: (count) => {
+      for (let k = 0; k < count; k++) advance();
+      show();
+    },
+    go,
+  };
 })();
