@@ -322,6 +322,40 @@ def test_the_map_of_a_unit_is_what_the_walk_shows_there(opened, pages):
 
 
 @needs_browser
+def test_a_click_in_the_plane_makes_the_sample_of_the_walk(opened, pages):
+    opened.show(pages("2-2-1"), view="plane")
+    opened.run("document.querySelector('.square').scrollIntoView({ block: 'center' })")
+    box = opened.run("(({ x, y, width }) => [x, y, width])(document.querySelector('.square').getBoundingClientRect())")
+    for kind in ("mousePressed", "mouseReleased"):
+        place = {"x": box[0] + box[2] / 2, "y": box[1] + box[2] / 4}
+        opened.send("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **place)
+    opened.settle()
+    # The samples lie in the unit square, and the plane has a margin of a fifth on each side.
+    assert opened.run("page.state.inputs[0]") == pytest.approx([0.5, 0.5 + 1.4 / 4], abs=0.02)
+    shown = "document.querySelector(\"[data-ref='a.0.1'] .value\").textContent"
+    assert float(opened.run(shown)) == opened.run("page.state.inputs[0][1]")
+    opened.run("document.querySelector('.marker').focus()")
+    before = opened.run("page.state.inputs[0][0]")
+    opened.press("ArrowRight")
+    assert opened.run("page.state.inputs[0][0]") == pytest.approx(before + 1.4 / 50, abs=1e-3)
+    opened.run("[...document.querySelectorAll('header button')].find((b) => b.textContent === 'Reset').click()")
+    opened.settle()
+    assert opened.run("page.state.inputs[0]") == [0, 0]
+
+
+@needs_browser
+@pytest.mark.parametrize("views", [("walk",), ("plane",), ("training", "depth"), ("reveal", "check")])
+def test_any_choice_of_views_makes_a_page(opened, tmp_path, views):
+    mlp = NETWORKS["2-2-1"][0]
+    path = save_page((mlp, random_params(mlp, np.random.default_rng(0))), *XOR, tmp_path / "some.html", views=views)
+    for width in (400, 1600):
+        opened.show(path, width=width)
+        opened.run("tour.begin(), Array.from({ length: 7 }, (_, k) => tour.show(k)), tour.end(), page.flush()")
+        assert opened.run("[...document.querySelectorAll('[role=tabpanel]')].some((panel) => panel.offsetHeight > 50)")
+        assert opened.run("document.getElementById('badge').className") == "badge good"
+
+
+@needs_browser
 def test_a_wrong_answer_is_told_what_it_forgot(opened, pages):
     opened.show(pages("3-4-2"), view="reveal")
     opened.run("views.reveal.ask('e.1.0'), page.flush()")
@@ -400,6 +434,7 @@ def test_what_no_page_can_show_is_refused(tmp_path):
         "views must": {"views": ("wlak",)},
         "at most 512 samples": {"inputs": np.zeros((513, 2)), "targets": np.zeros((513, 1))},
         "must be finite": {"inputs": np.full((4, 2), np.nan)},
+        "2 inputs and 1 outputs": {"recording": {"run": (jaxbp.Mlp((3, 1)), [])}},
         "at least one step": {"recording": {"run": (mlp, [])}},
         "a loss for each": {"recording": {"run": (mlp, [(0, params)], [1.0, 2.0])}},
         "below 150,000 bytes": {"title": "long" * 40_000},

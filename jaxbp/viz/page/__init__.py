@@ -93,7 +93,7 @@ def save_page(
         "title": heading,
         "lang": lang,
         "views": chosen,
-        "recording": {name: _recorded(name, *run) for name, run in (recording or {}).items()},
+        "recording": {name: _recorded(name, mlp, *run) for name, run in (recording or {}).items()},
     }
     page = _assemble(data, chosen, heading, lang)
     limit = MAX_BYTES_RECORDED if recording else MAX_BYTES
@@ -144,8 +144,15 @@ def _packed(arrays: Sequence[Any], dtype: str = "<f8") -> str:
     return base64.b64encode(flat.astype(dtype).tobytes()).decode()
 
 
-def _recorded(name: str, mlp: Mlp, steps: Sequence[tuple[int, Params]], losses: Any = None) -> dict[str, Any]:
+def _recorded(
+    name: str, shown: Mlp, mlp: Mlp, steps: Sequence[tuple[int, Params]], losses: Any = None
+) -> dict[str, Any]:
     """A run to replay: the parameters of each step as they are in memory, so that they come back to the last bit."""
+    if (mlp.sizes[0], mlp.sizes[-1]) != (shown.sizes[0], shown.sizes[-1]):
+        raise ValueError(
+            f"recording[{name!r}] must have the {shown.sizes[0]} inputs and {shown.sizes[-1]} outputs of the page, "
+            f"got sizes {mlp.sizes}"
+        )
     if not steps:
         raise ValueError(f"recording[{name!r}] must hold at least one step, got none")
     if losses is not None and len(losses) != len(steps):

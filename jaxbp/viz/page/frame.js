@@ -43,6 +43,7 @@ const frame = (() => {
     );
     const tabs = document.getElementById("tabs");
     tabs.setAttribute("aria-label", say("views"));
+    tabs.hidden = data.views.length === 1;
     for (const name of data.views) {
       tabs.append(
         button(say(`view.${name}`), () => page.change({ view: name }), {
