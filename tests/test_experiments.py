@@ -22,7 +22,7 @@ SHORT = ("--steps", 30, "--samples", 400, "--hidden", 8, 8, "--batch-size", 100,
 
 
 def run(*flags, out):
-    """Runs the experiment in this process, with JAX's settings as they were afterwards; returns the JSON file's result."""
+    """Runs the experiment in this process and restores JAX's settings; returns the result in the JSON file."""
     wide = jax.config.jax_enable_x64
     try:
         config = parse(Config, [*map(str, flags), "--out", str(out)], PRESETS)

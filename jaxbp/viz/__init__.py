@@ -18,6 +18,7 @@ from jaxbp.viz.graphs import graph_mermaid as graph_mermaid
 from jaxbp.viz.images import draw_images as draw_images
 from jaxbp.viz.layers import draw_gradient_flow as draw_gradient_flow
 from jaxbp.viz.layers import draw_weights as draw_weights
+from jaxbp.viz.page import save_page as save_page
 from jaxbp.viz.pages import save_film as save_film
 from jaxbp.viz.planes import draw_decision_map as draw_decision_map
 from jaxbp.viz.planes import draw_heatmap as draw_heatmap
