@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from jaxbp import data as data
 from jaxbp import training as training
+from jaxbp._version import __version__ as __version__
 from jaxbp.backprop import Trace as Trace
 from jaxbp.backprop import backprop as backprop
 from jaxbp.backprop import loss_and_gradient as loss_and_gradient
+from jaxbp.fitting import fit_model as fit_model
 from jaxbp.gradcheck import check_gradients as check_gradients
 from jaxbp.gradcheck import check_rule as check_rule
 from jaxbp.graph import Graph as Graph
 from jaxbp.graph import trace_graph as trace_graph
 from jaxbp.ledger import make_ledger as make_ledger
 from jaxbp.model import Model as Model
+from jaxbp.model import load as load
 from jaxbp.network import predict as predict
 from jaxbp.network import reference_predict as reference_predict
 from jaxbp.params import Layer as Layer
@@ -29,11 +32,10 @@ from jaxbp.training import first_order as first_order
 from jaxbp.training import fit as fit
 from jaxbp.training import fit_stages as fit_stages
 from jaxbp.training import gauss_newton as gauss_newton
+from jaxbp.training import solve_output as solve_output
 
 if TYPE_CHECKING:
     from jaxbp import viz as viz
-
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:

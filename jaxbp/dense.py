@@ -9,7 +9,7 @@ Matrix products run at the highest precision that the device has, in both passes
 the factors to 8 or 11 bits.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +35,7 @@ class DenseResiduals(NamedTuple):
     """
 
     inputs: Array
-    preactivation: Array | None
+    preactivation: Any
     activation: Array
     mask: Array | None
 

@@ -1,7 +1,8 @@
 """A fitted function in the units of its data: networks, their parameters and the scalers around them, as one pytree."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,40 +12,14 @@ from jax import Array
 
 from jaxbp._checks import as_float_array
 from jaxbp.data import Standardizer, standardizer
+from jaxbp.model_file import read_model, write_model
 from jaxbp.params import Mlp, Params
+from jaxbp.score import Candidate as Candidate
+from jaxbp.score import Score as Score
 from jaxbp.training import Stage
 from jaxbp.training.stages import predict_stages
 
 TILE = 16_384  # points that are evaluated at a time on the host, which bounds the memory
-
-
-class Score(float):
-    """How predictions do: the number itself is R2, the share of the variance that is explained, as scikit-learn has it.
-
-    Attributes:
-        rmse: root mean square error, in the units of the outputs.
-        nrmse: the same with each output over its standard deviation; R2 = 1 - nrmse^2.
-        max_error: the largest | predicted - true |.
-        max_error_row: its row.
-    """
-
-    rmse: float
-    nrmse: float
-    max_error: float
-    max_error_row: int
-
-    def __new__(cls, predicted: np.ndarray, outputs: np.ndarray) -> "Score":
-        """Compares predictions (n,) or (n, k) with the true outputs, of the same shape."""
-        error = np.asarray(predicted, np.float64) - np.asarray(outputs, np.float64)
-        deviation = np.std(outputs, axis=0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            nrmse = float(np.sqrt(np.mean((error / deviation) ** 2)))
-        score = super().__new__(cls, 1 - nrmse**2)
-        score.rmse, score.nrmse = float(np.sqrt(np.mean(error**2))), nrmse
-        largest = np.abs(error).reshape(len(error), -1).max(axis=1)
-        score.max_error_row = int(np.argmax(largest))
-        score.max_error = float(largest[score.max_error_row])
-        return score
 
 
 @jax.tree_util.register_dataclass
@@ -57,10 +32,14 @@ class Model:
 
     Attributes:
         mlps: the network of each term.
-        terms: parameters and scale of each term; one for most models, several for a fit in stages.
+        terms: parameters and scale of each term: one for a single network, several for a fit in stages, or for an
+            average of networks.
         input_scaler: maps points to standard units.
         output_scaler: maps outputs to standard units.
         flat: whether the outputs are (n,) rather than (n, k).
+        average: whether the terms are an average of networks, so that they have a spread.
+        history: what was tried, and why the winner won, where `fit_model` made the model.
+        names: of the columns of points, then of outputs; empty where none were given.
     """
 
     mlps: tuple[Mlp, ...] = field(metadata={"static": True})
@@ -68,6 +47,9 @@ class Model:
     input_scaler: Standardizer
     output_scaler: Standardizer
     flat: bool = field(metadata={"static": True})
+    average: bool = field(default=False, metadata={"static": True})
+    history: tuple[Candidate, ...] = field(default=(), metadata={"static": True})
+    names: tuple[str, ...] = field(default=(), metadata={"static": True})
 
     @classmethod
     def for_data(
@@ -80,16 +62,16 @@ class Model:
             params: its parameters, in standard units.
             points: (n, d).
             outputs: (n,) or (n, k).
-            names: of the columns of points and outputs, for errors.
+            names: of the columns of points, then of outputs.
 
         Raises:
             ValueError: a column is constant.
         """
         rows = outputs.reshape(len(outputs), -1)
-        names = [f"{i}" for i in range(points.shape[1] + rows.shape[1])] if names is None else names
-        inner, outer = tuple(names[: points.shape[1]]), tuple(names[points.shape[1] :])
+        known = [f"{i}" for i in range(points.shape[1] + rows.shape[1])] if names is None else names
+        inner, outer = tuple(known[: points.shape[1]]), tuple(known[points.shape[1] :])
         scalers = standardizer(points, inner), standardizer(rows, outer)
-        return cls((mlp,), (), *scalers, outputs.ndim == 1).with_params(params)
+        return cls((mlp,), (), *scalers, outputs.ndim == 1, names=tuple(names or ())).with_params(params)
 
     @property
     def params(self) -> Params:
@@ -105,9 +87,9 @@ class Model:
         """This model with one term, the first network with these parameters."""
         return self.with_terms(self.mlps[:1], (Stage(params, np.ones(self.mlps[0].sizes[-1])),))
 
-    def with_terms(self, mlps: Sequence[Mlp], terms: Sequence[Stage]) -> "Model":
-        """This model with these terms, such as the stages of `fit_stages`."""
-        return replace(self, mlps=tuple(mlps), terms=jax.tree.map(np.asarray, tuple(terms)))
+    def with_terms(self, mlps: Sequence[Mlp], terms: Sequence[Stage], *, average: bool = False) -> "Model":
+        """This model with these terms: the stages of `fit_stages`, or networks with scales that average them."""
+        return replace(self, mlps=tuple(mlps), terms=jax.tree.map(np.asarray, tuple(terms)), average=average)
 
     def standardize(self, points: np.ndarray, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Maps samples to inputs (n, d) and targets (n, k) in standard units, of the dtype of the parameters."""
@@ -134,7 +116,8 @@ class Model:
         with jax.enable_x64(True):
             array = np.asarray(_as_points(points, jnp.float64, self.num_inputs))
             tiles = [array[first : first + TILE] for first in range(0, max(1, len(array)), TILE)]
-            return np.concatenate([np.asarray(_predict(self, tile), np.float64) for tile in tiles])
+            plain = replace(self, history=(), names=())  # models that differ in words alone share a compiled program
+            return np.concatenate([np.asarray(_predict(plain, tile), np.float64) for tile in tiles])
 
     @property
     def num_inputs(self) -> int:
@@ -150,9 +133,47 @@ class Model:
         outputs = outputs * scale + mean
         return outputs[:, 0] if self.flat else outputs
 
+    def spread(self, points: Any) -> np.ndarray:
+        """The standard deviation of the averaged networks at points, of the shape and in the units of the outputs.
+
+        Raises:
+            ValueError: the model is no average of several networks.
+        """
+        if not (self.average and len(self.terms) > 1):
+            raise ValueError(
+                f"the model must be an average of several networks to have a spread, got {len(self.terms)}"
+            )
+        pairs = zip(self.mlps, self.terms, strict=True)
+        members = [self.with_terms([mlp], [term._replace(scale=np.ones_like(term.scale))]) for mlp, term in pairs]
+        return np.std([member(np.asarray(points)) for member in members], axis=0)
+
     def score(self, points: Any, outputs: Any) -> Score:
         """Compares the predictions at points with the true outputs, (n,) or (n, k) as in the fit."""
         return Score(self(np.asarray(points)), np.asarray(outputs))
+
+    def save(self, path: str | Path) -> None:
+        """Writes the model to one file, whole or not at all, for `load` to read: every number, scalers, names, history.
+
+        Raises:
+            ValueError: path is a directory, or the parameters are neither float32 nor float64.
+            OSError: the file cannot be written.
+        """
+        write_model(Path(path).expanduser(), **{part.name: getattr(self, part.name) for part in fields(self)})
+
+
+def load(path: str | Path) -> Model:
+    """Reads a model that `Model.save` wrote; it is checked before any of it is used, and nothing in it is run.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The same model: every number bit for bit, whatever JAX's settings are.
+
+    Raises:
+        ValueError: the file is missing, damaged or no such model; the message names it and says why.
+    """
+    return Model(**read_model(Path(path).expanduser()))
 
 
 @jax.jit

@@ -20,6 +20,7 @@ import jax
 from jax import Array
 
 from jaxbp._samples import as_batch
+from jaxbp._sharding import vary_together
 from jaxbp.dense import DenseResiduals, dense_forward, dense_gradient, dense_node_error, matmul
 from jaxbp.params import Mlp, Params
 
@@ -79,11 +80,7 @@ def node_errors(
 
 
 def gradient(residuals: Residuals, node_errors: tuple[Array, ...]) -> Params:
-    """Step 2 of the backward pass: reads every gradient off the node errors.
-
-    Args:
-        residuals: what `forward` left.
-        node_errors: (D_1, ..., D_L) of step 1.
+    """Step 2 of the backward pass: reads every gradient off the node errors (D_1, ..., D_L) of step 1.
 
     Returns:
         The gradient, of the structure of the parameters: dL/dW_l = A_{l-1}^T D_l, dL/db_l = the sum of D_l.
@@ -110,7 +107,7 @@ def predict(mlp: Mlp, params: Params, inputs: Any) -> Array:
         TypeError: the inputs are not real numbers, or forward-mode autodiff was asked for (of a function that is jitted
             already, JAX's own error comes instead).
     """
-    params, inputs = _vary_together(params, as_batch(mlp, params, inputs))
+    params, inputs = vary_together(params, as_batch(mlp, params, inputs))
     try:
         return _predict(mlp, params, inputs)
     except TypeError as error:
@@ -149,17 +146,3 @@ def _predict_bwd(mlp: Mlp, saved: tuple[Params, Residuals], outputs_bar: Array) 
 
 
 _predict.defvjp(_predict_fwd, _predict_bwd)
-
-
-def _vary_together(params: Params, inputs: Array) -> tuple[Params, Array]:
-    """Marks all arrays as varying over the same shard_map axes; outside of shard_map it does nothing.
-
-    Over a sharded batch the gradient of a replicated parameter differs from device to device, which is not the type
-    of the parameter. The transpose of the mark is the sum over the devices that makes it so.
-    """
-    axes = frozenset[str]().union(*(jax.typeof(leaf).mat.varying for leaf in jax.tree.leaves((params, inputs))))
-
-    def vary(leaf: Array) -> Array:
-        return jax.lax.pcast(leaf, tuple(axes - jax.typeof(leaf).mat.varying), to="varying")
-
-    return jax.tree.map(vary, (params, inputs)) if axes else (params, inputs)

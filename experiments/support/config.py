@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from jaxbp.names import ActivationName, PlatformName, ScheduleName, SchemeName, SolverName, SurfaceName
+
 from support.command_line import split_flags
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import jax
 import matplotlib
 import numpy as np
+from jaxbp.files import whole_file
 
 from jaxbp import viz
-from jaxbp.files import whole_file
 from jaxbp.training import use_platform
 from support.command_line import Common
 

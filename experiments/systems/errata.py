@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxbp.numerical import numerical_gradient
+from support.contest import samples_of
 
 import jaxbp
 from jaxbp import data
-from jaxbp.numerical import numerical_gradient
 from jaxbp.training import named_optimizer
-from support.contest import samples_of
 from support.fitting import tutorial_params
 from support.tasks import Task
 from systems import one_layer, xor

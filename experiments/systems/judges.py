@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxbp.numerical import numerical_gradient
 
 import jaxbp
 from jaxbp.losses import loss_named
 from jaxbp.network import forward
-from jaxbp.numerical import numerical_gradient
 
 MLP = jaxbp.Mlp((784, 50, 10), hidden="relu")
 NAMES = ("W1", "b1", "W2", "b2")

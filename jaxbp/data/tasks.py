@@ -86,9 +86,9 @@ def sample_surface(
         points = uniform_points(generator, surface.domain, num_samples)
     held_out = uniform_points(generator, surface.domain, max(1, round(HELD_OUT_SHARE * num_samples)))
     grid = Grid.over(surface.domain, TEST_SIDE)
-    samples = [_sampled(surface, some) for some in (points, held_out, grid.points)]
+    train, held, test = (_sampled(surface.function, surface.formula, some) for some in (points, held_out, grid.points))
     scored = np.ones(len(grid.points), bool)
-    return Task(surface.formula, surface.labels, *samples, scored, grid, surface.function)
+    return Task(surface.formula, surface.labels, train, held, test, scored, grid, surface.function)
 
 
 def sample_table(
@@ -104,6 +104,8 @@ def sample_table(
 
 
 def _split_measured(surface: Surface, num_samples: int, generator: np.random.RandomState) -> Task:
+    if surface.measured is None:
+        raise ValueError(f"surface must have a function or measured points, {surface.formula} has neither")
     table, grid = surface.measured()
     num_held_out = max(1, round(HELD_OUT_SHARE * num_samples))
     if num_samples + num_held_out >= len(table):
@@ -125,15 +127,15 @@ def _split(
     train, held_out = permutation[:num_train], permutation[num_train:][:num_held_out]
     scored = np.ones(len(table), bool)
     scored[train] = False
-    rows = [Samples(some[:, :-1], some[:, -1]) for some in (table[train], table[held_out], table)]
-    return Task(title, labels, *rows, scored)
+    first, second, every = (Samples(some[:, :-1], some[:, -1]) for some in (table[train], table[held_out], table))
+    return Task(title, labels, first, second, every, scored)
 
 
-def _sampled(surface: Surface, points: np.ndarray) -> Samples:
-    values = surface.function(*points.T)
+def _sampled(function: Callable[..., np.ndarray], name: str, points: np.ndarray) -> Samples:
+    values = function(*points.T)
     wrong = np.flatnonzero(~np.isfinite(values))
     if wrong.size:
         x, y = points[wrong[0]]
         where = f"{values[wrong[0]]} at x = {x:.6g}, y = {y:.6g}"
-        raise ValueError(f"{surface.formula} must be finite over the domain, got {where}")
+        raise ValueError(f"the surface {name} must be finite over its domain, got {where}")
     return Samples(points, values)

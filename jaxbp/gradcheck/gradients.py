@@ -31,6 +31,7 @@ from jaxbp.losses import LOSSES
 from jaxbp.network import forward, reference_predict
 from jaxbp.params import Mlp, Params
 
+CHANGE = 2.0**-36  # of the parameters, relative: far above the unit of float64, far below what bends a gradient
 STEP = 6e-6  # of central differences in float64: about the cube root of u, where truncation and rounding are equal
 
 
@@ -84,8 +85,13 @@ def check_gradients(
         rows = compare("params", hand, gradient_of(stored), "autodiff", allowed)
         value = partial(_reference_loss, mlp, loss, inputs=points, targets=wanted)
         more, notes = _central_differences(mlp, value, stored, points, hand, allowed)
-        notes = [*mask_flips(mlp, params, jnp.asarray(np.asarray(inputs), dtype)), *notes]
+        notes = [*mask_flips(mlp, params, jnp.asarray(np.asarray(inputs), dtype)), *cancelled(rows), *notes]
     return Report(tuple(rows + more), notes=tuple(notes))
+
+
+def cancelled(rows: list[Row]) -> list[str]:
+    """Says of which leaves the terms cancel so far that rounding leaves less than two digits."""
+    return [f"{row.path}: its terms cancel, rounding allows {row.allowed:.1g}" for row in rows if row.allowed > 0.01]
 
 
 def widen(tree: Any) -> Any:
@@ -113,14 +119,25 @@ def allowances(
 ) -> list[float]:
     """For each leaf that the judge returns, the relative error that rounding in `dtype` may cause there.
 
-    Where the terms of a leaf cancel, the bound grows by what autodiff's own error in float32 shows, twice for safety.
+    Where the terms of a leaf cancel, the bound grows: by what autodiff's own error in float32 shows, twice for safety;
+    and by what a relative change of the parameters by u does to it, four times for safety. Near a minimum the second
+    is the larger one: there a gradient is a small difference of large terms.
     """
     bounds = {kind: rounding_bound(mlp, num_samples, kind) for kind in (np.dtype(dtype), np.dtype(np.float32))}
     narrow = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), params)
     exact = judge(jax.tree.map(lambda leaf: leaf.astype(jnp.float64), narrow))
     single = bounds[np.dtype(np.float32)]
-    rows = compare("", judge(narrow), exact, "", [single] * len(jax.tree.leaves(exact)))
-    return [bounds[np.dtype(dtype)] * max(1.0, 2 * row.error / single) for row in rows]
+    unknown = [single] * len(jax.tree.leaves(exact))
+    generator = np.random.default_rng(0)
+    signs = jax.tree.map(lambda leaf: generator.choice([-1.0, 1.0], leaf.shape), params)
+    moved = jax.tree.map(lambda leaf, sign: leaf * (1 + CHANGE * sign), params, signs)
+    unit = float(jnp.finfo(dtype).eps) / 2
+    cancellations = compare("", judge(narrow), exact, "", unknown)
+    changes = compare("", judge(moved), judge(params), "", unknown)
+    return [
+        max(bounds[np.dtype(dtype)] * max(1.0, 2 * cancelled.error / single), 4 * changed.error / CHANGE * unit)
+        for cancelled, changed in zip(cancellations, changes, strict=True)
+    ]
 
 
 def _central_differences(

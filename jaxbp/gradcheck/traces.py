@@ -9,7 +9,7 @@ from jax import Array
 
 from jaxbp.backprop import Trace
 from jaxbp.dense import matmul
-from jaxbp.gradcheck.gradients import allowances, mask_flips, widen
+from jaxbp.gradcheck.gradients import allowances, cancelled, mask_flips, widen
 from jaxbp.gradcheck.report import Report, compare
 from jaxbp.losses import LOSSES
 from jaxbp.params import Mlp, Params
@@ -59,7 +59,7 @@ def check_trace(trace: Trace) -> Report:
         judge = partial(_autodiff, trace.mlp, trace.loss_name, inputs=inputs, targets=targets)
         allowed = allowances(judge, params, trace.mlp, num_samples, dtype)
         rows = compare("", hand, judge(params), "autodiff", allowed)
-        notes = mask_flips(trace.mlp, trace.params, trace.inputs)
+        notes = [*mask_flips(trace.mlp, trace.params, trace.inputs), *cancelled(rows)]
     return Report(tuple(row._replace(path=row.path.removeprefix(".")) for row in rows), notes=tuple(notes))
 
 

@@ -6,6 +6,7 @@ from jaxbp.training.first_order import first_order
 from jaxbp.training.gauss_newton import gauss_newton
 from jaxbp.training.loop import fit
 from jaxbp.training.optimizers import OPTIMIZERS, SCHEDULES, named_optimizer
+from jaxbp.training.output_layer import solve_output
 from jaxbp.training.recorder import LayerHistory, LayerRecord
 from jaxbp.training.solver import Batch, Problem, Solver, dropout_masks
 from jaxbp.training.stages import Stage, StagesResult, fit_stages
@@ -37,5 +38,6 @@ __all__ = [
     "fit_stages",
     "gauss_newton",
     "named_optimizer",
+    "solve_output",
     "use_platform",
 ]

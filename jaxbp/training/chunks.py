@@ -116,3 +116,12 @@ class Best(NamedTuple):
         if watched < self.loss:
             return Best(point.state.params, watched)
         return self._replace(records_since=self.records_since + 1)
+
+
+def finished(run: Run, params: Params, watched: Batch) -> Params:
+    """The parameters with the smallest loss over the watched samples: these, these after `finish`, or the start's."""
+    if run.solver.finish is None:
+        return params
+    proposals = [params, run.solver.finish(run.problem, params, run.train), run.state.params]
+    losses = [float(evaluate(run.problem, proposal, watched).loss) for proposal in proposals]
+    return proposals[int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))]

@@ -30,6 +30,7 @@ from jaxbp.jacobian import gram, seeded_errors, tangent, weighted_gradient
 from jaxbp.losses import LOSSES
 from jaxbp.network import forward
 from jaxbp.params import Params
+from jaxbp.training.output_layer import solved
 from jaxbp.training.solver import Batch, Problem, Solver
 
 # Of the batch's loss in one step. A quadratic loss lets momentum climb a little; where probabilities saturate, the
@@ -47,11 +48,13 @@ class GaussNewtonState(NamedTuple):
         step: the number of steps tried.
         velocity: of the structure of the parameters.
         damping: sigma.
+        smallest_damping: the least that sigma comes back to; of the state, so that runs with several can be vmapped.
     """
 
     step: Array
     velocity: Params
     damping: Array
+    smallest_damping: Array
 
 
 def gauss_newton(
@@ -72,6 +75,9 @@ def gauss_newton(
     On a CPU set the environment variable OPENBLAS_NUM_THREADS=1: the Cholesky factorization's own threads and XLA's get
     into each other's way. The README has what that costs, and the command.
 
+    When a run ends, the output layer is solved over all samples (see `solve_output`), and `fit` returns what has the
+    smallest training loss: the start, the end, or the end with its output layer solved. `FitResult.state` is the end.
+
     Returns:
         A solver. One step takes memory for a few matrices (n m)^2, m = 1 for one output, and time like their Cholesky
         factorization.
@@ -90,7 +96,8 @@ def gauss_newton(
     def init(params: Params) -> GaussNewtonState:
         zeros = jax.tree.map(jnp.zeros_like, params)
         dtype = params[0].weight.dtype
-        return GaussNewtonState(jnp.zeros((), jnp.int32), zeros, jnp.asarray(damping, dtype))
+        sigma = jnp.asarray(damping, dtype)
+        return GaussNewtonState(jnp.zeros((), jnp.int32), zeros, sigma, sigma)
 
     def step(
         problem: Problem, params: Params, state: GaussNewtonState, batch: Batch, key: Array
@@ -136,11 +143,18 @@ def gauss_newton(
             kept = GaussNewtonState(
                 step=state.step + 1,
                 velocity=choose(accepted, new_velocity, jax.tree.map(jnp.zeros_like, state.velocity)),
-                damping=jnp.clip(correction * state.damping, damping, 1e12).astype(state.damping.dtype),
+                damping=jnp.clip(correction * state.damping, state.smallest_damping, 1e12).astype(state.damping.dtype),
+                smallest_damping=state.smallest_damping,
             )
             return choose(accepted, moved, params), kept, before.astype(params[0].weight.dtype)
 
-    return Solver("gauss_newton", init, step)
+    return Solver("gauss_newton", init, step, _finish)
+
+
+def _finish(problem: Problem, params: Params, train: Batch) -> Params:
+    """Solves the output layer over all samples, where the outputs are linear in it and the loss is quadratic."""
+    linear = problem.mlp.output == "identity" and LOSSES[problem.loss].quadratic
+    return solved(problem.mlp, params, train.inputs, train.targets) if linear else params
 
 
 def _widen(tree: Any, dtype: str) -> Any:

@@ -15,7 +15,7 @@ from jaxbp._checks import check_count, check_finite, check_number, look_up, warn
 from jaxbp._samples import as_samples, check_params
 from jaxbp.losses import LOSSES
 from jaxbp.params import Mlp, Params
-from jaxbp.training.chunks import Best, Run, compile_seconds, points
+from jaxbp.training.chunks import Best, Point, Run, compile_seconds, finished, points
 from jaxbp.training.first_order import first_order
 from jaxbp.training.recorder import LayerHistory
 from jaxbp.training.solver import Batch, Problem, Solver
@@ -99,7 +99,7 @@ def fit(
     run = Run(problem, solver, state, train, held_out, int(state.step) + steps, record_every, record_layers)
 
     compiling = compile_seconds(run)
-    best, seen = Best(state.params), []
+    best, seen = Best(state.params), list[Point]()
     for point in points(run):
         seen.append(point)
         if on_record is not None:
@@ -107,16 +107,17 @@ def fit(
         if on_params is not None:
             on_params(point.record.step, point.state.params)
         best = best.see(point)
-        outcome = point.outcome
-        if outcome is None and patience is not None and best.records_since >= patience:
-            outcome = Outcome("stopped early", point.record.step)
-        if outcome is not None:
+        if patience is not None and best.records_since >= patience:
             break
+    outcome = point.outcome or Outcome("stopped early", point.record.step)
     if outcome.diverged:
         warnings.warn(f"fit {outcome}; the last good parameters are kept", RuntimeWarning, stacklevel=2)
-    params = best.params if keep_best or patience is not None else point.state.params
+    chooses = keep_best or patience is not None
+    watched = train if held_out is None or not chooses else held_out
+    params = finished(run, best.params if chooses else point.state.params, watched)
     history = History.of([point.record for point in seen])
-    layers = LayerHistory.of(history.step, [point.layers for point in seen]) if record_layers else None
+    recorded = [point.layers for point in seen if point.layers is not None]
+    layers = LayerHistory.of(history.step, recorded) if recorded else None
     result = FitResult(params, point.state, history, outcome, compiling, float(history.seconds[-1]), layers)
     return joined(start, result) if isinstance(start, FitResult) else result
 
@@ -124,10 +125,12 @@ def fit(
 def joined(first: FitResult, later: FitResult) -> FitResult:
     """A run and its continuation as one."""
     seconds = later.history._replace(seconds=first.run_seconds + later.history.seconds)
-    both = first.layers is not None and later.layers is not None
+    layers = later.layers
+    if first.layers is not None and layers is not None:
+        layers = first.layers.then(layers)
     return later._replace(
         history=first.history.then(seconds),
-        layers=first.layers.then(later.layers) if both else later.layers,
+        layers=layers,
         compile_seconds=first.compile_seconds + later.compile_seconds,
         run_seconds=first.run_seconds + later.run_seconds,
     )

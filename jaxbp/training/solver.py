@@ -55,11 +55,15 @@ class Solver(NamedTuple):
         name: for reports.
         init: params -> the solver's first state, a pytree of arrays.
         step: (problem, params, state, batch, key) -> (new params, new state, loss before the step). It runs inside jit.
+        finish: (problem, params, train) -> parameters that may be better still, tried over all samples when a run
+            ends. With it, `fit` returns what has the smallest training loss of the start, the end and these (the
+            smallest validation loss where it keeps the best).
     """
 
     name: str
     init: Callable[[Params], Any]
     step: Callable[[Problem, Params, Any, Batch, Array], tuple[Params, Any, Array]]
+    finish: Callable[[Problem, Params, Batch], Params] | None = None
 
 
 def dropout_masks(mlp: Mlp, key: Array, rate: float, num_samples: int, dtype: DTypeLike) -> Masks:

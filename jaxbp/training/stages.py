@@ -39,7 +39,7 @@ class Stage(NamedTuple):
     """
 
     params: Params
-    scale: Array
+    scale: Array | np.ndarray
 
 
 class StagesResult(NamedTuple):

@@ -110,7 +110,7 @@ class FitResult(NamedTuple):
     """What `fit` returns; given to `fit` in place of parameters, the run goes on.
 
     Attributes:
-        params: the last parameters, or the best ones with `keep_best` or `patience`.
+        params: the last parameters, or the best ones with `keep_best` or `patience`; a solver may finish them.
         state: the last state.
         history: the records, from the first step on also where the run went on.
         outcome: how it ended.
