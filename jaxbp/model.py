@@ -23,7 +23,7 @@ TILE = 16_384  # points that are evaluated at a time on the host, which bounds t
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
     """A function of points in the units of the data: sum over the terms of scale * network(standardized points).
 
@@ -126,7 +126,7 @@ class Model:
 
     def _predict(self, points: Array) -> Array:
         mean, scale = (jnp.asarray(some, points.dtype)[jnp.newaxis, :] for some in self.input_scaler)
-        terms = jax.tree.map(jnp.asarray, self.terms)
+        terms = jax.tree.map(_as_jax, self.terms)
         inputs = ((points - mean) / scale).astype(terms[0].params[0].weight.dtype)
         outputs = predict_stages(self.mlps, terms, inputs).astype(points.dtype)
         mean, scale = (jnp.asarray(some, points.dtype)[jnp.newaxis, :] for some in self.output_scaler)
@@ -179,6 +179,12 @@ def load(path: str | Path) -> Model:
 @jax.jit
 def _predict(model: Model, points: Array) -> Array:
     return model._predict(points)
+
+
+def _as_jax(leaf: Any) -> Array:
+    # The dtype is named: what JAX makes of an array that a jitted function closes over, float32 while x64 is off, it
+    # keeps, and would hand out again for the same array once x64 is on.
+    return jnp.asarray(leaf, jax.dtypes.canonicalize_dtype(leaf.dtype))
 
 
 def _as_points(points: Any, dtype: Any, num_inputs: int) -> Array:
