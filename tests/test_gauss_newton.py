@@ -17,6 +17,9 @@ from jaxbp.losses import LOSSES
 from jaxbp.network import forward
 from jaxbp.training import Batch, Problem
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
+
 NETWORKS = [
     *(jaxbp.Mlp((3, 6, 5, 2), hidden=name) for name in ACTIVATION_NAMES),
     jaxbp.Mlp((2, 3)),
