@@ -216,7 +216,6 @@ def test_pictures_more_or_less_change_no_other_file(tmp_path):
         (("--preset", "tutorial", "--surface", "terrain", "--steps", "-1"), 1, "steps must be a finite number"),
         (("--damping", "0"), 1, "damping must be positive, got 0.0"),
         (("--columns", "a", "b", "c"), 1, "--columns must be left out with no --data"),
-        (("--samples", "300", "--batch-size", "301"), 1, "batch_size must be at most the number of samples, 300"),
         (("--expression", "x", "--domain", "0", "inf", "0", "1"), 1, "domain must be"),
         (("--surface", "terrain", "--samples", "130000"), 1, "samples must be below"),
     ],
