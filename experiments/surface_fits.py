@@ -35,12 +35,12 @@ def fit(config: Config, task: Task, earlier: Fitted | None = None) -> Fitted:
             mlp, params = trial.members[0]
             params = jax.tree.map(lambda leaf: leaf.astype(dtype), params)
             start = start.with_terms([mlp], [jaxbp.training.Stage(params, np.ones(1))])
-    steps = config.steps if config.steps is not None else 330 if mlp.num_layers > 2 else 100
+    steps = config.steps if config.steps is not None else 330 if mlp.num_layers > 2 else 60
     options: dict[str, Any] = {
         "solver": solver_of(config, steps),
         "batch_size": None if config.batch_size is None else min(config.batch_size, len(train[0])),
         "validation": held_out,
-        "record_every": config.record_every or max(1, steps // 50),
+        "record_every": config.record_every or max(1, steps // 20),
         "key": fit_key,
     }
     if not config.quiet:
@@ -121,7 +121,7 @@ def print_candidate(candidate: Candidate) -> None:
 
 def print_record(steps: int, record: Record) -> None:
     """Prints a line for about every fifth record, within 60 columns."""
-    if record.step in (0, steps) or record.step % max(1, steps // 10) < max(1, steps // 50):
+    if record.step in (0, steps) or record.step % max(1, steps // 10) < max(1, steps // 20):
         losses = f"train {record.loss:.2e}  held out {record.validation_loss:.2e}"
         print(f"step {record.step:>6}  {losses}  {record.seconds:6.1f} s", flush=True)
 

@@ -50,7 +50,7 @@ class Config(Common):
     schedule: Annotated[str, choice(SCHEDULES)] = "cosine"
     """How the learning rate changes over the steps."""
     steps: int | None = None
-    """Number of training steps; unless given 100 for one hidden layer, 330 for more."""
+    """Number of training steps; unless given 60 for one hidden layer, 330 for more."""
     stages: int = 1
     """Number of networks to fit one after the other, each to what is left, each for all the steps."""
     batch_size: int | None = 512
@@ -66,7 +66,7 @@ class Config(Common):
     tile: int | None = None
     """Samples that a gradient holds in memory at a time."""
     record_every: int | None = None
-    """Steps from one record of the loss to the next; about 50 records unless given."""
+    """Steps from one record of the loss to the next; about 20 records unless given."""
     x64: bool = True
     """Compute in float64; --no-x64 for float32."""
     details: bool = False

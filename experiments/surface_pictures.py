@@ -14,8 +14,8 @@ from surface_flags import Config
 
 SIDE = 121  # points along each side of the maps of details and films
 UNIT_SIDE = 61  # and of those inside the units
-FRAMES = 30
-PICTURES = {"details": False, "film": False, "contrast": False}  # flags that add pictures and change no number
+FRAMES = 21
+PICTURES: dict[str, Any] = {"details": False, "film": False, "contrast": False}  # flags that add pictures and change no number
 
 
 class Fitted(NamedTuple):

@@ -16,6 +16,9 @@ import jaxbp
 from jaxbp.gradcheck import Report, Row, check_trace, compare, rounding_bound
 
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("seed", range(3))
 def test_right_gradients_pass(seed, dtype):

@@ -11,6 +11,9 @@ import jaxbp
 from jaxbp.gradcheck import check_trace
 
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
+
 def trace_of(mlp, loss="half_squared_error", num_samples=1):
     generator = np.random.default_rng(0)
     params = draw_params(mlp)

@@ -10,6 +10,9 @@ from jaxbp.training import Batch, Problem
 from jaxbp.training.recorder import RECORDED_SAMPLES, layer_record
 
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
+
 def problem(hidden="tanh", num_samples=60):
     generator = np.random.default_rng(0)
     inputs = generator.standard_normal((num_samples, 3))

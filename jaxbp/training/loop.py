@@ -21,6 +21,9 @@ from jaxbp.training.recorder import LayerHistory
 from jaxbp.training.solver import Batch, Problem, Solver
 from jaxbp.training.state import FitResult, History, Outcome, Record, TrainState
 
+# One for all runs: a solver is static, and a new one would compile every program again.
+DEFAULT_SOLVER = first_order(optax.adam(1e-3))
+
 
 def fit(
     mlp: Mlp,
@@ -82,7 +85,7 @@ def fit(
         check_count("patience", patience, minimum=1)
         if validation is None:
             raise ValueError("validation must be given with patience: early stopping watches the validation loss")
-    solver = first_order(optax.adam(1e-3)) if solver is None else solver
+    solver = DEFAULT_SOLVER if solver is None else solver
     if not isinstance(solver, Solver):
         raise TypeError(f"solver must be a Solver, such as first_order(optax.adam(1e-3)), got {type(solver).__name__}")
     if key is None and not isinstance(start, (TrainState, FitResult)) and (batch_size is not None or dropout > 0):

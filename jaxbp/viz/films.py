@@ -95,7 +95,7 @@ def animate_training(
             with style():
                 middle.clear()
                 fill(middle, grid, shown[frame], levels)
-                middle.set(xlabel=labels[0], title=f"step {steps[frame]}")
+                middle.set(xlabel=labels[0], title=f"predicted, step {steps[frame]}")
                 mesh.set_array(np.ma.masked_invalid(sizes[frame]).reshape(grid.shape))
                 right.set(xlabel=labels[0], title="| predicted − true |")
                 for ax in (middle, right):
