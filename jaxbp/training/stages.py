@@ -48,7 +48,8 @@ class StagesResult(NamedTuple):
     Attributes:
         predict: (stages, inputs (n, n_0)) -> (n, n_L), the sum of the stages; differentiable in both, works under jit.
         stages: the terms of the sum, a pytree, to give to `predict`.
-        history: the records of all stages as one run, losses in the units of the targets.
+        history: the records of all stages as one run, losses in the units of the targets; with several outputs those
+            of later stages as if the errors of all outputs were of one size.
         outcome: of the last stage.
         compile_seconds: of all stages.
         run_seconds: of all stages.
