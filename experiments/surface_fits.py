@@ -29,7 +29,8 @@ def fit(config: Config, task: Task, earlier: Fitted | None = None) -> Fitted:
     start = jaxbp.Model.for_data(mlp, params, *task.train, task.labels)
     train, held_out = start.standardize(*task.train), start.standardize(*task.held_out)
     if config.chooses:
-        rows = Rows(Batch(*train), Batch(*map(jnp.asarray, train)), Batch(*map(jnp.asarray, held_out)))
+        every = Batch(*map(jnp.asarray, train))
+        rows = Rows(every, every, Batch(*map(jnp.asarray, held_out)))
         trial = choose_band(rows, seed=config.seed, on_candidate=None if config.quiet else print_candidate)
         if trial.candidate.held_out < ROUGH:
             mlp, params = trial.members[0]
@@ -53,8 +54,9 @@ def fit(config: Config, task: Task, earlier: Fitted | None = None) -> Fitted:
     snapshots = {} if earlier is None else dict(earlier.snapshots)
     options |= {name: getattr(config, name) for name in ("loss", "tile", "dropout", "patience")}
     options |= {"on_params": snapshots.__setitem__, "record_layers": config.details}
-    goes_on = params if earlier is None else earlier.result
-    steps -= 0 if earlier is None else int(earlier.result.history.step[-1])
+    goes_on: jaxbp.Params | FitResult = params
+    if earlier is not None and isinstance(earlier.result, FitResult):
+        goes_on, steps = earlier.result, steps - int(earlier.result.history.step[-1])
     if config.is_tutorial and steps > 0:
         # The tutorial prints a loss before the update that it leads to, so the last update follows the last line.
         result = jaxbp.fit(mlp, goes_on, train, steps=steps - 1, **options)

@@ -15,7 +15,11 @@ from surface_flags import Config
 SIDE = 121  # points along each side of the maps of details and films
 UNIT_SIDE = 61  # and of those inside the units
 FRAMES = 21
-PICTURES: dict[str, Any] = {"details": False, "film": False, "contrast": False}  # flags that add pictures and change no number
+PICTURES: dict[str, Any] = {
+    "details": False,
+    "film": False,
+    "contrast": False,
+}  # flags that add pictures and change no number
 
 
 class Fitted(NamedTuple):
@@ -98,18 +102,20 @@ def details(fitted: Fitted) -> dict[str, Any]:
             unit_grid,
             activations[-2],
             node_errors[-2],
-            outgoing=params[-1].weight,
+            outgoing=np.asarray(params[-1].weight),
             labels=task.labels[:2],
             title="The units of the last hidden layer that matter most",
         )
     _, gradient = jaxbp.loss_and_gradient(mlp, params, *model.standardize(*task.train))
+    ends = zip(params, fitted.start.params, strict=True)
     drawn["weights_matrix.png"] = viz.draw_weights(
-        [layer.weight for layer in params],
-        [layer.weight for layer in gradient],
-        [now.weight - then.weight for now, then in zip(params, fitted.start.params, strict=True)],
+        [np.asarray(layer.weight) for layer in params],
+        [np.asarray(layer.weight) for layer in gradient],
+        [np.asarray(now.weight - then.weight) for now, then in ends],
         title="Weights, their gradients at the end, their change since the start",
     )
-    drawn["gradient_flow.svg"] = viz.draw_gradient_flow(fitted.result.layers, title="Layers through training")
+    if isinstance(fitted.result, FitResult) and fitted.result.layers is not None:
+        drawn["gradient_flow.svg"] = viz.draw_gradient_flow(fitted.result.layers, title="Layers through training")
     return drawn
 
 

@@ -7,8 +7,8 @@ import optax
 import pytest
 
 import jaxbp
-from jaxbp.data import parse_expression, read_table, standardizer, surface
 from jaxbp.activations import ACTIVATIONS
+from jaxbp.data import parse_expression, read_table, standardizer, surface
 from jaxbp.training import named_optimizer
 
 MLP = jaxbp.Mlp((3, 4, 1))

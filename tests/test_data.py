@@ -93,7 +93,10 @@ def test_a_formula_is_sampled_at_random_or_on_a_grid():
     with pytest.raises(ValueError, match="samples must be a square for a grid, got 50"):
         data.sample_surface(plane, 50, np.random.RandomState(3), on_grid=True)
     pole = data.Surface(lambda x, y: np.log(x), square(1.0), "log x")
-    with np.errstate(invalid="ignore"), pytest.raises(ValueError, match="log x must be finite over the domain, got nan"):
+    with (
+        np.errstate(invalid="ignore"),
+        pytest.raises(ValueError, match="log x must be finite over the domain, got nan"),
+    ):
         data.sample_surface(pole, 49, np.random.RandomState(3))
 
 

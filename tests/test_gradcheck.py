@@ -15,7 +15,6 @@ from test_gradient import LOSS_AND_GRADIENT, cast
 import jaxbp
 from jaxbp.gradcheck import Report, Row, check_trace, compare, rounding_bound
 
-
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
 

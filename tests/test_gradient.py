@@ -136,7 +136,9 @@ def test_tiles_change_the_order_of_summation_only(seed, x64):
 
     @jax.jit
     def compute(*arguments):
-        return [jaxbp.loss_and_gradient(case.mlp, *arguments, case.loss, tile=tile) for tile in (None, 1, 3, 7, 64, 100)]
+        return [
+            jaxbp.loss_and_gradient(case.mlp, *arguments, case.loss, tile=tile) for tile in (None, 1, 3, 7, 64, 100)
+        ]
 
     whole, *tiled = compute(*cast(case, np.float64))
     for answer in tiled:
@@ -242,7 +244,9 @@ def test_the_sweep_keeps_nothing_alive_that_the_gradient_does_not_read(sizes, hi
             outputs, residuals = forward(mlp, params, inputs)
             outputs_bar = LOSSES["mean_squared_error"].gradient(outputs, targets) / num_samples
             errors, _ = node_errors(mlp, params, residuals, outputs_bar)
-            return LOSSES["mean_squared_error"].values(outputs, targets).sum() / num_samples, gradient(residuals, errors)
+            return LOSSES["mean_squared_error"].values(outputs, targets).sum() / num_samples, gradient(
+                residuals, errors
+            )
 
         if tile is None:
             return one(inputs, targets)

@@ -7,7 +7,6 @@ import pytest
 
 import jaxbp
 
-
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
 

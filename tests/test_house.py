@@ -208,4 +208,6 @@ def test_nothing_tells_of_a_machine():
     for path in tracked_files():
         if path.suffix not in (".png", ".gif"):
             text = path.read_text(encoding="utf-8")
-            assert not re.search(r"/(home|Users|work|root|tmp)/\w", text.replace("/(home|Users|work|root|tmp)/", "")), path
+            assert not re.search(r"/(home|Users|work|root|tmp)/\w", text.replace("/(home|Users|work|root|tmp)/", "")), (
+                path
+            )

@@ -10,7 +10,6 @@ from architectures import ACTIVATION_NAMES, LOSS_NAMES, draw_params, targets_for
 import jaxbp
 from jaxbp.gradcheck import check_trace
 
-
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
 

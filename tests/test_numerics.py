@@ -12,7 +12,6 @@ from jaxbp.activations import ACTIVATIONS
 from jaxbp.losses import LOSSES
 
 
-
 @pytest.mark.parametrize("name", ACTIVATION_NAMES)
 def test_slope_is_the_derivative_of_the_value(name, x64):
     phi = ACTIVATIONS[name]
@@ -52,7 +51,8 @@ def test_the_convention_at_zero_is_autodiffs(name, x64):
     params = (jaxbp.Layer(jnp.zeros((2, 3)), jnp.zeros(3)), jaxbp.Layer(jnp.ones((3, 1)), jnp.zeros(1)))
     inputs = jnp.ones((4, 2))
     hand, auto = (
-        jax.jit(jax.grad(lambda p, f=f: f(mlp, p, inputs).sum()))(params) for f in (jaxbp.predict, jaxbp.reference_predict)
+        jax.jit(jax.grad(lambda p, f=f: f(mlp, p, inputs).sum()))(params)
+        for f in (jaxbp.predict, jaxbp.reference_predict)
     )
     assert jax.tree.all(jax.tree.map(lambda a, b: np.allclose(a, b, rtol=1e-15, atol=0), hand, auto))
     if name == "relu":
@@ -87,9 +87,9 @@ def test_the_gradient_of_a_loss_is_its_derivative(loss, x64):
     outputs = jnp.asarray(3 * generator.standard_normal((9, 4)))
     targets = jnp.asarray(generator.dirichlet(np.ones(4), 9))
     row = LOSSES[loss]
-    answer, expected = jax.jit(lambda o: (row.gradient(o, targets), jax.grad(lambda o: row.values(o, targets).sum())(o)))(
-        outputs
-    )
+    answer, expected = jax.jit(
+        lambda o: (row.gradient(o, targets), jax.grad(lambda o: row.values(o, targets).sum())(o))
+    )(outputs)
     np.testing.assert_allclose(answer, expected, rtol=1e-12, atol=1e-15)
 
 

@@ -14,10 +14,10 @@ import numpy as np
 import optax
 import pytest
 from architectures import targets_for
-from jaxbp.activations import ACTIVATIONS
-from jaxbp.losses import LOSSES
 
 import jaxbp
+from jaxbp.activations import ACTIVATIONS
+from jaxbp.losses import LOSSES
 from jaxbp.viz import page as module
 from jaxbp.viz import save_page
 

@@ -10,7 +10,6 @@ import jaxbp
 from jaxbp.training import Batch, Problem
 from jaxbp.training.recorder import RECORDED_SAMPLES, layer_record
 
-
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 ADAM = jaxbp.first_order(optax.adam(1e-2))
 
@@ -67,7 +66,8 @@ def test_dead_units_are_counted(x64):
 def test_it_changes_nothing_and_calls_nothing_back(x64):
     mlp, params, data = problem()
     plain, recorded = (
-        jaxbp.fit(mlp, params, data, steps=5, record_every=2, record_layers=record, solver=ADAM) for record in (False, True)
+        jaxbp.fit(mlp, params, data, steps=5, record_every=2, record_layers=record, solver=ADAM)
+        for record in (False, True)
     )
     assert plain.layers is None
     for a, b in zip(jax.tree.leaves(plain.params), jax.tree.leaves(recorded.params), strict=True):
@@ -80,7 +80,9 @@ def test_it_changes_nothing_and_calls_nothing_back(x64):
 def test_many_samples_are_measured_by_the_first(x64):
     mlp, params, (inputs, targets) = problem(num_samples=RECORDED_SAMPLES + 100)
     result = jaxbp.fit(mlp, params, (inputs, targets), steps=0, record_layers=True, solver=ADAM)
-    trace = jax.jit(jaxbp.backprop, static_argnums=0)(mlp, params, inputs[:RECORDED_SAMPLES], targets[:RECORDED_SAMPLES])
+    trace = jax.jit(jaxbp.backprop, static_argnums=0)(
+        mlp, params, inputs[:RECORDED_SAMPLES], targets[:RECORDED_SAMPLES]
+    )
     np.testing.assert_allclose(result.layers.gradient[0], norms(trace.gradient), rtol=1e-10)
 
 

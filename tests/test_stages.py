@@ -11,7 +11,6 @@ from test_gradient import LOSS_AND_GRADIENT
 import jaxbp
 from jaxbp.training import Outcome
 
-
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
 NEWTON = jaxbp.gauss_newton()  # one for all, so that equal shapes share a compiled program
@@ -68,7 +67,9 @@ def test_the_history_is_that_of_the_whole_fit(num_outputs, x64):
     assert result.compile_seconds == pytest.approx(sum(some.compile_seconds for some in result.results))
     assert result.outcome == result.results[-1].outcome == Outcome("finished", 10)
     for losses, (points, values) in ((history.loss, (inputs, targets)), (history.validation_loss, held_out)):
-        one, two = (np.asarray(PREDICT(mlp, some.params, points)) for mlp, some in zip(mlps, result.results, strict=True))
+        one, two = (
+            np.asarray(PREDICT(mlp, some.params, points)) for mlp, some in zip(mlps, result.results, strict=True)
+        )
         first = np.mean((one - values) ** 2)
         both = np.mean((one + np.asarray(second_scale) * two - values) ** 2)
         assert losses[2] == pytest.approx(first, rel=1e-6)

@@ -109,7 +109,9 @@ def test_a_run_can_be_cut_in_two(samples, params, batch_size, solver):
     assert_same(whole.layers._replace(update=0), from_result.layers._replace(update=0))
     assert (np.diff(from_result.history.seconds) > 0).all()
     assert from_result.run_seconds == pytest.approx(from_result.history.seconds[-1])
-    assert from_result.run_seconds == pytest.approx(first.run_seconds + from_result.history.seconds[-1] - first.run_seconds)
+    assert from_result.run_seconds == pytest.approx(
+        first.run_seconds + from_result.history.seconds[-1] - first.run_seconds
+    )
     assert from_result.compile_seconds > first.compile_seconds
 
 
@@ -402,7 +404,9 @@ def test_nor_does_a_second_fit_by_the_solver_that_fit_takes_itself(samples, para
 
 def test_the_count_of_compilations_sees_one(samples, params):
     with compilations() as compiled:
-        jaxbp.fit(jaxbp.Mlp((2, 3, 1)), draw_params(jaxbp.Mlp((2, 3, 1)), dtype=np.float32), samples, steps=2, solver=ADAM)
+        jaxbp.fit(
+            jaxbp.Mlp((2, 3, 1)), draw_params(jaxbp.Mlp((2, 3, 1)), dtype=np.float32), samples, steps=2, solver=ADAM
+        )
     assert len(compiled) >= 2
 
 

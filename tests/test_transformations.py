@@ -120,7 +120,9 @@ def test_gradients_of_shards_average_to_that_of_the_batch(num_devices, problem):
         "in_specs": (PartitionSpec(), PartitionSpec("batch"), PartitionSpec("batch")),
         "out_specs": PartitionSpec(),
     }
-    _, right = jax.jit(jaxbp.loss_and_gradient, static_argnums=0, compiler_options=QUICKLY)(mlp, params, inputs, targets)
+    _, right = jax.jit(jaxbp.loss_and_gradient, static_argnums=0, compiler_options=QUICKLY)(
+        mlp, params, inputs, targets
+    )
     for answer in jax.jit(jax.shard_map(both, mesh=mesh, **specs), compiler_options=QUICKLY)(params, inputs, targets):
         assert_close(answer, right)
 
@@ -148,7 +150,10 @@ def test_an_array_used_in_two_layers_gets_the_sum_of_both_gradients(x64):
         return lambda w, b: jnp.sum(predict(mlp, (jaxbp.Layer(w, b), jaxbp.Layer(w, b)), inputs) ** 2)
 
     weight, bias = jax.random.normal(jax.random.key(0), (3, 3)), jnp.full((3,), 0.1)
-    functions = [jax.jit(jax.grad(tied(predict), (0, 1)), compiler_options=QUICKLY) for predict in (jaxbp.predict, jaxbp.reference_predict)]
+    functions = [
+        jax.jit(jax.grad(tied(predict), (0, 1)), compiler_options=QUICKLY)
+        for predict in (jaxbp.predict, jaxbp.reference_predict)
+    ]
     assert_close(*(function(weight, bias) for function in functions))
 
 

@@ -44,7 +44,7 @@ def animate_training(
     steps: Sequence[int],
     true: np.ndarray,
     *,
-    labels: tuple[str, str, str] = ("x", "y", "z"),
+    labels: tuple[str, ...] = ("x", "y", "z"),
     title: str = "",
 ) -> Film:
     """Makes a film of a predicted surface beside the true one, of the size of its error, and of that over the steps.
