@@ -133,7 +133,10 @@ def begin(config: Any, **minima: float) -> Path:
 
 
 def finish(config: Any, folder: Path, stem: str, numbers: Mapping[str, Any], files: Mapping[str, Any]) -> None:
-    """Writes texts, films and figures by file name, flags and numbers to `stem`.json; shows the pictures if asked."""
+    """Writes the files by name and flags and numbers to `stem`.json; shows the pictures if asked to.
+
+    A file's content is a text, a film, a figure, or a function that writes it to a path and returns that.
+    """
     paths = []
     for path, content in ((folder / name, content) for name, content in files.items()):
         if isinstance(content, str):
@@ -141,7 +144,7 @@ def finish(config: Any, folder: Path, stem: str, numbers: Mapping[str, Any], fil
         elif isinstance(content, viz.Film):
             paths.append(viz.save_film(content, path, dpi=64 if path.suffix == ".gif" else 80))
         else:
-            paths.append(viz.save_figure(content, path))
+            paths.append(content(path) if callable(content) else viz.save_figure(content, path))
         if config.show and path.suffix in (".png", ".svg", ".gif", ".html"):
             webbrowser.open(path.resolve().as_uri())
     flags = {name: value for name, value in dataclasses.asdict(config).items() if name not in NOT_RECORDED}

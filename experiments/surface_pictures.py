@@ -59,16 +59,16 @@ def draw(config: Config, fitted: Fitted, numbers: dict[str, Any]) -> dict[str, A
     numbers["levels"] = comparison.numbers["levels"]
     rows = np.column_stack(task.train)
     samples = viz.draw_samples(rows, labels=task.labels, title=f"{task.title}: {len(rows)} samples")
+    # The loss curve is that of the training between the two solves of the output layer.
+    held_out = {name: phase.score(*task.held_out).nrmse ** 2 for name, phase in fitted.phases.items()}
+    solved = {f"{name}, held out": error for name, error in held_out.items() if "solved" in name}
     factor = 2 if config.is_tutorial else 1  # of the error that is printed over the loss that is followed
     curves = viz.draw_curves(
         history.step,
         {"train": factor * history.loss, "held out": factor * history.validation_loss},
         ylabel="mean squared error, standardized",
         title=f"{task.title}: loss",
-        references={"variance": 1.0}
-        | {
-            f"{name}, held out": model.score(*task.held_out).nrmse ** 2 for name, model in solved_phases(fitted).items()
-        },
+        references={"variance": 1.0} | solved,
     )
     figures = {"surface_true_pred.png": comparison, "surface_samples.png": samples, "loss_curve.svg": curves}
     if config.details:
@@ -77,11 +77,6 @@ def draw(config: Config, fitted: Fitted, numbers: dict[str, Any]) -> dict[str, A
     if config.film:
         files |= dict.fromkeys((f"{prefix}training_film.gif", f"{prefix}training_film.html"), film(fitted))
     return files
-
-
-def solved_phases(fitted: Fitted) -> dict[str, jaxbp.Model]:
-    """The models whose output layer was solved: the loss curve is that of the training between them."""
-    return {name: model for name, model in fitted.phases.items() if "solved" in name}
 
 
 def details(fitted: Fitted) -> dict[str, Any]:

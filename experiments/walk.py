@@ -1,4 +1,4 @@
-"""Walk through both passes of a small network: a picture, a film, a page to step through, a ledger of every number.
+"""Walk through both passes of a small network: a picture, a film, a live page, a ledger of every number.
 
 The ledger has a row for each value, node error and gradient with its formula and with what jax.grad has for it. Another
 text puts the hand-written gradient and JAX's own side by side as programs.
@@ -6,6 +6,8 @@ text puts the hand-written gradient and JAX's own side by side as programs.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import jax
@@ -63,12 +65,18 @@ def main(config: Config) -> None:
     files = {
         f"{stem}.svg": viz.draw_walk(trace, report=report, title=title, lang=config.lang).figure,
         f"{stem}.gif": film,
-        f"{stem}.html": film,
+        f"{stem}.html": partial(save_live_page, trace, title, config.lang),
         f"{stem}.md": f"# Every number of both passes: {title}\n\n{ledger.to_markdown()}\n",
         f"{stem}_programs.md": f"# The gradient to parameters and inputs, as programs\n\n{programs}",
     }
     values = {entry.name: entry.value for entry in ledger.entries}
     finish(config, folder, stem, {"loss": trace.loss, "values": values, "ok": report.ok}, files)
+
+
+def save_live_page(trace: jaxbp.Trace, title: str, lang: str, path: Path) -> Path:
+    """Writes the page that computes both passes itself: drag a number, break a rule, train, predict and reveal."""
+    network = (trace.mlp, trace.params)
+    return viz.save_page(network, trace.inputs, trace.targets, path, loss=trace.loss_name, lang=lang, title=title)
 
 
 def trace_of(mlp: jaxbp.Mlp, seed: int) -> jaxbp.Trace:
