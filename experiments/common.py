@@ -113,7 +113,7 @@ def _names(hint: Any) -> tuple[str, ...]:
 
 
 def begin(config: Any, **minima: float) -> Path:
-    """Checks the numbers, finds the folder of the pictures, turns float64 on, chooses the platform; returns the folder.
+    """Checks the numbers and the folder of the pictures, turns float64 on, chooses the platform; returns the folder.
 
     `minima` are the smallest values that flags take, 0 unless given; a flag `x64` decides on float64.
     """
@@ -123,23 +123,20 @@ def begin(config: Any, **minima: float) -> Path:
             if isinstance(number, (int, float)):
                 below = 2**32 if field.name == "seed" else math.inf  # NumPy's seeds
                 check_number(field.name, number, minimum=minima.get(field.name, 0), below=below)
-    folder = output_folder(config.out)
+    folder = Path(os.path.expanduser(config.out))
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+        raise ValueError(f"out must be a folder that can be written to, got {config.out}")
     jax.config.update("jax_enable_x64", getattr(config, "x64", True))
     use_platform(config.platform)
     return folder
 
 
-def output_folder(name: str) -> Path:
-    """Returns the folder of that name, which need not exist, or raises a ValueError if it cannot be written to."""
-    folder = Path(os.path.expanduser(name))
-    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
-        raise ValueError(f"out must be a folder that can be written to, got {name}")
-    return folder
-
-
 def finish(config: Any, folder: Path, stem: str, numbers: Mapping[str, Any], files: Mapping[str, Any]) -> None:
-    """Writes texts, films and figures by file name, flags and numbers to `stem`.json; shows the pictures if asked."""
+    """Writes the files by name and flags and numbers to `stem`.json; shows the pictures if asked to.
+
+    A file's content is a text, a film, a figure, or a function that writes it to a path and returns that.
+    """
     paths = []
     for path, content in ((folder / name, content) for name, content in files.items()):
         if isinstance(content, str):
@@ -147,17 +144,14 @@ def finish(config: Any, folder: Path, stem: str, numbers: Mapping[str, Any], fil
         elif isinstance(content, viz.Film):
             paths.append(viz.save_film(content, path, dpi=64 if path.suffix == ".gif" else 80))
         else:
-            paths.append(viz.save_figure(content, path))
+            paths.append(content(path) if callable(content) else viz.save_figure(content, path))
         if config.show and path.suffix in (".png", ".svg", ".gif", ".html"):
             webbrowser.open(path.resolve().as_uri())
     flags = {name: value for name, value in dataclasses.asdict(config).items() if name not in NOT_RECORDED}
-    paths.append(write_json(folder / f"{stem}.json", {"config": flags, "result": numbers, "versions": versions()}))
+    versions = {"python": platform.python_version(), "jax": jax.__version__, "matplotlib": matplotlib.__version__}
+    content = _plain({"config": flags, "result": numbers, "versions": versions})
+    paths.append(write_text(folder / f"{stem}.json", json.dumps(content, indent=1, allow_nan=False) + "\n"))
     print("\nwrote\n" + "\n".join(f"  {path}" for path in paths))
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> Path:
-    """Writes numbers, arrays and named tuples to a JSON file, whole or not at all; returns its path."""
-    return write_text(path, json.dumps(_plain(content), indent=1, allow_nan=False) + "\n")
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -177,11 +171,6 @@ def _plain(content: Any) -> Any:
     if isinstance(content, (np.ndarray, np.generic, jax.Array)):
         return _plain(content.tolist())
     return None if isinstance(content, float) and not math.isfinite(content) else content
-
-
-def versions() -> dict[str, str]:
-    """Names what the numbers were computed with."""
-    return {"python": platform.python_version(), "jax": jax.__version__, "matplotlib": matplotlib.__version__}
 
 
 def print_table(rows: Mapping[str, str], title: str) -> None:

@@ -82,7 +82,11 @@ def parts_of(config: Config) -> dict[str, Part]:
         Column(f"{count} samples", count, partial(function_problem, num_samples=count), budgets[-1])
         for count in config.function_samples
     ]
-    surface_words = {"xlabel": "seconds, without compiling", "title": f"{config.samples} samples, {other}"}
+    surface_words = {
+        "xlabel": "seconds, without compiling",
+        "title": f"{config.samples} samples, {other}",
+        "share_y": False,
+    }
     function_words = {"xlabel": "samples", "xscale": "log", "title": f"{budgets[-1]:g} s for each fit, {other}"}
     surface_solvers = surface_entrants() + (surface_rivals() if config.peers else [])
     function_solvers = function_entrants() + (function_rivals() if config.peers else [])

@@ -33,7 +33,7 @@ def main(config: Config) -> None:
         model, result = fitted.model, fitted.result
         score = Score(model(task.test.points[task.scored]), task.test.values[task.scored])
         report = jaxbp.check_gradients(model.mlps[0], model.params, *model.standardize(*task.train), one.loss)
-        numbers = summary(fitted, score, report) | {"phases": phase_errors(fitted)}
+        numbers = summary(fitted, score, report)
         print_table(table(numbers, result, report), task.title if one.stem else one.surface)
         files = draw(one, fitted, numbers)
         finish(replace(one, **PICTURES), folder, f"{one.stem}fit_surface", numbers, files)
@@ -62,6 +62,7 @@ def task_of(config: Config) -> Task:
 def summary(fitted: Fitted, score: Score, report: Report) -> dict[str, Any]:
     """What goes into the JSON file: no times, so that a run on the same machine writes the same bytes."""
     task, model, history = fitted.task, fitted.model, fitted.result.history
+    points, values = task.test.points[task.scored], task.test.values[task.scored]
     return {
         "samples": len(task.train.values),
         "parameters": model.num_params,
@@ -73,17 +74,11 @@ def summary(fitted: Fitted, score: Score, report: Report) -> dict[str, Any]:
         "nrmse": score.nrmse,
         "unexplained": score.nrmse**2,
         "max_error": score.max_error,
-        "max_error_at": task.test.points[task.scored][score.max_error_row],
+        "max_error_at": points[score.max_error_row],
+        "phases": {name: Score(phase(points), values).nrmse for name, phase in fitted.phases.items()},
         "gradient_error_over_bound": report.share,
         "history": {name: getattr(history, name) for name in ("step", "loss", "validation_loss")},
     }
-
-
-def phase_errors(fitted: Fitted) -> dict[str, float]:
-    """The error of each phase over the scored points / their standard deviation."""
-    task = fitted.task
-    points, values = task.test.points[task.scored], task.test.values[task.scored]
-    return {name: Score(model(points), values).nrmse for name, model in fitted.phases.items()}
 
 
 def table(numbers: dict[str, Any], result: Any, report: Report) -> dict[str, str]:

@@ -25,11 +25,15 @@ def fit(config: Config, task: Task, earlier: Fitted | None = None) -> Fitted:
     dtype = np.float64 if config.x64 else np.float32
     init_key, fit_key = jax.random.split(jax.random.key(config.seed))
     mlp = jaxbp.Mlp((len(task.labels) - 1, *(config.hidden or WIDE), 1), hidden=config.activation)
-    params = start_of(config, mlp, init_key, dtype)
+    if config.scheme == "tutorial":
+        params = tutorial_params(mlp, dtype)
+    else:
+        params = jaxbp.init(mlp, init_key, config.scheme, scale=config.scale, dtype=dtype)
     start = jaxbp.Model.for_data(mlp, params, *task.train, task.labels)
     train, held_out = start.standardize(*task.train), start.standardize(*task.held_out)
     if config.chooses:
-        rows = Rows(Batch(*train), Batch(*map(jnp.asarray, train)), Batch(*map(jnp.asarray, held_out)))
+        every = Batch(*map(jnp.asarray, train))
+        rows = Rows(every, every, Batch(*map(jnp.asarray, held_out)))
         trial = choose_band(rows, seed=config.seed, on_candidate=None if config.quiet else print_candidate)
         if trial.candidate.held_out < ROUGH:
             mlp, params = trial.members[0]
@@ -53,8 +57,9 @@ def fit(config: Config, task: Task, earlier: Fitted | None = None) -> Fitted:
     snapshots = {} if earlier is None else dict(earlier.snapshots)
     options |= {name: getattr(config, name) for name in ("loss", "tile", "dropout", "patience")}
     options |= {"on_params": snapshots.__setitem__, "record_layers": config.details}
-    goes_on = params if earlier is None else earlier.result
-    steps -= 0 if earlier is None else int(earlier.result.history.step[-1])
+    goes_on: jaxbp.Params | FitResult = params
+    if earlier is not None and isinstance(earlier.result, FitResult):
+        goes_on, steps = earlier.result, steps - int(earlier.result.history.step[-1])
     if config.is_tutorial and steps > 0:
         # The tutorial prints a loss before the update that it leads to, so the last update follows the last line.
         result = jaxbp.fit(mlp, goes_on, train, steps=steps - 1, **options)
@@ -69,19 +74,13 @@ def fit(config: Config, task: Task, earlier: Fitted | None = None) -> Fitted:
 
 def phases_of(config: Config, start: jaxbp.Model, train: Any, result: FitResult) -> dict[str, jaxbp.Model]:
     """What the start, the training and the last solve each brought; the training alone with an optax optimizer."""
-    trained = {"every layer trained": start.with_params(result.state.params)}
     if config.solver != "gauss_newton":
         return {"every layer trained": start.with_params(result.params)}
-    solved = jaxbp.solve_output(start.mlps[0], start.params, train)
-    first = {"output layer solved at the start": start.with_params(solved)}
-    return first | trained | {"output layer solved at the end": start.with_params(result.params)}
-
-
-def start_of(config: Config, mlp: jaxbp.Mlp, key: jax.Array, dtype: type) -> jaxbp.Params:
-    """The first parameters: the tutorial's, or drawn by the scheme of the flags."""
-    if config.scheme != "tutorial":
-        return jaxbp.init(mlp, key, config.scheme, scale=config.scale, dtype=dtype)
-    return tutorial_params(mlp, dtype)
+    return {
+        "output layer solved at the start": start.with_params(jaxbp.solve_output(start.mlps[0], start.params, train)),
+        "every layer trained": start.with_params(result.state.params),
+        "output layer solved at the end": start.with_params(result.params),
+    }
 
 
 def later_starts(config: Config, mlp: jaxbp.Mlp, key: jax.Array, dtype: type) -> list[jaxbp.Params]:

@@ -122,8 +122,6 @@ PRESETS = {
     "tutorial-random": replace(TUTORIAL, preset="tutorial-random", sampling="uniform", steps=4000),
 }
 RANDOM_RUNS = ((1_000, 2000), (10_000, 2000), (10_000, 4000))  # the tutorial's samples and epochs
-
-
 MINIMA = {"samples": 2, "stages": 1, "batch_size": 1, "tile": 1, "record_every": 1, "domain": -math.inf}
 
 

@@ -15,7 +15,11 @@ from surface_flags import Config
 SIDE = 121  # points along each side of the maps of details and films
 UNIT_SIDE = 61  # and of those inside the units
 FRAMES = 21
-PICTURES: dict[str, Any] = {"details": False, "film": False, "contrast": False}  # flags that add pictures and change no number
+PICTURES: dict[str, Any] = {
+    "details": False,
+    "film": False,
+    "contrast": False,
+}  # flags that add pictures and change no number
 
 
 class Fitted(NamedTuple):
@@ -55,16 +59,16 @@ def draw(config: Config, fitted: Fitted, numbers: dict[str, Any]) -> dict[str, A
     numbers["levels"] = comparison.numbers["levels"]
     rows = np.column_stack(task.train)
     samples = viz.draw_samples(rows, labels=task.labels, title=f"{task.title}: {len(rows)} samples")
+    # The loss curve is that of the training between the two solves of the output layer.
+    held_out = {name: phase.score(*task.held_out).nrmse ** 2 for name, phase in fitted.phases.items()}
+    solved = {f"{name}, held out": error for name, error in held_out.items() if "solved" in name}
     factor = 2 if config.is_tutorial else 1  # of the error that is printed over the loss that is followed
     curves = viz.draw_curves(
         history.step,
         {"train": factor * history.loss, "held out": factor * history.validation_loss},
         ylabel="mean squared error, standardized",
         title=f"{task.title}: loss",
-        references={"variance": 1.0}
-        | {
-            f"{name}, held out": model.score(*task.held_out).nrmse ** 2 for name, model in solved_phases(fitted).items()
-        },
+        references={"variance": 1.0} | solved,
     )
     figures = {"surface_true_pred.png": comparison, "surface_samples.png": samples, "loss_curve.svg": curves}
     if config.details:
@@ -73,11 +77,6 @@ def draw(config: Config, fitted: Fitted, numbers: dict[str, Any]) -> dict[str, A
     if config.film:
         files |= dict.fromkeys((f"{prefix}training_film.gif", f"{prefix}training_film.html"), film(fitted))
     return files
-
-
-def solved_phases(fitted: Fitted) -> dict[str, jaxbp.Model]:
-    """The models whose output layer was solved: the loss curve is that of the training between them."""
-    return {name: model for name, model in fitted.phases.items() if "solved" in name}
 
 
 def details(fitted: Fitted) -> dict[str, Any]:
@@ -98,18 +97,20 @@ def details(fitted: Fitted) -> dict[str, Any]:
             unit_grid,
             activations[-2],
             node_errors[-2],
-            outgoing=params[-1].weight,
+            outgoing=np.asarray(params[-1].weight),
             labels=task.labels[:2],
             title="The units of the last hidden layer that matter most",
         )
     _, gradient = jaxbp.loss_and_gradient(mlp, params, *model.standardize(*task.train))
+    ends = zip(params, fitted.start.params, strict=True)
     drawn["weights_matrix.png"] = viz.draw_weights(
-        [layer.weight for layer in params],
-        [layer.weight for layer in gradient],
-        [now.weight - then.weight for now, then in zip(params, fitted.start.params, strict=True)],
+        [np.asarray(layer.weight) for layer in params],
+        [np.asarray(layer.weight) for layer in gradient],
+        [np.asarray(now.weight - then.weight) for now, then in ends],
         title="Weights, their gradients at the end, their change since the start",
     )
-    drawn["gradient_flow.svg"] = viz.draw_gradient_flow(fitted.result.layers, title="Layers through training")
+    if isinstance(fitted.result, FitResult) and fitted.result.layers is not None:
+        drawn["gradient_flow.svg"] = viz.draw_gradient_flow(fitted.result.layers, title="Layers through training")
     return drawn
 
 

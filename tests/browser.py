@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import shlex
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+PATIENCE = 120
 BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
 
 
@@ -45,6 +47,7 @@ class Browser:
 
     def _next(self):
         while b"\0" not in self._buffer:
+            assert select.select([self._read], [], [], PATIENCE)[0], f"the browser said nothing for {PATIENCE} s"
             some = os.read(self._read, 1 << 20)
             assert some, "the browser ended"
             self._buffer += some
@@ -117,6 +120,7 @@ def start(folder):
         "--no-sandbox",
         "--disable-gpu",
         "--no-first-run",
+        "--disable-crash-reporter",
         "--remote-debugging-pipe",
         f"--user-data-dir={folder}",
     ]

@@ -53,7 +53,7 @@ def test_the_tutorials_run_prints_its_golden_values_and_writes_them(tmp_path, ca
     assert {epoch: losses[epoch] for epoch in golden} == golden
     assert (result["steps"], result["parameters"]) == (2000, 8577)
     assert result["history"]["step"] == [*range(0, 2000, 20), 1999, 2000]
-    assert f"NRMSE                             {result['nrmse']:.3e}" in text
+    assert re.search(rf"  NRMSE +{result['nrmse']:.3e}", text)
     assert result["gradient_error_over_bound"] < 1
     assert result["unexplained"] == pytest.approx(result["nrmse"] ** 2)
     names = {path.name for path in tmp_path.iterdir()}
@@ -137,11 +137,17 @@ def test_the_main_job_is_accurate_to_a_hundred_thousandth(tmp_path):
     assert result["status"] == "finished"
 
 
-@pytest.mark.parametrize("flags", [("--activation", "relu", "--scheme", "he"), ("--surface", "terrain")])
-def test_details_and_film(flags, tmp_path):
-    run(*SHORT, "--details", "--film", *flags, out=tmp_path)
-    prefix = "terrain_" if "terrain" in flags else ""
-    names = {path.name.removeprefix(prefix) for path in tmp_path.iterdir()}
+@pytest.fixture(scope="module")
+def short(tmp_path_factory):
+    """The folder and the result of a short run."""
+    out = tmp_path_factory.mktemp("short")
+    return out, run(*SHORT, "--seed", 7, out=out)
+
+
+def test_details_and_film_of_kinks_on_a_measured_surface(tmp_path):
+    kinked = ("--activation", "relu", "--scheme", "he", "--surface", "terrain")
+    run(*SHORT, "--details", "--film", *kinked, out=tmp_path)
+    names = {path.name.removeprefix("terrain_") for path in tmp_path.iterdir()}
     details = {"surface_error_detail.png", "unit_maps.png", "weights_matrix.png", "gradient_flow.svg"}
     assert details | {"training_film.gif", "training_film.html"} <= names
     assert len(names) == 10
@@ -154,7 +160,7 @@ def test_the_contrast_shows_both_fits(tmp_path, monkeypatch):
 
 
 def test_a_second_stage_goes_on_where_the_first_stalls(tmp_path):
-    flags = ("--steps", 60, "--samples", 2000, "--hidden", 24, 24, "--batch-size", 200, "--quiet")
+    flags = ("--steps", 60, "--samples", 1000, "--hidden", 16, 16, "--batch-size", 100, "--quiet")
     one, two = (run(*flags, "--stages", stages, out=tmp_path / str(stages)) for stages in (1, 2))
     assert two["nrmse"] < one["nrmse"]
     assert (two["parameters"], two["steps"]) == (2 * one["parameters"], 120)
@@ -173,18 +179,11 @@ def test_in_float32_it_runs_as_well(flags, tmp_path):
     assert result["nrmse"] < 1
 
 
-def test_the_same_seed_writes_the_same_bytes(tmp_path):
-    for name in ("one", "two"):
-        run(*SHORT, "--seed", 7, out=tmp_path / name)
-    for path in (tmp_path / "one").iterdir():
-        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
-
-
-def test_pictures_more_or_less_change_no_other_file(tmp_path):
-    run(*SHORT, out=tmp_path / "plain")
-    run(*SHORT, "--details", "--film", out=tmp_path / "more")
-    for path in (tmp_path / "plain").iterdir():
-        assert path.read_bytes() == (tmp_path / "more" / path.name).read_bytes(), path.name
+def test_the_same_seed_writes_the_same_bytes_and_further_pictures_change_no_other_file(short, tmp_path):
+    run(*SHORT, "--seed", 7, "--details", out=tmp_path)
+    for path in short[0].iterdir():
+        assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
+    assert len(list(tmp_path.iterdir())) == 8
 
 
 @pytest.mark.parametrize(
@@ -216,7 +215,6 @@ def test_pictures_more_or_less_change_no_other_file(tmp_path):
         (("--preset", "tutorial", "--surface", "terrain", "--steps", "-1"), 1, "steps must be a finite number"),
         (("--damping", "0"), 1, "damping must be positive, got 0.0"),
         (("--columns", "a", "b", "c"), 1, "--columns must be left out with no --data"),
-        (("--samples", "300", "--batch-size", "301"), 1, "batch_size must be at most the number of samples, 300"),
         (("--expression", "x", "--domain", "0", "inf", "0", "1"), 1, "domain must be"),
         (("--surface", "terrain", "--samples", "130000"), 1, "samples must be below"),
     ],

@@ -433,6 +433,7 @@ def test_what_no_page_can_show_is_refused(tmp_path):
         "end in .html": {"path": tmp_path / "page.txt"},
         "lang must": {"lang": "fr"},
         "views must": {"views": ("wlak",)},
+        "views must name": {"views": ()},
         "at most 512 samples": {"inputs": np.zeros((513, 2)), "targets": np.zeros((513, 1))},
         "must be finite": {"inputs": np.full((4, 2), np.nan)},
         "2 inputs and 1 outputs": {"recording": {"run": (jaxbp.Mlp((3, 1)), [])}},

@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-import subprocess
 import sys
 from itertools import pairwise
 
@@ -10,6 +9,7 @@ import jax
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 import jaxbp
@@ -213,13 +213,20 @@ def test_global_settings_stay_as_they_are(surfaces):
     assert dict(matplotlib.rcParams) == before
 
 
+def test_text_in_every_colour_can_be_read_on_white():
+    look = sys.modules["jaxbp.viz.style"]
+    for colour in (*look.CYCLE, look.GREY, look.RED):
+        channels = np.array(to_rgb(colour))
+        linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+        luminance = linear @ [0.2126, 0.7152, 0.0722]
+        assert 1.05 / (luminance + 0.05) >= 4.5, colour
+
+
 def test_nothing_is_left_in_pyplot(surfaces):
-    for _ in range(25):
-        viz.draw_surface_comparison(*surfaces)
-    code = (
-        "import sys; from jaxbp import viz; viz.draw_curves([1], {'a': [1]}); print('matplotlib.pyplot' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+    from matplotlib._pylab_helpers import Gcf
+
+    viz.draw_surface_comparison(*surfaces)
+    assert not Gcf.figs
 
 
 def test_samples_are_where_they_are():
@@ -685,3 +692,30 @@ def test_chinese_labels_or_english_with_one_warning(x64, monkeypatch):
     assert "forward" in silent.axes["forward"].get_title()
     with pytest.raises(ValueError, match="lang must be one of"):
         viz.draw_walk(trace, lang="fr")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300, 0.0])
+def test_one_odd_value_spoils_no_picture(value):
+    grid = Grid.over(((1, 2), (0, 1)), 9)
+    good = np.sin(7 * grid.points[:, 0]) * grid.points[:, 1]
+    odd = np.where(np.arange(81) == 5, value, good)
+    unit, matrix, steps = odd[:, np.newaxis], odd.reshape(9, 9), np.arange(81)
+    settle(viz.draw_error_detail(grid, good, odd, {1: unit, 3: np.hstack([unit, -unit])}))
+    settle(viz.draw_unit_maps(grid, unit, unit))
+    settle(viz.draw_decision_map(grid, odd))
+    settle(viz.draw_heatmap(grid, odd, labels=("x", "y", "z")))
+    settle(viz.draw_weights([matrix], [good.reshape(9, 9)], [np.zeros((9, 9))]))
+    settle(viz.draw_panels({"p": {"a": (steps, odd)}, "q": {"a": (steps, good)}}, xlabel="x", ylabel="y", xscale="log"))
+    for frames, true in (([odd, good], good), ([good, good], odd)):
+        film = viz.animate_training(grid, frames, [0, 1], true)
+        film.show(1)
+        settle(film)
+
+
+@pytest.mark.parametrize("grid", [Grid(np.array([1.0]), np.array([2.0])), Grid(np.linspace(1, 2, 5), np.array([2.0]))])
+def test_a_grid_of_one_point_or_one_row(grid):
+    values = np.arange(1.0, 1 + len(grid.points))
+    settle(viz.draw_surface_comparison(grid, values, values + 1))
+    settle(viz.draw_error_detail(grid, values, values + 1, {1: values[:, np.newaxis] - 2}))
+    settle(viz.draw_unit_maps(grid, values[:, np.newaxis], values[:, np.newaxis]))
+    settle(viz.draw_heatmap(grid, values, labels=("x", "y", "z")))

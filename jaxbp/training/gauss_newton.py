@@ -19,6 +19,7 @@ References:
     Goldshlager, Abrahamsen and Lin 2024, arXiv 2401.10190 (SPRING); Fan and Yuan 2005, Computing 74 (damping).
 """
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -92,6 +93,13 @@ def gauss_newton(
         raise ValueError(f"tail must be in [0, 1], got {tail!r}")
     if solve_dtype not in ("float64", "float32"):
         raise ValueError(f"solve_dtype must be 'float64' or 'float32', got {solve_dtype!r}")
+
+    return _make(momentum, damping, tail, solve_dtype)
+
+
+@lru_cache
+def _make(momentum: float, damping: float, tail: float, solve_dtype: str) -> Solver:
+    """The solver, the same one for the same settings, so that `fit` compiles its step once."""
 
     def init(params: Params) -> GaussNewtonState:
         zeros = jax.tree.map(jnp.zeros_like, params)

@@ -69,7 +69,7 @@ def draw_error_detail(
     predicted: np.ndarray,
     kink_values: Mapping[int, np.ndarray] | None = None,
     *,
-    labels: tuple[str, str, str] = ("x", "y", "z"),
+    labels: tuple[str, ...] = ("x", "y", "z"),
     title: str = "",
 ) -> Drawing:
     """Draws the error of a fit as a map under its kink lines, as a histogram, and along two cuts.

@@ -44,7 +44,7 @@ def animate_training(
     steps: Sequence[int],
     true: np.ndarray,
     *,
-    labels: tuple[str, str, str] = ("x", "y", "z"),
+    labels: tuple[str, ...] = ("x", "y", "z"),
     title: str = "",
 ) -> Film:
     """Makes a film of a predicted surface beside the true one, of the size of its error, and of that over the steps.
@@ -95,7 +95,7 @@ def animate_training(
             with style():
                 middle.clear()
                 fill(middle, grid, shown[frame], levels)
-                middle.set(xlabel=labels[0], title=f"step {steps[frame]}")
+                middle.set(xlabel=labels[0], title=f"predicted, step {steps[frame]}")
                 mesh.set_array(np.ma.masked_invalid(sizes[frame]).reshape(grid.shape))
                 right.set(xlabel=labels[0], title="| predicted − true |")
                 for ax in (middle, right):

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-# Okabe and Ito's colours, distinguishable with every common form of colour blindness; green, orange and purple are
-# darkened until a line of them has a contrast of 3:1 with white.
-BLUE, VERMILLION, GREEN, ORANGE, PURPLE, BROWN = "#0072B2", "#D55E00", "#007A5A", "#B27700", "#A8508A", "#7A4B2A"
+# Okabe and Ito's colours, distinguishable with every common form of colour blindness, but darkened until text in them
+# has a contrast of 4.5:1 with white.
+BLUE, VERMILLION, GREEN, ORANGE, PURPLE, BROWN = "#0072B2", "#BF5200", "#007A5A", "#946300", "#A8508A", "#7A4B2A"
 GREY, RED = "0.4", "#B00020"
 CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, BROWN)
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (7, 2)))

@@ -20,7 +20,7 @@ def draw_surface_comparison(
     true: np.ndarray,
     predicted: np.ndarray | Mapping[str, np.ndarray],
     *,
-    labels: tuple[str, str, str] = ("x", "y", "z"),
+    labels: tuple[str, ...] = ("x", "y", "z"),
     title: str = "",
     footer: str = "",
     lang: str = "en",
@@ -102,7 +102,7 @@ def _draw_sizes(ax: "Axes", errors: Mapping[str, np.ndarray], unit: str) -> list
 
 
 def draw_samples(
-    points: np.ndarray, *, labels: tuple[str, str, str] = ("x", "y", "z"), title: str = "", ax: "Axes | None" = None
+    points: np.ndarray, *, labels: tuple[str, ...] = ("x", "y", "z"), title: str = "", ax: "Axes | None" = None
 ) -> Drawing:
     """Draws sample points in the plane, coloured by their value.
 

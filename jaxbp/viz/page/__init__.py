@@ -24,15 +24,8 @@ from jaxbp.params import Mlp, Params
 
 VIEWS = ("walk", "check", "plane", "training", "depth", "reveal")
 LANGUAGES = ("en", "zh")
-SHARED = (
-    "engine",
-    "formulas",
-    "mistakes",
-    "maps",
-    "page",
-    "tour",
-    "frame",
-)  # scripts that every page has, before those of its views
+# The scripts that every page has, before those of its views; each uses what stands before it.
+SHARED = ("engine", "formulas", "mistakes", "maps", "page", "tour", "frame")
 MAX_UNITS, MAX_SAMPLES, MAX_TRACES = 100, 512, 8
 MAX_BYTES, MAX_BYTES_RECORDED = 150_000, 1_000_000
 
@@ -88,6 +81,8 @@ def save_page(
             f"inputs must hold at most {MAX_SAMPLES} samples for a page, got {len(inputs)}: pass some of them"
         )
     chosen = [name for name in dict.fromkeys(views) if name != "plane" or mlp.sizes[0] == 2]
+    if not chosen:
+        raise ValueError(f"views must name one that a network with {mlp.sizes[0]} inputs has, got {tuple(views)}")
     heading = title or f"{'-'.join(map(str, mlp.sizes))}"
     data = _data(mlp, params, inputs, targets, loss) | {
         "title": heading,
@@ -115,10 +110,10 @@ def _data(mlp: Mlp, params: Params, inputs: Any, targets: Any, loss: str) -> dic
         whole = traced(mlp, params, inputs, targets, loss)
         number = min(len(inputs), MAX_TRACES, max(1, 600 // mlp.num_params))
         alone = [traced(mlp, params, inputs[s : s + 1], targets[s : s + 1], loss) for s in range(number)]
+    if not all(np.isfinite(leaf).all() for leaf in (*jax.tree.leaves(params), inputs, targets, whole.loss)):
+        raise ValueError("params, inputs, targets and the loss must be finite, got NaN or infinity in one of them")
     if targets.ndim == 1:
         targets = np.eye(mlp.sizes[-1])[targets]
-    if not all(np.isfinite(leaf).all() for leaf in (*jax.tree.leaves(params), inputs, targets)):
-        raise ValueError("params, inputs and targets must be finite, got NaN or infinity in one of them")
     return {
         "mlp": {"sizes": mlp.sizes, "activations": mlp.activation_names},
         "numSamples": len(inputs),
