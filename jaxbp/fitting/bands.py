@@ -1,7 +1,7 @@
 """Few inputs: a ladder of frequency bands, each a layer of random sine units with a solved output layer.
 
 A band is the ball of radius R that the frequencies are drawn from, in pairs of a sine and a cosine, over standardized
-inputs. These fill a box of side 2 sqrt(3) at most, on which a ball holds about (2 sqrt(3) / 2 pi)^d volume(R) independent
+inputs. Uniform ones fill a box of side 2 sqrt(3), on which a ball holds about (sqrt(3) / pi)^d volume(R) independent
 functions. A band that is too narrow cannot follow the function, one that is too wide needs more units than there are:
 held-out rows decide.
 
@@ -29,7 +29,7 @@ from jaxbp.training.output_layer import hidden_activations, penalized, triangle,
 from jaxbp.training.solver import Batch
 
 # For each row: how much of || W ||^2 is a penalty. The smallest suit rows without noise.
-RIDGES = (
+RIDGES: tuple[float, ...] = (
     *(1e-30, 1e-28, 1e-26, 1e-24, 1e-21, 1e-18, 1e-15, 1e-12, 1e-10),
     *(1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1),
 )
@@ -79,7 +79,7 @@ def climb(rows: Rows, effort: Effort, seed: int, budget: Budget) -> Iterator[Tri
             factors = (1.0, 1.4, 2.0) if units < 1536 else (1.0, 1.2)
             radii, ridges = [factor * best[1] for factor in factors if factor * best[1] < 1.6 * top], _near(best[2])
         some = min(num_rows, MOST_ROWS * units)
-        operations = 2 * some * units**2 + len(ridges) * 2 * units**3
+        operations = 2 * some * units**2 + len(ridges) * units**3 // 2
         final = 2 * len(rows.every.inputs) * units**2
         for position, radius in enumerate(radii):
             # The first size is the least that a fit needs; whoever gives no time for it gets the linear candidate.

@@ -29,10 +29,10 @@ class Effort(NamedTuple):
 
 
 EFFORTS = {
-    "low": Effort(3.0, (512,), 60, 300, 2e10, (((32, 32), 2),), 100),
-    "normal": Effort(10.0, (512, 1024, 1536), 120, 500, 8e10, (((32, 32), 4), ((32,), 4)), 200),
+    "low": Effort(3.0, (512,), 60, 300, 1e10, (((32, 32), 2),), 100),
+    "normal": Effort(10.0, (512, 1024, 1536), 120, 500, 4e10, (((32, 32), 4), ((32,), 4)), 200),
     "high": Effort(
-        *(60.0, (512, 1024, 1536, 2048), 200, 800, 3e11),
+        *(60.0, (512, 1024, 1536, 2048), 200, 800, 2e11),
         *((((32, 32), 8), ((32,), 8), ((64,), 8), ((64, 64), 8)), 400),
     ),
 }
@@ -42,7 +42,7 @@ class Budget:
     """What may still be started.
 
     The decision rests on operations counted beforehand, so that a seed gives the same candidates on every machine. Only
-    where the caller gives a number of seconds is the clock read too, and the estimates are scaled by what the candidates
+    where the caller gives a number of seconds is the clock read, and the estimates are scaled by what the candidates
     before took in truth.
     """
 

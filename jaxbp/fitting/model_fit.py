@@ -50,7 +50,7 @@ MOST_INPUTS_OF_BANDS = 3  # the units that a band needs grow with its volume
 ROWS_OF_BANDS = 4000  # of so many, a spectrum chosen on some hundred of them has nothing to add to a band
 EXACT = 1e-8  # of the held-out standard deviation: below it nothing more is tried
 ROUGH = 1e-3  # networks reach 1e-4 where rows are many: below this they do not win
-TIE = 1.02  # of the least error: the simpler candidate is the safer one
+TIE = 1.02  # of the least error: the linear candidate is the safer one
 HELPS = 0.98  # of the least error, for an average to be taken
 NEAR = 1.5  # times the least error, to be averaged with the best
 
@@ -141,9 +141,9 @@ def _trials(splits: list[Rows], effort: Effort, seed: int, budget: Budget, befor
 
 
 def _best(trials: list[Trial], splits: list[Rows]) -> Trial:
-    """The simplest within 2 % of the least error, or the average of the best two where it is better by as much."""
+    """The least error, or the linear candidate within 2 % of it, or the average of two where it is better by as much."""
     errors = np.array([trial.candidate.held_out for trial in trials])
-    best = trials[int(np.flatnonzero(errors <= TIE * errors.min())[0])]
+    best = trials[0 if errors[0] <= TIE * errors.min() else int(np.argmin(errors))]
     others = [trial for trial in trials if trial is not best and trial.candidate.held_out < NEAR * errors.min()]
     if not others:
         return best

@@ -34,10 +34,8 @@ def try_networks(
     keys = jax.random.split(jax.random.key(seed), num_starts)
     states = stacked([TrainState.start(init(mlp, key), SOLVER, key) for key in keys])
     problem = Problem(mlp, batch_size=most if len(rows.train.inputs) > most else None)
-    trained = fit_many(
-        *(problem, SOLVER, states, rows.train, rows.held_out),
-        **{"steps": effort.steps, "record_every": LOOK, "patience": PATIENCE},
-    )
+    looks = {"record_every": LOOK, "patience": PATIENCE}
+    trained = fit_many(problem, SOLVER, states, rows.train, rows.held_out, steps=effort.steps, **looks)
     ranked = [trained.member(int(place)) for place in np.argsort(trained.losses)]
     outputs = np.stack([np.asarray(forward(mlp, params, rows.held_out.inputs)[0]) for params in ranked])
     targets = np.asarray(rows.held_out.targets)

@@ -1,7 +1,7 @@
 """The spectrum of a sine layer, chosen where the rows are most probable.
 
-A layer of sine units with random frequencies and a solved output layer is regression with the kernel that the units have
-on average. Each unit reads few of the inputs; input i takes part with odds s_i : 1, and then has a frequency from
+A layer of sine units with random frequencies and a solved output layer is regression with the kernel that the units
+have on average. Each unit reads few of the inputs; input i takes part with odds s_i : 1, and then has a frequency from
 N(0, 1 / l_i^2); sine and cosine come in pairs. On average that is the kernel
 
     k(x, z) = c prod over i of (1 + s_i exp(-(x_i - z_i)^2 / (2 l_i^2)))
@@ -14,8 +14,8 @@ whose gradient is written by hand, backward through the product:
 
     W_i = K A_bar s_i e_i / (1 + s_i e_i),  dE/dlog s_i = sum W_i,  dE/dlog l_i = sum W_i ((x_i - z_i) / l_i)^2
 
-The kernel serves for this choice alone. The fit is the least-squares problem of the units, whose condition number is the
-square root of the kernel's.
+The kernel serves for this choice alone. The fit is the least-squares problem of the units, whose condition number is
+the square root of the kernel's.
 
 Legend: n rows, d inputs, k outputs; theta = log of (l (d,), s (d,), c, noise).
 

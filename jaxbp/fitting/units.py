@@ -97,7 +97,7 @@ class Units:
 
 def _most_units(num_rows: int, operations: float) -> int:
     """A power of two: as many as the singular value decomposition of few rows, or of the units, allows."""
-    num = (operations - 20 * num_rows**3) / (6 * num_rows**2)
+    num = (operations - 10 * num_rows**3) / (3 * num_rows**2)
     if num < 2 * num_rows:
         return FEWEST_UNITS
     return int(2 ** math.floor(math.log2(min(max(num, FEWEST_UNITS), MOST_UNITS))))
@@ -107,8 +107,9 @@ def try_units(splits: list[Rows], effort: Effort, seed: int, budget: Budget) -> 
     """Tries the units where there is time for them."""
     train, every = len(splits[0].train.inputs), len(splits[0].every.inputs)
     rows = min(train, effort.rows)
-    evidence = (effort.evaluations + GO_ON) * (3.5 * rows**3 + 60 * rows**2 * splits[0].train.inputs.shape[1])
-    solve = 6 * min(train, 2048) ** 2 * TRIAL_UNITS
+    evaluations = effort.evaluations + (GO_ON if rows < min(every, effort.rows) else 0)
+    evidence = evaluations * (3.5 * rows**3 + 60 * rows**2 * splits[0].train.inputs.shape[1])
+    solve = 3 * min(train, TRIAL_UNITS) ** 2 * TRIAL_UNITS + 10 * min(train, FEWEST_UNITS) ** 3
     final = effort.operations if every < 2 * TALL_UNITS else 2 * every * TALL_UNITS**2
     if not budget.allows(len(splits) * (evidence + solve), final=min(final, budget.left), overhead=1.0):
         return None

@@ -43,7 +43,7 @@ TILE = 4096  # samples whose hidden activations are held at a time
 BLOCK = 32  # columns that tpqrt reflects at a time
 SHARES = np.concatenate([[0.0], np.logspace(-14, 1, 31)])  # of the largest singular value, tried where none is given
 ROUNDING = 2.0**-52
-TIE = 1.02  # of the least score: noisy rows leave the criterion flat, and the larger penalty is the safer one
+TIE = 1.02  # of the least score: with many units noise leaves it flat, and the larger penalty is the safer one
 
 
 class Triangle(NamedTuple):
@@ -198,12 +198,14 @@ def solution(factored: OutputFactor, penalty: float) -> tuple[np.ndarray, np.nda
 
 
 def best_penalty(factored: OutputFactor, penalties: Sequence[float] | np.ndarray) -> tuple[float, float]:
-    """The penalty that predicts best, the largest within 2 % of it, and its mean squared error per output."""
+    """The penalty that predicts best, and its mean squared error; of leave-one-out errors the largest within 2 %."""
     ordered = np.unique(penalties)
     scores = np.array([_score(factored, penalty) for penalty in ordered])
     if not np.isfinite(scores).any():
         return float(ordered[-1]), float("inf")
-    best = int(np.flatnonzero(scores <= TIE * np.nanmin(scores))[-1])
+    # With more samples than units the least score is sharp: 2 % of the noise can be more than the error it stands for.
+    tie = 1.0 if factored.left is None else TIE
+    best = int(np.flatnonzero(scores <= tie * np.nanmin(scores))[-1])
     return float(ordered[best]), float(scores[best])
 
 
