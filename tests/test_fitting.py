@@ -16,7 +16,7 @@ from jaxbp.fitting.effort import RATE, Budget
 from jaxbp.fitting.spectrum import choose_spectrum, energy_and_gradient
 from jaxbp.network import forward
 from jaxbp.training import Batch
-from jaxbp.training.output_layer import (
+from jaxbp.training.least_squares import (
     best_penalty,
     factor,
     hidden_activations,

@@ -109,9 +109,7 @@ def test_a_run_can_be_cut_in_two(samples, params, batch_size, solver):
     assert_same(whole.layers._replace(update=0), from_result.layers._replace(update=0))
     assert (np.diff(from_result.history.seconds) > 0).all()
     assert from_result.run_seconds == pytest.approx(from_result.history.seconds[-1])
-    assert from_result.run_seconds == pytest.approx(
-        first.run_seconds + from_result.history.seconds[-1] - first.run_seconds
-    )
+    assert from_result.history.seconds[:4].tolist() == first.history.seconds.tolist()
     assert from_result.compile_seconds > first.compile_seconds
 
 
@@ -444,8 +442,9 @@ def test_fit_warns_once_of_float64(samples, params):
 @pytest.mark.parametrize("solver", [ADAM, NEWTON], ids=lambda solver: solver.name)
 def test_without_jit_the_same_comes_out(samples, params, solver):
     options = {"steps": 2, "batch_size": 9, "key": jax.random.key(0), "solver": solver}
-    right = jaxbp.fit(MLP, params, samples, **options).params
+    # The trained parameters, before an output layer is solved, whose condition number would enter the tolerance.
+    right = jaxbp.fit(MLP, params, samples, **options).state.params
     with jax.disable_jit():
-        plain = jaxbp.fit(MLP, params, samples, **options).params
+        plain = jaxbp.fit(MLP, params, samples, **options).state.params
     for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(right), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
