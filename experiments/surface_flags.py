@@ -80,9 +80,9 @@ class Config(Common):
     def stem(self) -> str:
         """What the names of the files start with, empty for the main job."""
         if self.is_tutorial:
-            runs = f"_{self.samples}_{self.steps}" if "random" in self.preset else ""
-            return f"{self.preset.replace('-', '_')}{runs}_"
-        if self.data is not None or self.expression is not None:
+            runs = f"{self.samples}_{self.steps}_" if "random" in self.preset else ""
+            return f"{self.preset.replace('-', '_')}_{runs}"
+        if (self.data or self.expression) is not None:
             return "data_" if self.data is not None else "expression_"
         return "" if self.surface == "target" else f"{self.surface}_"
 
