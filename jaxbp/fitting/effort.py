@@ -56,7 +56,7 @@ class Budget:
         self.seconds, self.by_clock = seconds, by_clock
         self.began, self.planned = time.perf_counter(), 0.0
 
-    def allows(self, operations: float, *, final: float = 0.0, overhead: float = 0.0) -> bool:
+    def allows(self, operations: float, final: float = 0.0, *, overhead: float = 0.0) -> bool:
         """Whether a candidate fits in, and if so counts it.
 
         Args:

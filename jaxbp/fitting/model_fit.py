@@ -141,7 +141,7 @@ def _trials(splits: list[Rows], effort: Effort, seed: int, budget: Budget, befor
 
 
 def _best(trials: list[Trial], splits: list[Rows]) -> Trial:
-    """The least error, or the linear candidate within 2 % of it, or the average of two where it is better by as much."""
+    """The least error, the linear candidate within 2 % of it, or the average of two where it is better by as much."""
     errors = np.array([trial.candidate.held_out for trial in trials])
     best = trials[0 if errors[0] <= TIE * errors.min() else int(np.argmin(errors))]
     others = [trial for trial in trials if trial is not best and trial.candidate.held_out < NEAR * errors.min()]
