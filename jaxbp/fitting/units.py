@@ -140,5 +140,5 @@ def _operations(splits: list[Rows], effort: Effort, budget: Budget) -> tuple[flo
     else:
         solve = 2.0 * min(num_rows, MOST_ROWS * FEWEST_UNITS) * FEWEST_UNITS**2 + 10 * FEWEST_UNITS**3
     wide = _most_units(every, effort.operations) > FEWEST_UNITS
-    tall = min(2.0 * every * _tall_units(every, budget) ** 2, budget.left)
+    tall = 2.0 * every * _tall_units(every, budget) ** 2
     return len(splits) * (evidence + solve), effort.operations if wide else tall
