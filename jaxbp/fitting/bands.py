@@ -90,7 +90,7 @@ def climb(rows: Rows, effort: Effort, seed: int, budget: Budget, goal: float = G
         final = 2 * len(rows.every.inputs) * units**2
         for position, radius in enumerate(radii):
             # The first size is the least that a fit needs; whoever gives no time for it gets the linear candidate.
-            if best[0] < goal or not budget.allows(operations, final=min(final, budget.left)):
+            if best[0] < goal or not budget.allows(operations, final=final):
                 return
             trial, ridge = _try(rows, some, units, radius, ridges, [seed, units, position], budget)
             yield trial
@@ -122,9 +122,8 @@ def _try(
 def _solve_all(mlp: Mlp, params: Params, ridge: float, budget: Budget, every: Batch) -> Members:
     """Solves the output layer of a band over all rows, or over as many as there is time for."""
     units = mlp.sizes[1]
-    units, some = mlp.sizes[1], len(every.inputs)
-    if math.isfinite(budget.left):
-        some = min(some, max(MOST_ROWS * units, int(budget.left / (2 * units**2))))
+    units = mlp.sizes[1]
+    some = min(len(every.inputs), max(MOST_ROWS * units, int(budget.left / (2 * units**2))))
     weight, bias = penalized(triangle(mlp, params, every.inputs[:some], every.targets[:some]), ridge * some)
     return ((mlp, with_output(params, weight, bias)),)
 
