@@ -41,7 +41,7 @@ def fit(config: Config, task: Task, earlier: Fitted | None = None) -> Fitted:
             mlp, params = trial.members[0]
             params = jax.tree.map(lambda leaf: leaf.astype(dtype), params)
             start = start.with_terms([mlp], [jaxbp.training.Stage(params, np.ones(1))])
-    steps = config.steps if config.steps is not None else 330 if mlp.num_layers > 2 else 60
+    steps = config.steps if config.steps is not None else 330 if mlp.num_layers > 2 else 60 * 512 // mlp.sizes[1]
     options: dict[str, Any] = {
         "solver": solver_of(config, steps),
         "batch_size": None if config.batch_size is None else min(config.batch_size, len(train[0])),

@@ -34,6 +34,7 @@ def _quick_to_compile():
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")  # where pandas is not installed
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "estimator",
     [
@@ -52,7 +53,7 @@ def test_scikit_learns_own_checks(estimator):
 
 @pytest.mark.parametrize(("solver", "steps"), [("auto", None), ("gauss_newton", 30), ("adam", 500)])
 def test_a_smooth_function_is_learned_in_its_units(solver, steps):
-    regressor = Regressor((16,), solver=solver, steps=steps, effort="low", seconds=0, random_state=0)
+    regressor = Regressor((16,), solver=solver, steps=steps, effort="low", random_state=0)
     regressor.fit(POINTS, OUTPUTS)
     assert regressor.score(POINTS, OUTPUTS) > 0.98
     assert regressor.predict(POINTS).shape == (60,)
