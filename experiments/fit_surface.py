@@ -5,39 +5,100 @@ measured terrain that ships with matplotlib, or a table of your own are fitted t
 file with every number go to --out.
 """
 
-import sys
+from dataclasses import replace
+from typing import Any
 
-from support.command_line import parse, run
-from support.config import Config, check, preset_in, runs_of
+import numpy as np
+
+import jaxbp
+from common import begin, finish, print_table, run
+from jaxbp import data
+from jaxbp.data import Task
+from jaxbp.gradcheck import Report
+from jaxbp.model import Score
+from surface_fits import fit
+from surface_flags import MINIMA, PRESETS, Config, check, runs_of
+from surface_pictures import PICTURES, Fitted, draw, draw_contrast
 
 
 def main(config: Config) -> None:
-    """Samples, fits, measures, draws."""
-    import jax
-
-    from jaxbp.training import use_platform
-    from support.fitting import fit_task
-    from support.outputs import output_folder
-    from support.report import report
-    from support.tasks import make_task
-
+    """Samples, fits, scores, draws."""
     check(config)
-    folder = output_folder(config.out)
-    jax.config.update("jax_enable_x64", config.x64)
-    use_platform(config.platform)
-    fitted = None
+    folder = begin(config, **MINIMA)
+    fitted: Fitted | None = None
     for one in runs_of(config):
-        task = make_task(one)
-        fitted = fit_task(one, task, start=fitted if fitted and fitted.num_samples == one.samples else None)
-        report(one, task, fitted, folder)
-        if fitted.result.status.startswith("diverged"):
-            raise ValueError(f"the fit {fitted.result.status}; the pictures show the last good parameters")
-    if config.show:
-        import matplotlib.pyplot as plt
+        task = task_of(one)
+        goes_on = fitted is not None and len(fitted.task.train.values) == one.samples
+        fitted = fit(one, task, fitted if goes_on else None)
+        model, result = fitted.model, fitted.result
+        score = Score(model(task.test.points[task.scored]), task.test.values[task.scored])
+        report = jaxbp.check_gradients(model.mlps[0], model.params, *model.standardize(*task.train), one.loss)
+        numbers = summary(fitted, score, report)
+        print_table(table(numbers, result, report), task.title if one.stem else one.surface)
+        files = draw(one, fitted, numbers)
+        finish(replace(one, **PICTURES), folder, f"{one.stem}fit_surface", numbers, files)
+        if result.outcome.diverged:
+            raise ValueError(f"the fit {result.outcome}; the pictures show the last good parameters")
+    if config.contrast and fitted is not None:
+        tutorial = fit(replace(PRESETS["tutorial"], quiet=True), task_of(PRESETS["tutorial"]))
+        finish(config, folder, "surface_contrast", {}, draw_contrast(fitted, tutorial))
 
-        plt.show()
+
+def task_of(config: Config) -> Task:
+    """Draws the samples that the flags ask for."""
+    generator = np.random.RandomState(config.seed)
+    if config.data is not None:
+        return data.sample_table(config.data, config.columns, config.samples, generator)
+    surface = data.surface(config.surface)
+    if config.expression is not None:
+        x_min, x_max, y_min, y_max = config.domain
+        if not (-np.inf < x_min < x_max < np.inf and -np.inf < y_min < y_max < np.inf):
+            raise ValueError(f"domain must be x_min x_max y_min y_max with min below max, got {config.domain}")
+        function = data.parse_expression(config.expression)
+        surface = data.Surface(function, ((x_min, x_max), (y_min, y_max)), config.expression)
+    return data.sample_surface(surface, config.samples, generator, on_grid=config.sampling == "grid")
+
+
+def summary(fitted: Fitted, score: Score, report: Report) -> dict[str, Any]:
+    """What goes into the JSON file: no times, so that a run on the same machine writes the same bytes."""
+    task, model, history = fitted.task, fitted.model, fitted.result.history
+    points, values = task.test.points[task.scored], task.test.values[task.scored]
+    return {
+        "samples": len(task.train.values),
+        "parameters": model.num_params,
+        "dtype": str(model.params[0].weight.dtype),
+        "steps": int(history.step[-1]),
+        "status": str(fitted.result.outcome),
+        "test_points": int(task.scored.sum()),
+        "rmse": score.rmse,
+        "nrmse": score.nrmse,
+        "unexplained": score.nrmse**2,
+        "max_error": score.max_error,
+        "max_error_at": points[score.max_error_row],
+        "phases": {name: Score(phase(points), values).nrmse for name, phase in fitted.phases.items()},
+        "gradient_error_over_bound": report.share,
+        "history": {name: getattr(history, name) for name in ("step", "loss", "validation_loss")},
+    }
+
+
+def table(numbers: dict[str, Any], result: Any, report: Report) -> dict[str, str]:
+    """The rows of the printed table."""
+    where = ", ".join(f"{value:.4g}" for value in numbers["max_error_at"])
+    return {
+        "samples": f"{numbers['samples']}",
+        "parameters": f"{numbers['parameters']} ({numbers['dtype']})",
+        "steps": f"{numbers['steps']} ({numbers['status']})",
+        "compile": f"{result.compile_seconds:.2f} s",
+        "run": f"{result.run_seconds:.2f} s",
+        f"on {numbers['test_points']} other points": "",
+        "  RMSE": f"{numbers['rmse']:.3e}, in the units of the data",
+        "  NRMSE": f"{numbers['nrmse']:.3e}, RMSE / standard deviation",
+        "  1 - R2": f"{numbers['unexplained']:.3e}",
+        "  largest error": f"{numbers['max_error']:.3e} at ({where})",
+        **{f"  NRMSE, {name}": f"{error:.3e}" for name, error in numbers["phases"].items()},
+        "gradient by hand and by jax.grad": report.summary,
+    }
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    run(main, parse(Config, arguments, default=preset_in(arguments)))
+    run(main, Config, PRESETS)

@@ -1,9 +1,11 @@
 """Buy apples and oranges with tax, as a computational graph: what each price does to the bill."""
 
-import sys
 from dataclasses import dataclass
+from typing import Any
 
-from support.command_line import Common, parse, run
+import jaxbp
+from common import Common, begin, finish, run
+from jaxbp import viz
 
 
 @dataclass(frozen=True)
@@ -11,15 +13,15 @@ class Config(Common):
     """Flags of fruit_graph."""
 
     apple: float = 100.0
-    """The price of an apple."""
+    """Price of an apple."""
     apple_count: float = 2.0
-    """How many apples."""
+    """Number of apples."""
     orange: float = 150.0
-    """The price of an orange."""
+    """Price of an orange."""
     orange_count: float = 3.0
-    """How many oranges."""
+    """Number of oranges."""
     tax: float = 1.1
-    """What the sum is multiplied by."""
+    """Factor by which the tax raises the sum."""
 
 
 def apples(apple: float, apple_count: float, tax: float) -> float:
@@ -34,26 +36,22 @@ def fruit(apple: float, apple_count: float, orange: float, orange_count: float, 
 
 def main(config: Config) -> None:
     """Traces both bills, prints their graphs, draws them."""
-    import jaxbp
-    from jaxbp import viz
-    from support.outputs import begin, finish
-
     folder = begin(config)
+    both = (config.apple, config.apple_count, config.orange, config.orange_count, config.tax)
     bills = {
         "apples": jaxbp.trace_graph(apples, config.apple, config.apple_count, config.tax),
-        "apples_oranges": jaxbp.trace_graph(
-            fruit, config.apple, config.apple_count, config.orange, config.orange_count, config.tax
-        ),
+        "apples_oranges": jaxbp.trace_graph(fruit, *both),
     }
-    figures, numbers = {}, {}
+    files: dict[str, Any] = {}
     for name, graph in bills.items():
-        print(f"\n{name.replace('_', ' and ')}: {float(graph.nodes[graph.output].value):g}\n{graph}")
+        title = f"{name.replace('_', ' and ')}: {float(graph.nodes[graph.output].value):g}"
+        print(f"\n{title}\n{graph}")
         if not config.quiet:
             print(f"\n{viz.graph_mermaid(graph)}")
-        figures[f"{name}.svg"] = viz.draw_graph(graph).ax.figure
-        numbers[name] = [vars(node) for node in graph.nodes]
-    finish(config, "fruit_graph", figures, numbers, folder)
+        files |= {f"{name}.svg": viz.draw_graph(graph, title=title).figure, f"{name}.dot": viz.graph_dot(graph)}
+    numbers = {name: [vars(node) for node in graph.nodes] for name, graph in bills.items()}
+    finish(config, folder, "fruit_graph", numbers, files)
 
 
 if __name__ == "__main__":
-    run(main, parse(Config, sys.argv[1:], default=Config()))
+    run(main, Config)

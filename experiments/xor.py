@@ -3,10 +3,19 @@
 The printed program divides the gradient by the batch size twice, and so it hardly ever learns the task.
 """
 
-import sys
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
 
-from support.command_line import Common, parse, print_columns, run
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jaxbp
+from common import Common, begin, finish, print_columns, run
+from jaxbp import viz
+from jaxbp.data import Grid
+from jaxbp.training import Batch, Problem, TrainState, advance, evaluate, named_optimizer
 
 
 @dataclass(frozen=True)
@@ -14,72 +23,130 @@ class Config(Common):
     """Flags of xor."""
 
     seeds: int = 500
-    """Starts of each variant, from the flag seed on."""
+    """Number of starts of each variant; their seeds count up from --seed."""
     epochs: int = 10_000
     """Full-batch epochs; a multiple of 1,000."""
     learning_rate: float = 0.1
-    """The document's."""
+    """Learning rate; the document's is 0.1."""
 
 
+MLP = jaxbp.Mlp((2, 2, 1), hidden="sigmoid", output="sigmoid")
+INPUTS = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+TARGETS = np.array([[0.0], [1.0], [1.0], [0.0]])
 EVERY = 1000  # epochs from one printed line to the next
+
+
+class Variant(NamedTuple):
+    """A way to train: whether it starts as the PyTorch twin, and what the gradient is divided by once more."""
+
+    name: str
+    twin: bool
+    divisor: int
+
+
+# The printed program divides by the batch size twice.
+PRINTED, CORRECTED = Variant("as printed", False, len(INPUTS)), Variant("corrected", False, 1)
+VARIANTS = (PRINTED, CORRECTED, Variant("PyTorch twin", True, 1))
+
+
+class Runs(NamedTuple):
+    """Networks from many seeds: losses (seeds, epochs / EVERY + 1) from the start on, solved (seeds,)."""
+
+    params: jaxbp.Params
+    losses: np.ndarray
+    solved: np.ndarray
 
 
 def main(config: Config) -> None:
     """Trains the three variants, prints their success rates, draws what a network that solved it has learned."""
-    import numpy as np
-
-    import jaxbp
-    from jaxbp import viz
-    from support.outputs import begin, finish
-    from systems.xor import INPUTS, TARGETS, VARIANTS, over_the_plane, printed_lines, train
-
-    if config.epochs % EVERY or config.epochs == 0 or config.seeds == 0:
-        raise ValueError(
-            f"epochs must be a multiple of {EVERY} and seeds at least 1, got {config.epochs}, {config.seeds}"
-        )
-    folder = begin(config)
+    folder = begin(config, seeds=1, epochs=EVERY)
+    if config.epochs % EVERY:
+        raise ValueError(f"epochs must be a multiple of {EVERY}, got {config.epochs}")
     seeds = range(config.seed, config.seed + config.seeds)
-    found = {variant: train(variant, seeds, config.epochs, config.learning_rate, EVERY) for variant in VARIANTS}
+    found = {variant: train(variant, seeds, config.epochs, config.learning_rate) for variant in VARIANTS}
     rows, numbers = [], {}
     for variant, runs in found.items():
-        final = runs.losses[:, -1]
-        below = float(np.mean(final < 0.05))
-        rows.append((variant.name, f"{runs.solved.mean():.1%}", f"{np.median(final):.4f}", f"{below:.1%}"))
-        numbers[variant.name] = {
-            "solved": runs.solved.mean(),
-            "median_loss": np.median(final),
-            "loss_below_0.05": below,
-        }
+        final, solved = runs.losses[:, -1], float(runs.solved.mean())
+        below, median = float(np.mean(final < 0.05)), float(np.median(final))
+        rows.append((variant.name, f"{solved:.1%}", f"{median:.4f}", f"{below:.1%}"))
+        numbers[variant.name] = {"solved": solved, "median_loss": median, "loss_below_0.05": below}
         if not config.quiet:
-            print(f"\n{variant.name}, seed {config.seed}")
-            print("\n".join(printed_lines(variant, runs.losses[0], EVERY)))
+            print("\n".join([f"\n{variant.name}, seed {config.seed}", *printed_lines(variant, runs.losses[0])]))
     title = f"{config.seeds} seeds, {config.epochs} epochs"
     print_columns(["", "solved", "median loss", "loss below 0.05"], rows, title)
-    corrected = found[VARIANTS[1]]
-    best = int(np.argmin(corrected.losses[:, -1]))
-    layers = tuple(jaxbp.Layer(weight[best], bias[best]) for weight, bias in corrected.params)
-    axis, outputs = over_the_plane(layers, 121)
-    drawn = viz.draw_decision_map(
-        axis,
-        axis,
-        outputs,
+    best = int(np.argmin(found[CORRECTED].losses[:, -1]))
+    params = jax.tree.map(lambda leaf: leaf[best], found[CORRECTED].params)
+    boundary = draw_boundary(params, f"2-2-1 sigmoid network, seed {seeds[best]}")
+    figures = {"xor_boundary.png": boundary.figure, "xor_losses.svg": draw_losses(found, title).figure}
+    finish(config, folder, "xor", numbers, figures)
+
+
+def starts(variant: Variant, seeds: range) -> jaxbp.Params:
+    """Draws parameters for each seed from NumPy's generator, layer by layer as the two programs do.
+
+    The NumPy program's weights are normal, its biases 0; the twin's are both uniform in +-1/sqrt(fan_in).
+    """
+
+    def draw(seed: int) -> jaxbp.Params:
+        generator, layers = np.random.RandomState(seed), []
+        for fan_in, fan_out in ((2, 2), (2, 1)):
+            limit, shape = 1 / np.sqrt(fan_in), (fan_in, fan_out)
+            weight = generator.uniform(-limit, limit, shape) if variant.twin else generator.randn(*shape)
+            bias = generator.uniform(-limit, limit, fan_out) if variant.twin else np.zeros(fan_out)
+            layers.append(jaxbp.Layer(jnp.asarray(weight), jnp.asarray(bias)))
+        return tuple(layers)
+
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(draw, seeds))
+
+
+def train(variant: Variant, seeds: range, epochs: int, learning_rate: float) -> Runs:
+    """Descends full-batch from every seed at once: `advance` under vmap."""
+    solver = jaxbp.first_order(named_optimizer("sgd", learning_rate / variant.divisor))
+    problem, batch = Problem(MLP), Batch(jnp.asarray(INPUTS), jnp.asarray(TARGETS))
+    state = jax.vmap(lambda params: TrainState.start(params, solver))(starts(variant, seeds))
+    step = jax.jit(jax.vmap(partial(advance, problem, solver), (0, None, None, None)))
+    loss = jax.jit(jax.vmap(lambda params: evaluate(problem, params, batch).loss))
+    losses = [loss(state.params)]
+    for stop in range(EVERY, epochs + 1, EVERY):
+        state = step(state, batch, stop, epochs).state
+        losses.append(loss(state.params))
+    outputs = np.asarray(jax.vmap(lambda params: jaxbp.predict(MLP, params, INPUTS))(state.params))
+    return Runs(state.params, np.stack(losses, axis=1), np.all((outputs > 0.5) == (TARGETS > 0.5), axis=(1, 2)))
+
+
+def printed_lines(variant: Variant, losses: np.ndarray) -> list[str]:
+    """One seed's losses as each program prints them: before epochs 0, EVERY, ..., or after EVERY, 2 EVERY, ..."""
+    if variant.twin:
+        last = EVERY * (len(losses) - 1)
+        return [f"Epoch [{EVERY * i}/{last}], Loss: {loss:.4f}" for i, loss in enumerate(losses) if i > 0]
+    return [f"Epoch {EVERY * i}, Loss: {loss:.4f}" for i, loss in enumerate(losses[:-1])]
+
+
+def draw_boundary(params: jaxbp.Params, title: str) -> viz.Drawing:
+    """Draws the outputs of one network over the plane of its inputs, and over that of its two hidden units."""
+    first, last = jaxbp.Mlp((2, 2), output="sigmoid"), jaxbp.Mlp((2, 1), output="sigmoid")
+    plane, hidden = Grid.over(((-0.25, 1.25),) * 2, 121), Grid.over(((0.0, 1.0),) * 2, 121)
+    outputs = np.asarray(jaxbp.predict(MLP, params, plane.points))[:, 0]
+    of_hidden = np.asarray(jaxbp.predict(last, params[1:], hidden.points))[:, 0]
+    return viz.draw_decision_map(
+        *(plane, outputs),
         points=INPUTS,
-        labels=TARGETS[:, 0],
-        lines=np.vstack([layers[0].weight, layers[0].bias]).T,
-        title=f"2-2-1 sigmoid network, seed {seeds[best]}",
+        targets=TARGETS[:, 0],
+        lines=np.vstack([params[0].weight, params[0].bias]).T,
+        hidden=(hidden, of_hidden, np.asarray(jaxbp.predict(first, params[:1], INPUTS))),
+        title=title,
     )
-    epochs = EVERY * np.arange(corrected.losses.shape[1])
-    panels = {
-        variant.name: {
-            f"{share} % of the seeds below": (epochs, np.percentile(runs.losses, share, axis=0))
-            for share in (10, 50, 90)
-        }
-        for variant, runs in found.items()
-    }
-    curves = viz.draw_panels(panels, xlabel="epoch", ylabel="mean squared error", title=title)
-    figures = {"xor_boundary.png": drawn.ax.figure, "xor_losses.svg": curves.figure}
-    finish(config, "xor", figures, numbers, folder)
+
+
+def draw_losses(found: dict[Variant, Runs], title: str) -> viz.Drawing:
+    """Draws quantiles of the losses over the seeds for each variant."""
+    panels: dict[str, Any] = {}
+    for variant, runs in found.items():
+        epochs = EVERY * np.arange(runs.losses.shape[1])
+        quantiles = zip((10, 50, 90), np.percentile(runs.losses, (10, 50, 90), axis=0), strict=True)
+        panels[variant.name] = {f"{share} % of the seeds below": (epochs, losses) for share, losses in quantiles}
+    return viz.draw_panels(panels, xlabel="epoch", ylabel="mean squared error", title=title)
 
 
 if __name__ == "__main__":
-    run(main, parse(Config, sys.argv[1:], default=Config()))
+    run(main, Config)

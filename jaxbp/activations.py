@@ -1,4 +1,4 @@
-"""The activations: phi and its slope phi', side by side.
+"""The activations: phi and its slope phi' side by side, and one row each with all that is known of them.
 
 Legend: z the preactivation, a = phi(z) the activation. A slope is given both; where it reads only a, the forward pass
 need not keep z. At a kink the slope is the one that autodiff of the value gives: relu'(0) = 0, leaky_relu'(0) = 1.
@@ -11,8 +11,6 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxbp.names import check_name
-
 LEAK = 0.01  # the slope of leaky_relu below 0
 
 
@@ -22,12 +20,16 @@ class Activation(NamedTuple):
     Attributes:
         value: z -> phi(z).
         slope: (z, a) -> phi'(z); z is None where `keeps_preactivation` is False.
+        formula: the slope in the words of a ledger, {a} and {z} standing for the node's values.
         keeps_preactivation: whether the slope reads z.
+        kink: whether the slope jumps at z = 0.
     """
 
     value: Callable[[Array], Array]
     slope: Callable[[Any, Array], Array]
+    formula: str
     keeps_preactivation: bool = False
+    kink: bool = False
 
 
 def identity(z: Array) -> Array:
@@ -40,13 +42,8 @@ def identity_slope(z: Array | None, a: Array) -> Array:
     return jnp.ones_like(a)
 
 
-def relu(z: Array) -> Array:
-    """a = max(z, 0); not `jnp.maximum`, whose slope at 0 is 1/2 under autodiff."""
-    return jax.nn.relu(z)
-
-
 def relu_slope(z: Array | None, a: Array) -> Array:
-    """phi' = [a > 0]."""
+    """a = max(z, 0), phi' = [a > 0]."""
     return (a > 0).astype(a.dtype)
 
 
@@ -60,43 +57,23 @@ def leaky_relu_slope(z: Array | None, a: Array) -> Array:
     return jnp.where(a >= 0, 1, LEAK).astype(a.dtype)
 
 
-def sigmoid(z: Array) -> Array:
-    """a = 1 / (1 + exp(-z))."""
-    return jax.nn.sigmoid(z)
-
-
 def sigmoid_slope(z: Array | None, a: Array) -> Array:
-    """phi' = a (1 - a)."""
+    """a = 1 / (1 + exp(-z)), phi' = a (1 - a)."""
     return a * (1 - a)
 
 
-def tanh(z: Array) -> Array:
-    """a = tanh(z)."""
-    return jnp.tanh(z)
-
-
 def tanh_slope(z: Array | None, a: Array) -> Array:
-    """phi' = 1 - a^2."""
+    """a = tanh(z), phi' = 1 - a^2."""
     return 1 - a * a
 
 
-def softplus(z: Array) -> Array:
-    """a = log(1 + exp(z))."""
-    return jax.nn.softplus(z)
-
-
 def softplus_slope(z: Array | None, a: Array) -> Array:
-    """phi' = sigmoid(z) = 1 - exp(-a)."""
+    """a = log(1 + exp(z)), phi' = sigmoid(z) = 1 - exp(-a); expm1 keeps its digits where a is tiny."""
     return -jnp.expm1(-a)
 
 
-def silu(z: Array) -> Array:
-    """a = z sigmoid(z)."""
-    return jax.nn.silu(z)
-
-
 def silu_slope(z: Array, a: Array) -> Array:
-    """phi' = s + a (1 - s) with s = sigmoid(z)."""
+    """a = z s, phi' = s + a (1 - s), with s = sigmoid(z)."""
     s = jax.nn.sigmoid(z)
     return s + a * (1 - s)
 
@@ -108,39 +85,23 @@ def gelu(z: Array) -> Array:
 
 def gelu_slope(z: Array, a: Array) -> Array:
     """phi' = Phi(z) + z N(z) with N the normal density."""
-    distribution = jax.scipy.special.ndtr(z)
-    density = jax.scipy.stats.norm.pdf(z)
-    return distribution + z * density
-
-
-def sine(z: Array) -> Array:
-    """a = sin(z)."""
-    return jnp.sin(z)
+    return jax.scipy.special.ndtr(z) + z * jax.scipy.stats.norm.pdf(z)
 
 
 def sine_slope(z: Array, a: Array) -> Array:
-    """phi' = cos(z)."""
+    """a = sin(z), phi' = cos(z)."""
     return jnp.cos(z)
 
 
+# jax.nn.relu and not jnp.maximum, whose slope at 0 is 1/2 under autodiff.
 ACTIVATIONS: dict[str, Activation] = {
-    "identity": Activation(identity, identity_slope),
-    "relu": Activation(relu, relu_slope),
-    "leaky_relu": Activation(leaky_relu, leaky_relu_slope),
-    "sigmoid": Activation(sigmoid, sigmoid_slope),
-    "tanh": Activation(tanh, tanh_slope),
-    "softplus": Activation(softplus, softplus_slope),
-    "silu": Activation(silu, silu_slope, keeps_preactivation=True),
-    "gelu": Activation(gelu, gelu_slope, keeps_preactivation=True),
-    "sine": Activation(sine, sine_slope, keeps_preactivation=True),
+    "identity": Activation(identity, identity_slope, "1"),
+    "relu": Activation(jax.nn.relu, relu_slope, "[{a} > 0]", kink=True),
+    "leaky_relu": Activation(leaky_relu, leaky_relu_slope, f"[{{a}} >= 0 ? 1 : {LEAK}]", kink=True),
+    "sigmoid": Activation(jax.nn.sigmoid, sigmoid_slope, "{a} (1 - {a})"),
+    "tanh": Activation(jnp.tanh, tanh_slope, "(1 - {a}^2)"),
+    "softplus": Activation(jax.nn.softplus, softplus_slope, "(1 - exp(-{a}))"),
+    "silu": Activation(jax.nn.silu, silu_slope, "silu'({z})", keeps_preactivation=True),
+    "gelu": Activation(gelu, gelu_slope, "gelu'({z})", keeps_preactivation=True),
+    "sine": Activation(jnp.sin, sine_slope, "cos({z})", keeps_preactivation=True),
 }
-
-
-def activation(name: str) -> Activation:
-    """Returns the activation of that name.
-
-    Raises:
-        ValueError: no activation has this name; the known ones are listed, nearest first.
-    """
-    check_name("activation", name, ACTIVATIONS)
-    return ACTIVATIONS[name]

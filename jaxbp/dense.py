@@ -1,8 +1,10 @@
-"""One dense layer, forward and backward: the pair that the project is about.
+"""One dense layer: forward, and backward as the formulas that the whole project rests on.
 
-    Z = A W + b        A' = phi(Z) * M        M a dropout mask, left out when there is none
+    forward    Z = A W + b,  A' = phi(Z) * M            M a dropout mask, left out when there is none
+    step 1     D = dL/dZ = dL/dA' * M * phi'(Z)
+    step 2     dL/dW = A^T D,  dL/db = sum of D over the batch
 
-Legend: n samples, A (n, fan_in) the inputs, Z (n, fan_out) the preactivation, A' (n, fan_out) the layer's answer.
+Legend: n samples, A (n, fan_in) the inputs, Z (n, fan_out) the preactivation, A' (n, fan_out) the outputs.
 Matrix products run at the highest precision that the device has, in both passes: a GPU's or TPU's default would round
 the factors to 8 or 11 bits.
 """
@@ -12,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import DTypeLike
 
 from jaxbp.activations import Activation
 from jaxbp.params import Layer
@@ -43,24 +46,11 @@ def matmul(left: Array, right: Array) -> Array:
 
 
 def dense_forward(
-    layer: Layer,
-    inputs: Array,
-    activation: Activation,
-    mask: Array | None = None,
-    *,
-    keep_preactivation: bool = False,
+    layer: Layer, inputs: Array, activation: Activation, mask: Array | None = None, *, keep_preactivation: bool = False
 ) -> tuple[Array, DenseResiduals]:
-    """Computes A' = phi(A W + b) * M.
+    """Computes A' = phi(A W + b) * M (n, fan_out), and what the backward pass will read.
 
-    Args:
-        layer: weight (fan_in, fan_out), bias (fan_out,).
-        inputs: (n, fan_in).
-        activation: phi and its slope.
-        mask: (n, fan_out), or None.
-        keep_preactivation: keeps Z even where the slope does not read it.
-
-    Returns:
-        The outputs A' (n, fan_out) and the residuals.
+    Z is kept where the slope reads it, or everywhere with `keep_preactivation`.
     """
     preactivation = matmul(inputs, layer.weight) + layer.bias[jnp.newaxis, :]
     active = activation.value(preactivation)
@@ -69,53 +59,25 @@ def dense_forward(
 
 
 def dense_node_error(residuals: DenseResiduals, outputs_bar: Array, activation: Activation) -> Array:
-    """Computes the node error D = dL/dZ from the cotangent of the layer's outputs.
+    """Computes the node error D = dL/dZ (n, fan_out) from outputs_bar = dL/dA'.
 
-    dL = <A'_bar, dA'> and dA' = M * phi'(Z) * dZ, hence D = A'_bar * M * phi'(Z).
-
-    Args:
-        residuals: what `dense_forward` left.
-        outputs_bar: dL/dA' (n, fan_out).
-        activation: the activation that ran forward.
-
-    Returns:
-        D (n, fan_out).
+    dL = <outputs_bar, dA'> and dA' = M * phi'(Z) * dZ, hence D = outputs_bar * M * phi'(Z).
     """
     activation_error = outputs_bar if residuals.mask is None else outputs_bar * residuals.mask
     return activation_error * activation.slope(residuals.preactivation, residuals.activation)
 
 
 def dense_gradient(residuals: DenseResiduals, node_error: Array) -> Layer:
-    """Reads the layer's gradient off its node error.
+    """Reads the gradient of weight (fan_in, fan_out) and bias (fan_out,) off the node error D.
 
     dL = <D, dZ> and dZ = A dW + db, hence dL/dW = A^T D and dL/db = the sum of D over the batch.
-
-    Args:
-        residuals: what `dense_forward` left.
-        node_error: D (n, fan_out).
-
-    Returns:
-        Layer(dL/dW (fan_in, fan_out), dL/db (fan_out,)).
     """
     return Layer(weight=_product_over_batch(residuals.inputs, node_error), bias=node_error.sum(axis=0))
 
 
-def dense_backward(
-    layer: Layer, residuals: DenseResiduals, outputs_bar: Array, activation: Activation
-) -> tuple[Layer, Array]:
-    """Carries the cotangent of the outputs to the layer and to its inputs: the transpose of `dense_forward`.
-
-    Args:
-        layer: the layer that ran forward.
-        residuals: what `dense_forward` left.
-        outputs_bar: dL/dA' (n, fan_out).
-        activation: the activation that ran forward.
-
-    Returns:
-        The layer's gradient and inputs_bar = dL/dA = D W^T (n, fan_in).
-    """
-    node_error = dense_node_error(residuals, outputs_bar, activation)
-    return dense_gradient(residuals, node_error), matmul(node_error, layer.weight.T)
+def dropout_mask(key: Array, rate: float, shape: tuple[int, int], dtype: DTypeLike) -> Array:
+    """Draws M (n, fan_out): 0 with probability `rate`, otherwise 1 / (1 - rate) (Srivastava et al. 2014)."""
+    return jax.random.bernoulli(key, 1 - rate, shape).astype(dtype) / (1 - rate)
 
 
 def _product_over_batch(inputs: Array, node_error: Array) -> Array:
@@ -124,8 +86,6 @@ def _product_over_batch(inputs: Array, node_error: Array) -> Array:
     if num_blocks < 2:
         return matmul(inputs.T, node_error)
     whole = num_blocks * BLOCK
-    blocks = (num_blocks, BLOCK)
-    input_blocks = inputs[:whole].reshape(*blocks, -1)
-    error_blocks = node_error[:whole].reshape(*blocks, -1)
+    input_blocks, error_blocks = (some[:whole].reshape(num_blocks, BLOCK, -1) for some in (inputs, node_error))
     product = matmul(input_blocks.transpose(0, 2, 1), error_blocks).sum(axis=0)
     return product + matmul(inputs[whole:].T, node_error[whole:])

@@ -1,35 +1,42 @@
-"""The losses, each beside its hand-written gradient with respect to the outputs.
+"""The losses: values, gradient and Hessian in the outputs, written by hand, and one row each with all that is known.
 
 A loss is given per sample, and the loss of a batch is the mean over its samples; a batch can then be summed in tiles.
-Legend: n samples, k outputs, o the outputs (n, k), t the targets, l_i the loss of sample i.
+
+Legend: n samples, k outputs, o the outputs (n, k), t the targets, l_i the loss of sample i. The Hessian of l_i in its
+outputs is factored, H_i = S_i S_i^T, and its gradient written as S_i e_i: e is the scaled error of Gauss-Newton.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
-from jaxbp.checks import as_float_array
-from jaxbp.names import check_name
+SMALLEST_PROBABILITY = 1e-8  # under a square root in the scaled error of the cross-entropies
 
 
 class Loss(NamedTuple):
-    """A loss and its gradient.
+    """A loss and its derivatives.
 
     Attributes:
         values: (outputs (n, k), targets) -> (n,), the loss l_i of each sample.
         gradient: (outputs (n, k), targets) -> (n, k), the row i being dl_i/do_i.
+        hessian_factor: (outputs (n, k), targets) -> S (n, k, k) and the scaled error e (n, k).
+        formula: dl_i/do_ij in the words of a ledger: {a} the output, {y} its target, {k} the number of outputs, {sum}
+            that of exp(a) over the outputs.
+        quadratic: whether l_i is a squared error, so that the errors of networks add up.
+        probability_targets: whether the targets are probabilities.
         labels: whether the targets may be integer class labels (n,).
-        bounded: whether the targets are probabilities.
     """
 
     values: Callable[[Array, Array], Array]
     gradient: Callable[[Array, Array], Array]
+    hessian_factor: Callable[[Array, Array], tuple[Array, Array]]
+    formula: str
+    quadratic: bool = False
+    probability_targets: bool = False
     labels: bool = False
-    bounded: bool = False
 
 
 def mean_squared_error(outputs: Array, targets: Array) -> Array:
@@ -43,6 +50,12 @@ def mean_squared_error_gradient(outputs: Array, targets: Array) -> Array:
     return 2 / outputs.shape[1] * (outputs - targets)
 
 
+def mean_squared_error_factor(outputs: Array, targets: Array) -> tuple[Array, Array]:
+    """H = 2/k I = S S^T with S = sqrt(2/k) I, and e = sqrt(2/k) (o - t)."""
+    root = (2 / outputs.shape[1]) ** 0.5
+    return root * _identities(outputs), root * (outputs - targets)
+
+
 def half_squared_error(outputs: Array, targets: Array) -> Array:
     """l_i = 1/2 sum_j (o_ij - t_ij)^2: a sum over the outputs, a mean over the batch."""
     error = outputs - targets
@@ -52,6 +65,11 @@ def half_squared_error(outputs: Array, targets: Array) -> Array:
 def half_squared_error_gradient(outputs: Array, targets: Array) -> Array:
     """dl_i/do_ij = o_ij - t_ij."""
     return outputs - targets
+
+
+def half_squared_error_factor(outputs: Array, targets: Array) -> tuple[Array, Array]:
+    """H = S = I, and e = o - t."""
+    return _identities(outputs), outputs - targets
 
 
 def softmax_cross_entropy(outputs: Array, targets: Array) -> Array:
@@ -65,6 +83,14 @@ def softmax_cross_entropy_gradient(outputs: Array, targets: Array) -> Array:
     return jax.nn.softmax(outputs, axis=1) * distributions.sum(axis=1, keepdims=True) - distributions
 
 
+def softmax_cross_entropy_factor(outputs: Array, targets: Array) -> tuple[Array, Array]:
+    """H = diag(p) - p p^T = S S^T with S = diag(q) - p q^T, q = sqrt(p); S e = p - t for e = (p - t) / q."""
+    p = jax.nn.softmax(outputs, axis=1)
+    q = jnp.sqrt(jnp.maximum(p, SMALLEST_PROBABILITY))
+    factor = q[:, :, jnp.newaxis] * _identities(outputs) - p[:, :, jnp.newaxis] * q[:, jnp.newaxis, :]
+    return factor, softmax_cross_entropy_gradient(outputs, targets) / q
+
+
 def binary_cross_entropy(outputs: Array, targets: Array) -> Array:
     """l_i = 1/k sum_j (log(1 + exp(o_ij)) - t_ij o_ij): o are logits, t in [0, 1], the mean over every element."""
     return jnp.mean(jax.nn.softplus(outputs) - targets * outputs, axis=1)
@@ -75,88 +101,46 @@ def binary_cross_entropy_gradient(outputs: Array, targets: Array) -> Array:
     return (jax.nn.sigmoid(outputs) - targets) / outputs.shape[1]
 
 
+def binary_cross_entropy_factor(outputs: Array, targets: Array) -> tuple[Array, Array]:
+    """H = diag(p (1 - p)) / k = S S^T, S diagonal."""
+    p = jax.nn.sigmoid(outputs)
+    q = jnp.sqrt(jnp.maximum(p * (1 - p), SMALLEST_PROBABILITY) / outputs.shape[1])
+    return q[:, :, jnp.newaxis] * _identities(outputs), binary_cross_entropy_gradient(outputs, targets) / q
+
+
+LOSSES: dict[str, Loss] = {
+    "mean_squared_error": Loss(
+        *(mean_squared_error, mean_squared_error_gradient, mean_squared_error_factor),
+        "2 / {k} × ({a} - {y})",
+        quadratic=True,
+    ),
+    "half_squared_error": Loss(
+        half_squared_error, half_squared_error_gradient, half_squared_error_factor, "{a} - {y}", quadratic=True
+    ),
+    "softmax_cross_entropy": Loss(
+        *(softmax_cross_entropy, softmax_cross_entropy_gradient, softmax_cross_entropy_factor),
+        "exp({a}) / ({sum}) - {y}",
+        probability_targets=True,
+        labels=True,
+    ),
+    "binary_cross_entropy": Loss(
+        *(binary_cross_entropy, binary_cross_entropy_gradient, binary_cross_entropy_factor),
+        "1 / {k} × (sigmoid({a}) - {y})",
+        probability_targets=True,
+    ),
+}
+
+
+def _identities(outputs: Array) -> Array:
+    """An identity matrix for each sample, (n, k, k)."""
+    identity = jnp.eye(outputs.shape[1], dtype=outputs.dtype)
+    return jnp.broadcast_to(identity, (*outputs.shape, outputs.shape[1]))
+
+
 def _distributions(outputs: Array, targets: Array) -> Array:
     """One-hot rows for labels; a label out of range, which cannot raise inside jit, makes its row NaN."""
     if targets.ndim == 2:
         return targets
-    num_classes = outputs.shape[1]
-    known = (targets >= 0) & (targets < num_classes)
-    one_hot = jax.nn.one_hot(targets, num_classes, dtype=outputs.dtype)
+    known = (targets >= 0) & (targets < outputs.shape[1])
+    one_hot = jax.nn.one_hot(targets, outputs.shape[1], dtype=outputs.dtype)
     return jnp.where(known[:, jnp.newaxis], one_hot, jnp.nan)
-
-
-LOSSES: dict[str, Loss] = {
-    "mean_squared_error": Loss(mean_squared_error, mean_squared_error_gradient),
-    "half_squared_error": Loss(half_squared_error, half_squared_error_gradient),
-    "softmax_cross_entropy": Loss(softmax_cross_entropy, softmax_cross_entropy_gradient, labels=True, bounded=True),
-    "binary_cross_entropy": Loss(binary_cross_entropy, binary_cross_entropy_gradient, bounded=True),
-}
-
-
-def loss_named(name: str) -> Loss:
-    """Returns the loss of that name.
-
-    Raises:
-        ValueError: no loss has this name; the known ones are listed, nearest first.
-    """
-    check_name("loss", name, LOSSES)
-    return LOSSES[name]
-
-
-def as_targets(loss: Loss, targets: Any, outputs_shape: tuple[int, int], dtype: Any) -> Array:
-    """Casts and checks targets against the outputs that they belong to.
-
-    Args:
-        loss: the loss that will read them.
-        targets: (n, k) numbers; for `softmax_cross_entropy` also (n,) integer labels.
-        outputs_shape: (n, k).
-        dtype: the dtype of the outputs.
-
-    Returns:
-        The targets as a JAX array: integer labels as int32, everything else in `dtype`.
-
-    Raises:
-        ValueError: the shape is not that of the outputs, the batch is empty, a label is out of range, a probability
-            is not in [0, 1] or a distribution does not sum to 1 (values are seen outside of jit only).
-        TypeError: the targets are not real numbers.
-    """
-    given = getattr(targets, "dtype", None)
-    if given is None:
-        try:
-            targets = np.asarray(targets)
-        except ValueError as ragged:
-            raise TypeError("targets must be an array of real numbers, got a ragged sequence") from ragged
-    if outputs_shape[0] == 0:
-        raise ValueError("inputs must hold at least one sample for a mean loss, got an empty batch")
-    if loss.labels and targets.ndim == 1 and jnp.issubdtype(targets.dtype, jnp.integer):
-        if targets.shape != outputs_shape[:1]:
-            raise ValueError(f"targets must have shape {outputs_shape[:1]} as labels of the batch, got {targets.shape}")
-        _check_values(loss, targets, outputs_shape[1])
-        return jnp.asarray(targets, jnp.int32)
-    if targets.shape != outputs_shape:
-        also = f", or {outputs_shape[:1]} as integer labels" if loss.labels else ""
-        raise ValueError(f"targets must have shape {outputs_shape} like the outputs{also}, got {targets.shape}")
-    cast = as_float_array("targets", targets, dtype)
-    _check_values(loss, cast, outputs_shape[1])
-    return cast
-
-
-def _check_values(loss: Loss, targets: Any, num_classes: int) -> None:
-    if isinstance(targets, jax.core.Tracer) or not loss.bounded:
-        return
-    values = np.asarray(targets)
-    if values.ndim == 1:
-        wrong, demand = (values < 0) | (values >= num_classes), f"be a label from 0 to {num_classes - 1}"
-    else:
-        wrong, demand = ~((values >= 0) & (values <= 1)), "be in [0, 1]"
-    if wrong.any():
-        index = tuple(int(i) for i in np.argwhere(wrong)[0])
-        raise ValueError(f"targets[{', '.join(map(str, index))}] must {demand}, got {values[index]}")
-    if loss.labels and values.ndim == 2:
-        sums = values.sum(axis=1, dtype=np.float64)
-        # Each of k numbers in [0, 1] may have been rounded to float32, or to a shorter dtype, on its way here.
-        unit = max(float(jnp.finfo(values.dtype).eps), float(np.finfo(np.float32).eps))
-        wrong_rows = np.argwhere(np.abs(sums - 1) > num_classes * unit)
-        if wrong_rows.size:
-            row = int(wrong_rows[0, 0])
-            raise ValueError(f"targets[{row}] must sum to 1 as a distribution over the classes, got {sums[row]:g}")

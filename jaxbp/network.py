@@ -19,10 +19,10 @@ from typing import Any
 import jax
 from jax import Array
 
-from jaxbp.activations import Activation, activation
+from jaxbp._samples import as_batch
+from jaxbp._sharding import vary_together
 from jaxbp.dense import DenseResiduals, dense_forward, dense_gradient, dense_node_error, matmul
 from jaxbp.params import Mlp, Params
-from jaxbp.samples import as_batch
 
 Residuals = tuple[DenseResiduals, ...]
 Masks = tuple[Array | None, ...]
@@ -49,10 +49,9 @@ def forward(
         The outputs A_L (n, n_L), and for each layer what its backward pass will read.
     """
     outputs, residuals = inputs, []
-    for layer, phi, mask in zip(params, _activations(mlp), masks or (None,) * mlp.num_layers, strict=True):
-        outputs, kept = dense_forward(
-            layer, outputs, phi, mask, keep_preactivation=keep_preactivations
-        )  # A_l = phi_l(A_{l-1} W_l + b_l)
+    for layer, phi, mask in zip(params, mlp.activations, masks or (None,) * mlp.num_layers, strict=True):
+        # A_l = phi_l(A_{l-1} W_l + b_l)
+        outputs, kept = dense_forward(layer, outputs, phi, mask, keep_preactivation=keep_preactivations)
         residuals.append(kept)
     return outputs, tuple(residuals)
 
@@ -72,25 +71,21 @@ def node_errors(
         The node errors (D_1, ..., D_L), D_l (n, n_l), and the activation errors (E_0, ..., E_L), E_l (n, n_l), of
         which E_0 = dL/dA_0 is the cotangent of the inputs.
     """
-    errors, activation_errors = [], [outputs_bar]
-    for layer, kept, phi in zip(reversed(params), reversed(residuals), reversed(_activations(mlp)), strict=True):
+    node_errors, activation_errors = [], [outputs_bar]
+    for layer, kept, phi in zip(reversed(params), reversed(residuals), reversed(mlp.activations), strict=True):
         node_error = dense_node_error(kept, activation_errors[-1], phi)  # D_l = E_l * phi_l'(Z_l)
-        errors.append(node_error)
+        node_errors.append(node_error)
         activation_errors.append(matmul(node_error, layer.weight.T))  # E_{l-1} = D_l W_l^T
-    return tuple(reversed(errors)), tuple(reversed(activation_errors))
+    return tuple(reversed(node_errors)), tuple(reversed(activation_errors))
 
 
-def gradient(residuals: Residuals, errors: tuple[Array, ...]) -> Params:
-    """Step 2 of the backward pass: reads every gradient off the node errors.
-
-    Args:
-        residuals: what `forward` left.
-        errors: the node errors (D_1, ..., D_L) of step 1.
+def gradient(residuals: Residuals, node_errors: tuple[Array, ...]) -> Params:
+    """Step 2 of the backward pass: reads every gradient off the node errors (D_1, ..., D_L) of step 1.
 
     Returns:
         The gradient, of the structure of the parameters: dL/dW_l = A_{l-1}^T D_l, dL/db_l = the sum of D_l.
     """
-    return tuple(dense_gradient(kept, node_error) for kept, node_error in zip(residuals, errors, strict=True))
+    return tuple(dense_gradient(kept, node_error) for kept, node_error in zip(residuals, node_errors, strict=True))
 
 
 def predict(mlp: Mlp, params: Params, inputs: Any) -> Array:
@@ -112,7 +107,7 @@ def predict(mlp: Mlp, params: Params, inputs: Any) -> Array:
         TypeError: the inputs are not real numbers, or forward-mode autodiff was asked for (of a function that is jitted
             already, JAX's own error comes instead).
     """
-    params, inputs = _vary_together(params, as_batch(mlp, params, inputs))
+    params, inputs = vary_together(params, as_batch(mlp, params, inputs))
     try:
         return _predict(mlp, params, inputs)
     except TypeError as error:
@@ -151,21 +146,3 @@ def _predict_bwd(mlp: Mlp, saved: tuple[Params, Residuals], outputs_bar: Array) 
 
 
 _predict.defvjp(_predict_fwd, _predict_bwd)
-
-
-def _activations(mlp: Mlp) -> tuple[Activation, ...]:
-    return tuple(activation(name) for name in mlp.activation_names)
-
-
-def _vary_together(params: Params, inputs: Array) -> tuple[Params, Array]:
-    """Marks all arrays as varying over the same shard_map axes; outside of shard_map it does nothing.
-
-    Over a sharded batch the gradient of a replicated parameter differs from device to device, which is not the type
-    of the parameter. The transpose of the mark is the sum over the devices that makes it so.
-    """
-    axes = frozenset[str]().union(*(jax.typeof(leaf).mat.varying for leaf in jax.tree.leaves((params, inputs))))
-
-    def vary(leaf: Array) -> Array:
-        return jax.lax.pcast(leaf, tuple(axes - jax.typeof(leaf).mat.varying), to="varying")
-
-    return jax.tree.map(vary, (params, inputs)) if axes else (params, inputs)

@@ -4,17 +4,18 @@ Legend: L the number of affine layers, sizes (n_0, ..., n_L), n_0 the inputs, n_
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from jaxbp.checks import check_count, check_number
-from jaxbp.names import ACTIVATION_NAMES, SCHEME_NAMES, SchemeName, check_name
+from jaxbp._checks import check_count, check_name, check_number, look_up
+from jaxbp.activations import ACTIVATIONS, Activation
 
 SINE_FREQUENCY = 3.0  # radians for each unit of the inputs, at most, in the first layer of a sine network
 
@@ -66,10 +67,10 @@ class Mlp:
                     f"got {len(self.hidden)}: {self.hidden!r}"
                 )
             for i, name in enumerate(self.hidden):
-                check_name(f"hidden[{i}]", name, ACTIVATION_NAMES)
+                check_name(f"hidden[{i}]", name, ACTIVATIONS)
         else:
-            check_name("hidden", self.hidden, ACTIVATION_NAMES)
-        check_name("output", self.output, ACTIVATION_NAMES)
+            check_name("hidden", self.hidden, ACTIVATIONS)
+        check_name("output", self.output, ACTIVATIONS)
 
     @property
     def num_layers(self) -> int:
@@ -79,7 +80,7 @@ class Mlp:
     @property
     def num_params(self) -> int:
         """The number of weights and biases together."""
-        return sum((fan_in + 1) * fan_out for fan_in, fan_out in zip(self.sizes[:-1], self.sizes[1:], strict=True))
+        return sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(self.sizes))
 
     @property
     def activation_names(self) -> tuple[str, ...]:
@@ -87,14 +88,48 @@ class Mlp:
         hidden = (self.hidden,) * (self.num_layers - 1) if isinstance(self.hidden, str) else self.hidden
         return (*hidden, self.output)
 
+    @property
+    def activations(self) -> tuple[Activation, ...]:
+        """The rows of `ACTIVATIONS` by these names."""
+        return tuple(ACTIVATIONS[name] for name in self.activation_names)
+
+
+def uniform(key: Array, shape: tuple[int, ...], limit: float, dtype: DTypeLike) -> Array:
+    """Draws uniformly from [-limit, limit]."""
+    return jax.random.uniform(key, shape, dtype, minval=-limit, maxval=limit)
+
+
+def normal(key: Array, shape: tuple[int, ...], deviation: float, dtype: DTypeLike) -> Array:
+    """Draws from the normal distribution with mean 0 and that standard deviation."""
+    return deviation * jax.random.normal(key, shape, dtype)
+
+
+class Scheme(NamedTuple):
+    """How the weights of a layer are drawn.
+
+    Attributes:
+        draw: (key, shape, width, dtype) -> the weight.
+        squared_width: (fan_in, fan_out) -> the square of the width; None where `scale` is the width.
+        scale: what `scale` is unless given; None where the scheme does not read it.
+    """
+
+    draw: Callable[[Array, tuple[int, ...], float, DTypeLike], Array]
+    squared_width: Callable[[int, int], float] | None
+    scale: float | None = None
+
+
+SCHEMES: dict[str, Scheme] = {
+    "glorot": Scheme(uniform, lambda fan_in, fan_out: 6 / (fan_in + fan_out)),
+    "he": Scheme(normal, lambda fan_in, fan_out: 2 / fan_in),
+    "lecun": Scheme(normal, lambda fan_in, fan_out: 1 / fan_in),
+    "uniform": Scheme(uniform, None, 1.0),
+    "normal": Scheme(normal, None, 1.0),
+    "sine": Scheme(uniform, lambda fan_in, fan_out: 6 / fan_in, SINE_FREQUENCY),
+}
+
 
 def init(
-    mlp: Mlp,
-    key: Array,
-    scheme: SchemeName = "glorot",
-    *,
-    scale: float | None = None,
-    dtype: DTypeLike | None = None,
+    mlp: Mlp, key: Array, scheme: str = "glorot", *, scale: float | None = None, dtype: DTypeLike | None = None
 ) -> Params:
     """Draws parameters: independent weights by the scheme, biases 0.
 
@@ -126,76 +161,27 @@ def init(
     References:
         Glorot and Bengio 2010; He et al. 2015; LeCun et al. 1998; Sitzmann et al. 2020, section 3.2.
     """
-    check_name("scheme", scheme, SCHEME_NAMES)
+    row = look_up("scheme", scheme, SCHEMES)
     dtype = jnp.dtype(dtype or jnp.result_type(float))
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"dtype must be a floating dtype, got {dtype}")
     if scale is not None:
-        if scheme not in ("uniform", "normal", "sine"):
+        if row.scale is None:
             raise ValueError(
                 f"scale must be left out for scheme {scheme!r}, whose weights it does not set; got {scale!r}"
             )
         if check_number("scale", scale, minimum=0) == 0:
             raise ValueError(f"scale must be positive, got {scale!r}")
+    scale = row.scale if scale is None else scale
     layers = []
     for position, layer_key in enumerate(jax.random.split(key, mlp.num_layers)):
         fan_in, fan_out = mlp.sizes[position : position + 2]
         weight_key, bias_key = jax.random.split(layer_key)
+        width = scale if row.squared_width is None else math.sqrt(row.squared_width(fan_in, fan_out))
         bias = jnp.zeros((fan_out,), dtype)
         if scheme == "sine" and position == 0 and mlp.num_layers > 1:
-            limit = SINE_FREQUENCY if scale is None else scale
+            width = scale
             # Phases all around the circle: with zero biases every unit, and so the whole first layer, would be odd.
-            bias = _uniform(bias_key, bias.shape, math.pi, dtype)
-            weight = _uniform(weight_key, (fan_in, fan_out), limit, dtype)
-        else:
-            weight = _draw_weight(weight_key, (fan_in, fan_out), scheme, 1.0 if scale is None else scale, dtype)
-        layers.append(Layer(weight, bias))
+            bias = uniform(bias_key, (fan_out,), math.pi, dtype)
+        layers.append(Layer(row.draw(weight_key, (fan_in, fan_out), width or 1.0, dtype), bias))
     return tuple(layers)
-
-
-def _draw_weight(key: Array, shape: tuple[int, int], scheme: str, scale: float, dtype: DTypeLike) -> Array:
-    fan_in, fan_out = shape
-    match scheme:
-        case "glorot":
-            return _uniform(key, shape, math.sqrt(6 / (fan_in + fan_out)), dtype)
-        case "he":
-            return math.sqrt(2 / fan_in) * jax.random.normal(key, shape, dtype)
-        case "lecun":
-            return math.sqrt(1 / fan_in) * jax.random.normal(key, shape, dtype)
-        case "sine":
-            return _uniform(key, shape, math.sqrt(6 / fan_in), dtype)
-        case "uniform":
-            return _uniform(key, shape, scale, dtype)
-        case _:
-            return scale * jax.random.normal(key, shape, dtype)
-
-
-def _uniform(key: Array, shape: tuple[int, ...], limit: float, dtype: DTypeLike) -> Array:
-    return jax.random.uniform(key, shape, dtype, minval=-limit, maxval=limit)
-
-
-def check_params(mlp: Mlp, params: Any, root: str = "params") -> None:
-    """Raises a ValueError that names the key path unless `params` has the structure and shapes of `mlp`.
-
-    It reads shapes and dtypes only, so that it holds at trace time. The key path starts with `root`.
-    """
-    if not isinstance(params, tuple) or isinstance(params, Layer):
-        raise ValueError(f"{root} must be a tuple of {mlp.num_layers} Layers, got {type(params).__name__}")
-    if len(params) != mlp.num_layers:
-        raise ValueError(f"{root} must have {mlp.num_layers} layers for sizes {mlp.sizes}, got {len(params)}")
-    dtype = None
-    for position, layer in enumerate(params):
-        if not isinstance(layer, Layer):
-            raise ValueError(f"{root}[{position}] must be a Layer(weight, bias), got {type(layer).__name__}")
-        fan_in, fan_out = mlp.sizes[position : position + 2]
-        for name, leaf, shape in (("weight", layer.weight, (fan_in, fan_out)), ("bias", layer.bias, (fan_out,))):
-            path = f"{root}[{position}].{name}"
-            if not hasattr(leaf, "shape") or not hasattr(leaf, "dtype"):
-                raise ValueError(f"{path} must be an array of shape {shape}, got {type(leaf).__name__}")
-            if leaf.shape != shape:
-                raise ValueError(f"{path} must have shape {shape} for sizes {mlp.sizes}, got {leaf.shape}")
-            dtype = leaf.dtype if dtype is None else dtype
-            if leaf.dtype != dtype or not jnp.issubdtype(leaf.dtype, jnp.floating):
-                raise ValueError(f"{path} must have the floating dtype of {root}[0].weight ({dtype}), got {leaf.dtype}")
-            if jax.dtypes.canonicalize_dtype(leaf.dtype) != leaf.dtype:
-                raise ValueError(f"{path} must not be {leaf.dtype} while x64 is off: cast it, or turn x64 on")

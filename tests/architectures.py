@@ -3,10 +3,17 @@
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
-from jaxbp.names import ACTIVATION_NAMES, LOSS_NAMES
+from jaxbp.activations import ACTIVATIONS
+from jaxbp.losses import LOSSES
 from jaxbp.params import Layer, Mlp, Params
+
+ACTIVATION_NAMES, LOSS_NAMES = tuple(ACTIVATIONS), tuple(LOSSES)
+
+# Options of jit where the claim is not what an optimizer makes of a program: it then compiles in a third of the time.
+QUICKLY = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 
 
 class Case(NamedTuple):
@@ -24,6 +31,18 @@ def targets_for(loss, shape, generator):
         weights = generator.random(shape) + 0.1
         return weights / weights.sum(axis=1, keepdims=True)
     return generator.random(shape) if loss == "binary_cross_entropy" else generator.standard_normal(shape)
+
+
+def draw_params(mlp, seed=0, dtype=np.float64, scale=1.0):
+    """Parameters drawn on the host: JAX's own draws compile a program for each shape."""
+    generator = np.random.default_rng(seed)
+    return tuple(
+        Layer(
+            jnp.asarray(scale * generator.standard_normal((i, o)) / np.sqrt(i), dtype),
+            jnp.asarray(0.3 * scale * generator.standard_normal(o), dtype),
+        )
+        for i, o in pairwise(mlp.sizes)
+    )
 
 
 def draw_case(seed, num_samples=None):

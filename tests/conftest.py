@@ -3,6 +3,8 @@
 import os
 
 os.environ.setdefault("MPLBACKEND", "agg")
+# OpenBLAS's threads, which factorize matrices for JAX on a CPU, and XLA's own get into each other's way.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # One device more than a laptop's, so that sharded programs run as they do on several.
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
 
@@ -17,6 +19,15 @@ def x64():
     """Runs a test in float64."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture
+def compiled_quickly():
+    """Leaves the optimizer out, for tests whose claim is not about what it makes of a program."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture(autouse=True)

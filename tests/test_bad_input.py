@@ -7,8 +7,8 @@ import optax
 import pytest
 
 import jaxbp
+from jaxbp.activations import ACTIVATIONS
 from jaxbp.data import parse_expression, read_table, standardizer, surface
-from jaxbp.names import ACTIVATION_NAMES
 from jaxbp.training import named_optimizer
 
 MLP = jaxbp.Mlp((3, 4, 1))
@@ -62,7 +62,7 @@ def test_unknown_names_are_answered_with_the_nearest(call, message):
 def test_every_activation_is_listed():
     with pytest.raises(ValueError, match="hidden") as error:
         jaxbp.Mlp((2, 3, 1), hidden="")
-    assert all(name in str(error.value) for name in ACTIVATION_NAMES)
+    assert all(name in str(error.value) for name in ACTIVATIONS)
 
 
 @pytest.mark.parametrize("function", [jaxbp.predict, jaxbp.reference_predict])

@@ -4,17 +4,13 @@ import numpy as np
 import pytest
 
 from jaxbp import data
-from jaxbp.names import SURFACE_NAMES
-
-
-def test_the_table_holds_the_names():
-    assert (*data.SURFACES, "terrain") == SURFACE_NAMES
+from jaxbp.data.surfaces import square
 
 
 def test_target_has_the_tutorials_figures():
     """facts: on the tutorial's grid minimum -15.7616, maximum 54.7280, mean 5.4574, deviation 11.3860."""
     surface = data.surface("target")
-    z = surface.function(*data.grid_points(surface.domain, 100).T)
+    z = surface.function(*data.Grid.over(surface.domain, 100).points.T)
     np.testing.assert_allclose([z.min(), z.max(), z.mean(), z.std()], [-15.7616, 54.7280, 5.4574, 11.3860], atol=5e-5)
 
 
@@ -38,12 +34,41 @@ def test_known_values(name, point, value):
 
 
 def test_terrain_is_the_elevation_model():
-    terrain = data.terrain_samples()
+    terrain, grid = data.surface("terrain").measured()
     assert terrain.shape == (344 * 403, 3)
+    assert grid.shape == (344, 403)
+    np.testing.assert_array_equal(grid.points, terrain[:, :2])
     assert (terrain[:, 2].min(), terrain[:, 2].max()) == (236, 1076)
-    x, y = terrain[:, 0].reshape(344, 403), terrain[:, 1].reshape(344, 403)
-    assert (np.diff(x, axis=1) > 0).all()
-    assert (np.diff(y, axis=0) < 0).all()
+    assert (np.diff(grid.x) > 0).all()
+    assert (np.diff(grid.y) < 0).all()
+
+
+@pytest.mark.parametrize("name", data.SURFACES)
+def test_every_surface_can_be_sampled(name):
+    """A row of the table is all that it takes, whether the surface is a formula or measured."""
+    task = data.sample_surface(data.surface(name), 100, np.random.RandomState(0))
+    assert [len(some.points) for some in (task.train, task.held_out)] == [100, 20]
+    assert task.grid is not None
+    assert task.test.points.shape == (task.grid.shape[0] * task.grid.shape[1], 2)
+    for samples in (task.train, task.held_out, task.test):
+        assert samples.values.shape == samples.points.shape[:1]
+        assert np.isfinite(samples.values).all()
+    assert len(task.labels) == 3
+
+
+def test_a_grid_has_its_points_row_by_row():
+    grid = data.Grid.over(((0.0, 2.0), (-1.0, 1.0)), 3)
+    assert grid.shape == (3, 3)
+    assert grid.points.tolist() == [[x, y] for y in (-1.0, 0.0, 1.0) for x in (0.0, 1.0, 2.0)]
+    wide = data.Grid(np.arange(4.0), np.array([5.0, 6.0]))
+    assert wide.shape == (2, 4)
+    values = wide.points @ [1.0, 10.0]
+    np.testing.assert_array_equal(values.reshape(wide.shape)[1], [60, 61, 62, 63])
+    around = data.Grid.around(np.array([[1.0, 7.0], [3.0, -2.0], [2.0, 0.0]]), 5)
+    np.testing.assert_array_equal(around.x, np.linspace(1, 3, 5))
+    np.testing.assert_array_equal(around.y, np.linspace(-2, 7, 5))
+    with pytest.raises(ValueError, match="side must be a whole number of at least 2, got 1"):
+        data.Grid.over(square(1.0), 1)
 
 
 def test_uniform_points_fill_the_domain():
@@ -52,6 +77,64 @@ def test_uniform_points_fill_the_domain():
     np.testing.assert_allclose(points.min(0), [-1, 10], atol=0.01)
     np.testing.assert_allclose(points.max(0), [3, 11], atol=0.01)
     assert abs(np.corrcoef(points.T)[0, 1]) < 0.05
+
+
+def test_a_formula_is_sampled_at_random_or_on_a_grid():
+    plane = data.Surface(lambda x, y: 2 * x - y, square(1.0), "2 x - y")
+    task = data.sample_surface(plane, 49, np.random.RandomState(3))
+    again = data.sample_surface(plane, 49, np.random.RandomState(3))
+    np.testing.assert_array_equal(task.train.points, again.train.points)
+    for samples in (task.train, task.held_out, task.test):
+        np.testing.assert_allclose(samples.values, samples.points @ [2.0, -1.0], atol=1e-15)
+    assert task.scored.all()
+    np.testing.assert_allclose(task.values_at(np.array([[0.25, 0.5]])), [0.0])
+    regular = data.sample_surface(plane, 49, np.random.RandomState(3), on_grid=True)
+    np.testing.assert_array_equal(regular.train.points, data.Grid.over(square(1.0), 7).points)
+    with pytest.raises(ValueError, match="samples must be a square for a grid, got 50"):
+        data.sample_surface(plane, 50, np.random.RandomState(3), on_grid=True)
+    pole = data.Surface(lambda x, y: np.log(x), square(1.0), "log x")
+    with (
+        np.errstate(invalid="ignore"),
+        pytest.raises(ValueError, match="log x must be finite over its domain, got nan"),
+    ):
+        data.sample_surface(pole, 49, np.random.RandomState(3))
+
+
+def measured(num_rows=20, num_columns=30):
+    grid = data.Grid(np.arange(float(num_columns)), np.arange(float(num_rows)))
+    table = np.column_stack([grid.points, grid.points @ [1.0, 100.0]])
+    return data.Surface(None, square(1.0), "steps", measured=lambda: (table, grid))
+
+
+def test_a_measured_surface_is_judged_where_it_was_not_trained_on():
+    task = data.sample_surface(measured(), 100, np.random.RandomState(0))
+    assert len(task.train.points) == 100
+    assert len(task.held_out.points) == 20
+    assert task.scored.sum() == 500
+    trained = {tuple(point) for point in task.train.points}
+    assert not trained & {tuple(point) for point in task.test.points[task.scored]}
+    assert not trained & {tuple(point) for point in task.held_out.points}
+    np.testing.assert_array_equal(task.values_at(np.array([[3.4, 7.2], [28.6, 18.9]])), [703, 1929])
+    with pytest.raises(ValueError, match="samples must be below 500 for steps, got 500"):
+        data.sample_surface(measured(), 500, np.random.RandomState(0))
+
+
+def test_a_table_is_split_at_random(tmp_path):
+    path = tmp_path / "some$.csv"
+    rows = np.column_stack([np.random.default_rng(0).uniform(-1, 1, (20, 2)), np.arange(20.0)])
+    path.write_text("a,b,c\n" + "\n".join(",".join(map(repr, row.tolist())) for row in rows))
+    task = data.sample_table(path, None, 10_000, np.random.RandomState(0))
+    assert task.labels == ("a", "b", "c")
+    assert task.title == r"some\$.csv"
+    assert task.grid is None
+    assert len(task.train.points) == 16
+    assert len(task.held_out.points) == 4 == task.scored.sum()
+    together = np.concatenate([task.train.values, task.held_out.values])
+    assert sorted(together) == list(range(20))
+    np.testing.assert_array_equal(task.values_at(task.test.points[[5, 7]] + 1e-6), task.test.values[[5, 7]])
+    path.write_text("a,b,c\n1,2,3\n")
+    with pytest.raises(ValueError, match="must hold at least 5 rows"):
+        data.sample_table(path, None, 10, np.random.RandomState(0))
 
 
 def test_standardizing_and_back():

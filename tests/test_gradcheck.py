@@ -1,14 +1,21 @@
 """The checker is checked: right gradients pass, wrong ones are caught and named."""
 
+import dataclasses
+import math
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from architectures import draw_case
-from test_gradient import cast
+from architectures import LOSS_NAMES, draw_case, draw_params, targets_for
+from test_gradient import LOSS_AND_GRADIENT, cast
 
 import jaxbp
+from jaxbp.gradcheck import Report, Row, check_trace, compare, rounding_bound
+
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -16,23 +23,32 @@ import jaxbp
 def test_right_gradients_pass(seed, dtype):
     case = draw_case(400 + seed)
     with jax.enable_x64(dtype is np.float64):
-        report = jaxbp.check_gradients(case.mlp, *cast(case, dtype), case.loss)
+        arguments = cast(case, dtype)
+        gradient = LOSS_AND_GRADIENT(case.mlp, *arguments, case.loss)[1]
+        report = jaxbp.check_gradients(case.mlp, *arguments, case.loss, gradient=gradient)
     assert report.ok, str(report)
     assert report.worst.error <= report.worst.allowed
+    assert report.share == report.worst.error / report.worst.allowed == max(r.error / r.allowed for r in report.rows)
+    assert report.summary == f"largest error {report.share:.1g} of what rounding allows"
 
 
 def test_a_trained_network_passes(x64):
     """Near a minimum the terms of the gradient cancel, and every program's error grows against what is left."""
     mlp = jaxbp.Mlp((2, 8, 1))
-    inputs = jax.random.normal(jax.random.key(1), (50, 2))
-    targets = jnp.sin(inputs[:, :1])
-    params = jaxbp.init(mlp, jax.random.key(0))
-    params = jaxbp.fit(mlp, params, (inputs, targets), steps=300, solver=jaxbp.first_order(optax.lbfgs())).params
-    assert jaxbp.check_gradients(mlp, params, inputs, targets).ok
+    inputs = np.random.default_rng(1).standard_normal((50, 2))
+    targets = np.sin(inputs[:, :1])
+    solver = jaxbp.first_order(optax.lbfgs())
+    params = jaxbp.fit(mlp, draw_params(mlp), (inputs, targets), steps=300, solver=solver).params
+    trace = jax.jit(jaxbp.backprop, static_argnums=0)(mlp, params, inputs, targets)
+    assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(trace.gradient)) < 1e-3
+    assert jaxbp.check_gradients(mlp, params, inputs, targets, gradient=trace.gradient).ok
+    assert check_trace(trace).ok
 
 
-def flip(array, index, change):
-    return array.at[index].add(change)
+def add_at(array, index, change):
+    changed = np.array(array)
+    changed[index] += change
+    return changed
 
 
 WRONG = {
@@ -43,29 +59,116 @@ WRONG = {
     "bias forgotten": lambda g: (g[0]._replace(bias=0 * g[0].bias), *g[1:]),
     "bias averaged": lambda g: (*g[:2], g[2]._replace(bias=g[2].bias / 7)),
     "layer stale": lambda g: (g[0], g[1]._replace(bias=g[0].bias), g[2]),
-    "one element off": lambda g: (g[0]._replace(weight=flip(g[0].weight, (1, 3), 1e-3)), *g[1:]),
-    "one element NaN": lambda g: (g[0]._replace(weight=flip(g[0].weight, (1, 3), jnp.nan)), *g[1:]),
+    "one element off": lambda g: (g[0]._replace(weight=add_at(g[0].weight, (1, 3), 1e-3)), *g[1:]),
+    "one element NaN": lambda g: (g[0]._replace(weight=add_at(g[0].weight, (1, 3), np.nan)), *g[1:]),
 }
+MLP = jaxbp.Mlp((2, 5, 5, 1), hidden=("tanh", "silu"))
 
 
-@pytest.mark.parametrize(
-    ("fault", "dtype"),
-    [*((fault, np.float32) for fault in WRONG), ("doubled", np.float64), ("one element off", np.float64)],
-)
+@cache
+def trace_of(dtype):
+    """A trace of MLP with NumPy arrays, which no program is compiled to change."""
+    with jax.enable_x64(dtype is np.float64):
+        inputs = np.random.default_rng(1).standard_normal((7, 2)).astype(dtype)
+        arguments = draw_params(MLP, dtype=dtype), inputs, np.ones((7, 1), dtype)
+        return jax.tree.map(np.asarray, jax.jit(jaxbp.backprop, static_argnums=0)(MLP, *arguments))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("fault", WRONG)
 def test_wrong_gradients_are_caught(fault, dtype):
-    mlp = jaxbp.Mlp((2, 5, 5, 1), hidden=("tanh", "silu"))
     with jax.enable_x64(dtype is np.float64), jax.debug_nans(False):
-        params = jaxbp.init(mlp, jax.random.key(0), dtype=dtype)
-        inputs = jax.random.normal(jax.random.key(1), (7, 2), dtype)
-        targets = jnp.ones((7, 1), dtype)
-        wrong = WRONG[fault](jaxbp.loss_and_gradient(mlp, params, inputs, targets)[1])
-        report = jaxbp.check_gradients(mlp, params, inputs, targets, gradient=wrong)
-    assert not report.ok
-    assert "WRONG" in str(report)
-    if fault == "one element off":
-        assert report.worst.path == "params[0].weight"
-        assert report.worst.place == (1, 3)
-        assert "params[0].weight[1, 3]: hand" in str(report.worst)
+        trace = trace_of(dtype)
+        wrong = jax.tree.map(lambda leaf: leaf.astype(dtype), WRONG[fault](trace.gradient))
+        reports = [
+            jaxbp.check_gradients(MLP, trace.params, trace.inputs, trace.targets, gradient=wrong),
+            check_trace(dataclasses.replace(trace, gradient=wrong)),
+        ]
+    for report, root in zip(reports, ("params", "gradient"), strict=True):
+        assert not report.ok
+        assert "WRONG" in str(report)
+        assert report.summary.startswith("WRONG")
+        assert math.isnan(report.share) == (fault == "one element NaN")
+        if fault == "one element off":
+            assert report.worst.path == f"{root}[0].weight"
+            assert report.worst.place == (1, 3)
+            assert f"{root}[0].weight[1, 3]: hand" in str(report.worst)
+
+
+@pytest.mark.parametrize("loss", LOSS_NAMES)
+@pytest.mark.parametrize("num_samples", [1, 7])
+def test_every_number_of_a_trace_is_judged(loss, num_samples, x64):
+    mlp = jaxbp.Mlp((2, 4, 3), hidden="sine")
+    generator = np.random.default_rng(0)
+    inputs, targets = generator.standard_normal((num_samples, 2)), targets_for(loss, (num_samples, 3), generator)
+    trace = jaxbp.backprop(mlp, draw_params(mlp), inputs, targets, loss)
+    report = check_trace(trace)
+    assert report.ok, str(report)
+    leaves = [f"gradient[{layer}].{name}" for layer in (0, 1) for name in ("weight", "bias")]
+    errors = [f"{kind}[{layer}]" for kind in ("node_errors", "activation_errors") for layer in (0, 1)]
+    assert [row.path for row in report.rows] == leaves + errors
+    assert {row.judge for row in report.rows} == {"autodiff"}
+    bound = rounding_bound(mlp, num_samples, np.float64)
+    assert all(row.allowed >= bound for row in report.rows)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["node_errors", "activation_errors"])
+@pytest.mark.parametrize("layer", range(3))
+def test_a_wrong_error_of_a_trace_is_caught(name, layer, dtype):
+    """Judged relative to the leaf itself: a thousandth of a small number counts as much as that of a large one."""
+    with jax.enable_x64(dtype is np.float64):
+        trace = trace_of(dtype)
+        arrays = list(getattr(trace, name))
+        arrays[layer] = (arrays[layer] * 1.001).astype(dtype)
+        report = check_trace(dataclasses.replace(trace, **{name: tuple(arrays)}))
+    assert [row.path for row in report.rows if not row.ok] == [f"{name}[{layer}]"]
+    assert report.worst.error == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_a_tiny_gradient_is_judged_relative_to_itself(x64):
+    """Targets that are met to 1e-8 leave a gradient of that size; a doubled one must not pass for being small."""
+    trace = trace_of(np.float64)
+    near = trace.activations[-1] + 1e-8
+    tiny = jax.tree.map(np.asarray, jaxbp.backprop(MLP, trace.params, trace.inputs, near))
+    assert check_trace(tiny).ok
+    doubled = jax.tree.map(lambda leaf: 2 * leaf, tiny.gradient)
+    assert np.abs(doubled[2].bias).max() < 1e-7
+    assert not check_trace(dataclasses.replace(tiny, gradient=doubled)).ok
+
+
+def test_a_trace_must_hold_the_numbers_of_one_batch(x64):
+    mlp = jaxbp.Mlp((2, 1))
+    params, inputs, targets = draw_params(mlp), np.ones((5, 1, 2)), np.ones((5, 1, 1))
+    many = jax.vmap(lambda x, y: jaxbp.backprop(mlp, params, x, y))(inputs, targets)
+    for call in (check_trace, jaxbp.make_ledger):
+        with pytest.raises(ValueError, match=r"trace must be that of one batch, got inputs \(5, 1, 2\)"):
+            call(many)
+        with pytest.raises(ValueError, match="trace must hold concrete numbers, got traced ones, as inside jit"):
+            jax.eval_shape(lambda x, call=call: call(jaxbp.backprop(mlp, params, x, targets[0])), inputs[0])
+
+
+def test_reports_say_what_is_worst():
+    rows = [Row("a", "judge", error, 1e-3, (), 0.0, 0.0) for error in (1e-4, 5e-4, 2e-4)]
+    report = Report(tuple(rows))
+    assert report.ok
+    assert report.worst is rows[1]
+    assert report.share == pytest.approx(0.5)
+    assert report.summary == "largest error 0.5 of what rounding allows"
+    assert Report((*rows, rows[0]._replace(error=math.nan))).worst.error != report.worst.error
+    assert not Report((rows[0]._replace(error=math.nan),)).ok
+    assert not Report(tuple(rows), faults=("no judge",)).ok
+    assert Report(tuple(rows), faults=("no judge",)).summary == "no judge"
+    assert Report(()).worst is None
+    assert math.isnan(Report(()).share)
+
+
+def test_leaves_are_compared_normwise_and_by_name():
+    expected = {"a": np.array([3.0, 4.0]), "b": np.zeros((2, 2)), "c": np.zeros((), jax.dtypes.float0)}
+    hand = {"a": np.array([3.0, 4.5]), "b": np.array([[0.0, 0.0], [1e-9, 0.0]]), "c": np.zeros((), jax.dtypes.float0)}
+    first, second = compare("root", hand, expected, "judge", [0.2, 1e-10, 0.0])
+    assert first == Row("root['a']", "judge", 0.1, 0.2, (1,), 4.5, 4.0)
+    assert (second.path, second.error, second.place, second.ok) == ("root['b']", 1e-9, (1, 0), False)
 
 
 def test_a_step_across_a_kink_is_left_out_and_said():
@@ -99,17 +202,23 @@ def rule(bwd):
     ],
 )
 def test_rules(bwd, ok):
-    x = jax.random.normal(jax.random.key(0), (4, 4))
+    x = np.random.default_rng(0).standard_normal((4, 4)).astype(np.float32)
     report = jaxbp.check_rule(rule(bwd), lambda x: x**3, x)
     assert report.ok == ok, str(report)
+
+
+def test_a_cotangent_of_another_dtype_is_a_fault(x64):
+    x = np.random.default_rng(0).standard_normal((4, 4))
+    report = jaxbp.check_rule(rule(lambda x, bar: ((3 * x**2 * bar).astype(jnp.float32),)), lambda x: x**3, x)
+    assert not report.ok
+    assert "WRONG" in str(report)
 
 
 def test_the_library_s_own_rule_passes():
     case = draw_case(7)
     params, inputs, _ = cast(case, np.float32)
-    report = jaxbp.check_rule(
-        lambda p, x: jaxbp.predict(case.mlp, p, x), lambda p, x: jaxbp.reference_predict(case.mlp, p, x), params, inputs
-    )
+    functions = (jax.jit(lambda p, x, f=f: f(case.mlp, p, x)) for f in (jaxbp.predict, jaxbp.reference_predict))
+    report = jaxbp.check_rule(*functions, params, inputs)
     assert report.ok, str(report)
 
 

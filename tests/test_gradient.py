@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
-from architectures import draw_case
+from architectures import ACTIVATION_NAMES, LOSS_NAMES, QUICKLY, draw_case
 
 import jaxbp
 from jaxbp.gradcheck import rounding_bound
 from jaxbp.losses import LOSSES
-from jaxbp.names import ACTIVATION_NAMES, LOSS_NAMES
+from jaxbp.network import forward, gradient, node_errors
 
 # Cases in which the terms of a gradient cancel, so that autodiff is as far off: one jax or another misses the bound.
 CANCELLING = {80, 150, 194}
@@ -31,9 +31,14 @@ def relative_errors(hand, judge):
 
 
 def cast(case, dtype):
-    params, inputs = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), (case.params, case.inputs))
-    integer = case.targets.ndim == 1
-    return params, inputs, jnp.asarray(case.targets, jnp.int32 if integer else dtype)
+    """On the host: a cast by JAX would compile a program for each shape."""
+    params, inputs = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), (case.params, case.inputs))
+    targets = np.asarray(case.targets, np.int32 if case.targets.ndim == 1 else dtype)
+    return jax.tree.map(jnp.asarray, (params, inputs, targets))
+
+
+# Jitted: eagerly each operation of each shape would be a program of its own.
+LOSS_AND_GRADIENT = jax.jit(jaxbp.loss_and_gradient, static_argnums=(0, 4), static_argnames="tile")
 
 
 def by_vjp(predict, case, params, inputs, targets):
@@ -43,10 +48,10 @@ def by_vjp(predict, case, params, inputs, targets):
     return jax.grad(loss, argnums=(0, 1))(params, inputs)
 
 
-def sides_of_kinks(case, params, inputs, targets):
-    trace = jaxbp.backprop(case.mlp, params, inputs, targets, case.loss)
-    kinked = [z > 0 for z, name in zip(trace.preactivations, case.mlp.activation_names, strict=True) if "relu" in name]
-    return kinked or [jnp.zeros((1,), bool)]
+def num_flips(case, narrow, wide):
+    """How many units are on two sides of a kink in the two precisions."""
+    pairs = zip(case.mlp.activations, narrow.preactivations, wide.preactivations, strict=True)
+    return sum((jnp.sum((a > 0) != (b > 0)) for activation, a, b in pairs if activation.kink), start=jnp.array(0))
 
 
 @pytest.mark.parametrize("seed", range(200))
@@ -54,26 +59,21 @@ def test_every_leaf_agrees_with_float64_autodiff(seed):
     case = draw_case(seed)
 
     def compute(narrow, wide):
-        """All gradients of one case in one compiled function, the sweep in one precision or the other."""
-        flips = sum(
-            jnp.sum(a != b) for a, b in zip(sides_of_kinks(case, *narrow), sides_of_kinks(case, *wide), strict=True)
-        )
+        """All gradients of one case in one compiled function, the sweep and the rule in both precisions."""
+        swept = [jaxbp.backprop(case.mlp, *arguments, case.loss) for arguments in (narrow, wide)]
+        ruled = [by_vjp(jaxbp.predict, case, *arguments) for arguments in (narrow, wide)]
         judge = by_vjp(jaxbp.reference_predict, case, *wide)
-        hand = {"float32": by_vjp(jaxbp.predict, case, *narrow), "float64": by_vjp(jaxbp.predict, case, *wide)}
-        swept = jaxbp.loss_and_gradient(case.mlp, *(wide if seed % 2 else narrow), case.loss)[1]
-        return flips, judge, hand, {"float64" if seed % 2 else "float32": (swept, hand["float64"][1])}
+        return num_flips(case, *swept), judge, [trace.gradient for trace in swept], ruled
 
     with jax.enable_x64(True):
         narrow, wide = cast(case, np.float32), cast(case, np.float64)
-        # Every eighth as users get them; the others without LLVM's optimizer, which halves the time of this test.
-        options = None if seed % 8 == 0 else {"xla_backend_optimization_level": 0}
-        flips, judge, hand, swept = jax.jit(compute, compiler_options=options)(narrow, wide)
-        for dtype in ("float32", "float64"):
+        options = None if seed % 8 == 0 else QUICKLY  # every eighth as users get them
+        flips, judge, *answers = jax.device_get(jax.jit(compute, compiler_options=options)(narrow, wide))
+        for dtype, swept, ruled in zip(("float32", "float64"), *answers, strict=True):
             if dtype == "float32" and flips:
                 continue  # on the two sides of a kink there are two gradients, both right: no bound holds between them
-            answers = [(hand[dtype], judge)] + ([(swept[dtype][0], judge[0])] if dtype in swept else [])
             allowed = rounding_bound(case.mlp, len(case.inputs), dtype)
-            for answer, right in answers:
+            for answer, right in ((ruled, judge), (swept, judge[0])):
                 assert all(leaf.dtype == dtype for leaf in jax.tree.leaves(answer))
                 errors = relative_errors(answer, right)
                 if errors.max() > allowed:
@@ -101,7 +101,7 @@ def test_numpy_agrees(seed, x64):
     """In float64 a judge that does not share a line with JAX; both round, so both bounds are allowed."""
     case = draw_case(1000 + seed)
     value, expected, _ = oracle.backprop(case.mlp.activation_names, case.params, case.inputs, case.targets, case.loss)
-    loss, hand = jaxbp.loss_and_gradient(case.mlp, *cast(case, np.float64), case.loss)
+    loss, hand = LOSS_AND_GRADIENT(case.mlp, *cast(case, np.float64), case.loss)
     allowed = 2 * rounding_bound(case.mlp, len(case.inputs), np.float64)
     assert abs(float(loss) - value) <= allowed * max(1.0, abs(value))
     assert relative_errors(hand, expected).max() <= allowed
@@ -115,26 +115,34 @@ def test_numpy_agrees_on_large_batches(seed, num_samples):
     value, expected, inputs_bar = oracle.backprop(
         case.mlp.activation_names, case.params, case.inputs, case.targets, case.loss
     )
-    params, inputs, targets = cast(case, np.float32)
-    loss, hand = jax.jit(jaxbp.loss_and_gradient, static_argnums=(0, 4))(case.mlp, params, inputs, targets, case.loss)
+
+    @jax.jit
+    def compute(params, inputs, targets):
+        def objective(inputs):
+            return LOSSES[case.loss].values(jaxbp.predict(case.mlp, params, inputs), targets).mean()
+
+        return jaxbp.loss_and_gradient(case.mlp, params, inputs, targets, case.loss), jax.grad(objective)(inputs)
+
+    (loss, hand), hand_inputs_bar = compute(*cast(case, np.float32))
     allowed = rounding_bound(case.mlp, num_samples, np.float32)
     assert abs(float(loss) - value) <= allowed * max(1.0, abs(value))
     assert relative_errors(hand, expected).max() <= allowed
-
-    def objective(inputs):
-        return LOSSES[case.loss].values(jaxbp.predict(case.mlp, params, inputs), targets).mean()
-
-    assert relative_errors(jax.grad(objective)(inputs), inputs_bar).max() <= allowed
+    assert relative_errors(hand_inputs_bar, inputs_bar).max() <= allowed
 
 
-@pytest.mark.parametrize("tile", [1, 3, 7, 64, 100])
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_tiles_change_the_order_of_summation_only(seed, tile, x64):
+def test_tiles_change_the_order_of_summation_only(seed, x64):
     case = draw_case(seed, 64)
-    arguments = cast(case, np.float64)
-    whole = jaxbp.loss_and_gradient(case.mlp, *arguments, case.loss)
-    tiled = jaxbp.loss_and_gradient(case.mlp, *arguments, case.loss, tile=tile)
-    assert relative_errors(tiled, whole).max() <= 2 * rounding_bound(case.mlp, 64, np.float64)
+
+    @jax.jit
+    def compute(*arguments):
+        return [
+            jaxbp.loss_and_gradient(case.mlp, *arguments, case.loss, tile=tile) for tile in (None, 1, 3, 7, 64, 100)
+        ]
+
+    whole, *tiled = compute(*cast(case, np.float64))
+    for answer in tiled:
+        assert relative_errors(answer, whole).max() <= 2 * rounding_bound(case.mlp, 64, np.float64)
 
 
 def test_backprop_shows_both_passes(x64):
@@ -175,9 +183,10 @@ def test_dropout_is_part_of_the_hand_written_rule(rate, x64):
         hidden = jnp.logaddexp(hidden @ params[1].weight + params[1].bias[None, :], 0.0) * masks[1]
         return jnp.mean((hidden @ params[2].weight + params[2].bias[None, :] - targets) ** 2)
 
-    value, hand = jaxbp.loss_and_gradient(mlp, params, inputs, targets, tile=10, masks=masks)
-    assert float(value) == pytest.approx(float(loss(params)), rel=1e-13)
-    assert relative_errors(hand, jax.grad(loss)(params)).max() < 1e-14
+    value, hand = LOSS_AND_GRADIENT(mlp, params, inputs, targets, tile=10, masks=masks)
+    expected, right = jax.jit(jax.value_and_grad(loss))(params)
+    assert float(value) == pytest.approx(float(expected), rel=1e-13)
+    assert relative_errors(hand, right).max() < 1e-14
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5])
@@ -210,3 +219,48 @@ def test_adjoint_identity(seed, x64):
     right = sum(float(jnp.sum(a * b)) for a, b in zip(jax.tree.leaves(jtu), jax.tree.leaves(v), strict=True))
     scale = float(jnp.linalg.norm(u) * jnp.linalg.norm(jv))
     assert abs(left - right) <= rounding_bound(case.mlp, len(case.inputs), np.float64) * max(scale, 1e-12)
+
+
+# What performance.md measures: narrow and wide layers, one output and four, whole batches and tiles.
+SHAPES = [
+    ((2, 64, 64, 64, 1), "relu", 10_000, None),
+    ((2, 64, 64, 64, 1), "tanh", 10_000, None),
+    ((2, 64, 64, 64, 1), "relu", 10_000, 1000),
+    ((2, 64, 64, 64, 1), "tanh", 1000, None),
+    ((4, 32, 16, 4), "tanh", 10_000, None),
+    ((4, 32, 16, 4), "sine", 10_000, 1000),
+]
+
+
+@pytest.mark.parametrize(("sizes", "hidden", "num_samples", "tile"), SHAPES)
+def test_the_sweep_keeps_nothing_alive_that_the_gradient_does_not_read(sizes, hidden, num_samples, tile):
+    """Its temporary memory is that of the leanest program: no preactivation is kept that no slope reads."""
+    mlp = jaxbp.Mlp(sizes, hidden)
+
+    def lean(params, inputs, targets):
+        """The passes put together here, one tile after the other, of nothing but what each of them needs."""
+
+        def one(inputs, targets):
+            outputs, residuals = forward(mlp, params, inputs)
+            outputs_bar = LOSSES["mean_squared_error"].gradient(outputs, targets) / num_samples
+            errors, _ = node_errors(mlp, params, residuals, outputs_bar)
+            return LOSSES["mean_squared_error"].values(outputs, targets).sum() / num_samples, gradient(
+                residuals, errors
+            )
+
+        if tile is None:
+            return one(inputs, targets)
+        tiles = [array.reshape(-1, tile, array.shape[1]) for array in (inputs, targets)]
+        start = one(tiles[0][0], tiles[1][0])
+        add = lambda total, some: (jax.tree.map(jnp.add, total, one(*some)), None)  # noqa: E731
+        return jax.lax.scan(add, start, (tiles[0][1:], tiles[1][1:]))[0]
+
+    def temporary(function):
+        shapes = (num_samples, sizes[0]), (num_samples, sizes[-1])
+        arguments = params, *(jax.ShapeDtypeStruct(shape, np.float32) for shape in shapes)
+        # What LLVM makes of the loops does not change the buffers.
+        compiled = jax.jit(function).lower(*arguments).compile({"xla_backend_optimization_level": 0})
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    params = jaxbp.init(mlp, jax.random.key(0), dtype=np.float32)
+    assert temporary(lambda *arguments: jaxbp.loss_and_gradient(mlp, *arguments, tile=tile)) <= 1.001 * temporary(lean)

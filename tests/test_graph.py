@@ -7,6 +7,8 @@ import pytest
 
 import jaxbp
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 
 def price(apple, apple_count, orange, orange_count, tax):
     return (apple * apple_count + orange * orange_count) * tax

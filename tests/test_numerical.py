@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxbp.numerical import numerical_gradient
+from jaxbp.gradcheck import numerical_gradient
 
 
 def function(params):

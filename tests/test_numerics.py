@@ -5,29 +5,44 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
+from architectures import ACTIVATION_NAMES, LOSS_NAMES
 
 import jaxbp
 from jaxbp.activations import ACTIVATIONS
 from jaxbp.losses import LOSSES
-from jaxbp.names import ACTIVATION_NAMES, LOSS_NAMES
-
-
-def test_the_tables_hold_the_names():
-    assert tuple(ACTIVATIONS) == ACTIVATION_NAMES
-    assert tuple(LOSSES) == LOSS_NAMES
 
 
 @pytest.mark.parametrize("name", ACTIVATION_NAMES)
 def test_slope_is_the_derivative_of_the_value(name, x64):
     phi = ACTIVATIONS[name]
-    z = jnp.concatenate([jnp.linspace(-30, 30, 601), jnp.array([-1e4, 1e4, 1e-12, -1e-12])])
+    z = np.concatenate([np.linspace(-30, 30, 601), [-1e4, 1e4, 1e-12, -1e-12]])
     value, slope = oracle.ACTIVATIONS[name]
     with np.errstate(over="ignore"):
-        expected = slope(np.asarray(z))
-    a = phi.value(z)
-    np.testing.assert_allclose(a, value(np.asarray(z)), rtol=1e-13, atol=1e-15)
+        expected = slope(z)
+
+    @jax.jit
+    def both(z):
+        a = phi.value(z)
+        return a, phi.slope(z if phi.keeps_preactivation else None, a)
+
+    a, answer = both(z)
+    np.testing.assert_allclose(a, value(z), rtol=1e-13, atol=1e-15)
     # 1 - a^2 and a (1 - a) lose what cancels in 1 - a, a few units of rounding of 1.
-    np.testing.assert_allclose(phi.slope(z if phi.keeps_preactivation else None, a), expected, rtol=1e-12, atol=4e-15)
+    np.testing.assert_allclose(answer, expected, rtol=1e-12, atol=4e-15)
+
+
+@pytest.mark.parametrize("name", ACTIVATION_NAMES)
+def test_a_kink_is_where_the_slope_jumps(name, x64):
+    phi, z = ACTIVATIONS[name], np.array([-1e-9, 1e-9])
+    left, right = phi.slope(z, phi.value(z))
+    assert (abs(float(right - left)) > 0.5) == phi.kink
+
+
+@pytest.mark.parametrize("name", ACTIVATION_NAMES)
+def test_the_formula_of_a_slope_names_what_the_slope_reads(name):
+    phi = ACTIVATIONS[name]
+    assert ("{z}" in phi.formula) == phi.keeps_preactivation
+    assert phi.formula.format(a="a8", z="z8")
 
 
 @pytest.mark.parametrize("name", ACTIVATION_NAMES)
@@ -35,24 +50,26 @@ def test_the_convention_at_zero_is_autodiffs(name, x64):
     mlp = jaxbp.Mlp((2, 3, 1), hidden=name)
     params = (jaxbp.Layer(jnp.zeros((2, 3)), jnp.zeros(3)), jaxbp.Layer(jnp.ones((3, 1)), jnp.zeros(1)))
     inputs = jnp.ones((4, 2))
-    hand = jax.grad(lambda p: jaxbp.predict(mlp, p, inputs).sum())(params)
-    auto = jax.grad(lambda p: jaxbp.reference_predict(mlp, p, inputs).sum())(params)
-    assert jax.tree.all(jax.tree.map(lambda a, b: jnp.allclose(a, b, rtol=1e-15, atol=0), hand, auto))
+    hand, auto = (
+        jax.jit(jax.grad(lambda p, f=f: f(mlp, p, inputs).sum()))(params)
+        for f in (jaxbp.predict, jaxbp.reference_predict)
+    )
+    assert jax.tree.all(jax.tree.map(lambda a, b: np.allclose(a, b, rtol=1e-15, atol=0), hand, auto))
     if name == "relu":
         assert not hand[0].weight.any()
 
 
 @pytest.mark.parametrize("name", ACTIVATION_NAMES)
-@pytest.mark.parametrize("size", [1e4, -1e4])
-def test_saturated_units_stay_finite(name, size):
+def test_saturated_units_stay_finite(name):
     mlp = jaxbp.Mlp((1, 2, 1), hidden=name, output="sigmoid")
-    params = (
-        jaxbp.Layer(jnp.full((1, 2), size, jnp.float32), jnp.zeros(2, jnp.float32)),
-        jaxbp.Layer(jnp.ones((2, 1), jnp.float32), jnp.zeros(1, jnp.float32)),
-    )
-    loss, gradient = jaxbp.loss_and_gradient(mlp, params, np.ones((3, 1), np.float32), np.zeros((3, 1), np.float32))
-    assert jnp.isfinite(loss)
-    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+    inputs, targets = np.ones((3, 1), np.float32), np.zeros((3, 1), np.float32)
+    compute = jax.jit(lambda params: jaxbp.loss_and_gradient(mlp, params, inputs, targets))
+    for size in (1e4, -1e4):
+        params = (
+            jaxbp.Layer(np.full((1, 2), size, np.float32), np.zeros(2, np.float32)),
+            jaxbp.Layer(np.ones((2, 1), np.float32), np.zeros(1, np.float32)),
+        )
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(compute(params)))
 
 
 @pytest.mark.parametrize("loss", ["softmax_cross_entropy", "binary_cross_entropy"])
@@ -69,8 +86,11 @@ def test_the_gradient_of_a_loss_is_its_derivative(loss, x64):
     generator = np.random.default_rng(0)
     outputs = jnp.asarray(3 * generator.standard_normal((9, 4)))
     targets = jnp.asarray(generator.dirichlet(np.ones(4), 9))
-    expected = jax.grad(lambda o: LOSSES[loss].values(o, targets).sum())(outputs)
-    np.testing.assert_allclose(LOSSES[loss].gradient(outputs, targets), expected, rtol=1e-12, atol=1e-15)
+    row = LOSSES[loss]
+    answer, expected = jax.jit(
+        lambda o: (row.gradient(o, targets), jax.grad(lambda o: row.values(o, targets).sum())(o))
+    )(outputs)
+    np.testing.assert_allclose(answer, expected, rtol=1e-12, atol=1e-15)
 
 
 def test_labels_are_one_hot_rows(x64):

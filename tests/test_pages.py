@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxbp import viz
+from jaxbp.data import Grid
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 CLICKS = """
@@ -16,7 +17,7 @@ window.addEventListener("load", () => setTimeout(() => {
   const button = (title) => document.querySelector(`button[title="${title}"]`);
   const slider = document.querySelector("input[type=range]");
   const seen = [];
-  const look = () => seen.push(slider.value + ":" + (document.querySelector(".animation img").src.length > 1000));
+  const look = () => seen.push(slider.value + ":" + (document.querySelector("img").src.length > 1000));
   look();
   button("Next frame").click(); look();
   button("Next frame").click(); look();
@@ -24,7 +25,12 @@ window.addEventListener("load", () => setTimeout(() => {
   button("Last frame").click(); look();
   button("First frame").click(); look();
   button("Play").click();
-  setTimeout(() => { button("Pause").click(); look(); document.title = "seen " + seen.join(" "); }, 1500);
+  setTimeout(() => {
+    button("Pause").click(); look();
+    button("Last frame").click(); button("Play").click(); look();
+    document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true })); look();
+    document.title = "seen " + seen.join(" ");
+  }, 1500);
 }, 300));
 </script>
 """
@@ -32,9 +38,9 @@ window.addEventListener("load", () => setTimeout(() => {
 
 @pytest.mark.skipif(BROWSER is None, reason="no headless browser is installed")
 def test_a_page_plays_pauses_and_steps(tmp_path):
-    x = np.linspace(0, 1, 5)
-    true = x[None] * x[:, None]
-    film = viz.animate_training(x, x, [true + 0.1 * k for k in range(4)], [0, 1, 2, 3], true, fps=4)
+    grid = Grid(np.linspace(0, 1, 5), np.linspace(0, 1, 5))
+    true = grid.points.prod(axis=1)
+    film = viz.animate_training(grid, [true + 0.1 * k for k in range(4)], [0, 1, 2, 3], true)
     page = viz.save_film(film, tmp_path / "film.html")
     page.write_text(page.read_text(encoding="utf-8").replace("</body>", CLICKS + "</body>"), encoding="utf-8")
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=6000", "--dump-dom"]
@@ -46,4 +52,5 @@ def test_a_page_plays_pauses_and_steps(tmp_path):
     seen = [pair.split(":") for pair in title.group(1).split()]
     assert [frame for frame, _ in seen[:6]] == ["0", "1", "2", "1", "3", "0"]
     assert int(seen[6][0]) > 0  # it played
+    assert [frame for frame, _ in seen[7:]] == ["0", "1"]  # play begins again at the end; the arrow keys work at once
     assert all(shown == "true" for _, shown in seen)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxbp.names import nearest_first
+from jaxbp._checks import nearest_first
 
 MAX_LENGTH = 1000  # characters; far above any formula that a person types, far below what could exhaust the parser
 

@@ -5,23 +5,28 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxbp.names import check_name
+from jaxbp._checks import look_up
+from jaxbp.data.grids import Domain, Grid
 
-Domain = tuple[tuple[float, float], tuple[float, float]]
+UNIT_SQUARE = ((0.0, 1.0), (0.0, 1.0))
 
 
 class Surface(NamedTuple):
-    """A surface over a rectangle.
+    """A surface over a rectangle: a formula, or a table of measured points.
 
     Attributes:
-        function: (x, y) -> z, NumPy arrays of one shape.
+        function: (x, y) -> z, NumPy arrays of one shape; None where only points are known.
         domain: ((x_min, x_max), (y_min, y_max)).
-        formula: f(x, y) as mathtext.
+        formula: f(x, y) as mathtext, or a name.
+        labels: the names of x, y and z.
+        measured: () -> the points (n, 3) and the grid that they lie on, where there is no function.
     """
 
-    function: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    function: Callable[[np.ndarray, np.ndarray], np.ndarray] | None
     domain: Domain
     formula: str
+    labels: tuple[str, str, str] = ("x", "y", "z")
+    measured: Callable[[], tuple[np.ndarray, Grid]] | None = None
 
 
 def target(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -59,31 +64,12 @@ def ripple(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.sin(3 * r) / (1 + r)
 
 
-SURFACES: dict[str, Surface] = {
-    "target": Surface(target, ((-10.0, 10.0), (-10.0, 10.0)), r"$\sin x + x \cos y + y + 3^{x/3}$"),
-    "franke": Surface(franke, ((0.0, 1.0), (0.0, 1.0)), "Franke's function"),
-    "peaks": Surface(peaks, ((-3.0, 3.0), (-3.0, 3.0)), "MATLAB's peaks"),
-    "himmelblau": Surface(himmelblau, ((-5.0, 5.0), (-5.0, 5.0)), r"$(x^2 + y - 11)^2 + (x + y^2 - 7)^2$"),
-    "ripple": Surface(ripple, ((-5.0, 5.0), (-5.0, 5.0)), r"$\sin(3r) / (1 + r)$"),
-}
-
-
-def surface(name: str) -> Surface:
-    """Returns the surface of that name.
-
-    Raises:
-        ValueError: no surface has this name; the known ones are listed, nearest first.
-    """
-    check_name("surface", name, SURFACES)
-    return SURFACES[name]
-
-
-def terrain_samples() -> np.ndarray:
+def terrain() -> tuple[np.ndarray, Grid]:
     """Reads the elevation model of the Jacksboro fault that ships with matplotlib.
 
     Returns:
-        (num_points, 3): longitude and latitude in degrees, elevation in metres, one row for each cell of the
-        344 x 403 grid, from the north-west corner row by row.
+        (n, 3) longitude and latitude in degrees and elevation in metres, one row for each cell of the 344 x 403 grid,
+        from the north-west corner row by row; and the grid of the middles of the cells.
     """
     from matplotlib import cbook  # here, because importing jaxbp must not load matplotlib
 
@@ -94,5 +80,33 @@ def terrain_samples() -> np.ndarray:
         # The corners bound the area; a cell stands for its middle.
         longitude = float(model["xmin"]) + (np.arange(num_columns) + 0.5) * float(model["dx"])
         latitude = float(model["ymax"]) - (np.arange(num_rows) + 0.5) * float(model["dy"])
-    x, y = np.meshgrid(longitude, latitude)
-    return np.column_stack([x.ravel(), y.ravel(), elevation.ravel()])
+    grid = Grid(longitude, latitude)
+    return np.column_stack([grid.points, elevation.ravel()]), grid
+
+
+def square(half: float) -> Domain:
+    """[-half, half]^2."""
+    return (-half, half), (-half, half)
+
+
+SURFACES: dict[str, Surface] = {
+    "target": Surface(target, square(10.0), r"$\sin x + x \cos y + y + 3^{x/3}$"),
+    "franke": Surface(franke, UNIT_SQUARE, "Franke's function"),
+    "peaks": Surface(peaks, square(3.0), "MATLAB's peaks"),
+    "himmelblau": Surface(himmelblau, square(5.0), r"$(x^2 + y - 11)^2 + (x + y^2 - 7)^2$"),
+    "ripple": Surface(ripple, square(5.0), r"$\sin(3r) / (1 + r)$"),
+    "terrain": Surface(
+        *(None, UNIT_SQUARE, "Elevation at the Jacksboro fault"),
+        ("longitude (°)", "latitude (°)", "elevation (m)"),
+        measured=terrain,
+    ),
+}
+
+
+def surface(name: str) -> Surface:
+    """Returns the surface of that name.
+
+    Raises:
+        ValueError: no surface has this name; the known ones are listed, nearest first.
+    """
+    return look_up("surface", name, SURFACES)

@@ -5,20 +5,23 @@ import math
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from jaxbp.names import nearest_first
+from jaxbp._checks import nearest_first
+
+Columns = tuple[str, ...] | Literal["all"] | None
 
 
-def read_table(path: str | Path, columns: tuple[str, ...] | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
+def read_table(path: str | Path, columns: Columns = None) -> tuple[np.ndarray, tuple[str, ...]]:
     """Reads columns of numbers.
 
     A CSV file has a first line of names; an npz file has one array for each name, all of one size.
 
     Args:
         path: a file that ends in .csv or .npz.
-        columns: the names to read, in this order; the first three of the file unless given.
+        columns: the names to read, in this order; "all" of the file, or its first three unless given.
 
     Returns:
         (num_rows, num_columns) in float64, and the names.
@@ -42,11 +45,13 @@ def read_table(path: str | Path, columns: tuple[str, ...] | None = None) -> tupl
     return table, names
 
 
-def _choose(path: Path, present: list[str], columns: tuple[str, ...] | None) -> tuple[str, ...]:
+def _choose(path: Path, present: list[str], columns: Columns) -> tuple[str, ...]:
     if columns is None:
         if len(present) < 3:
             raise ValueError(f"{path} must have at least three columns, got {', '.join(present) or 'none'}")
         columns = tuple(present[:3])
+    elif columns == "all":
+        columns = tuple(present)
     for name in columns:
         if name not in present:
             raise ValueError(f"{path} has no column {name!r}; it has {', '.join(nearest_first(name, present))}")
@@ -55,7 +60,7 @@ def _choose(path: Path, present: list[str], columns: tuple[str, ...] | None) -> 
     return columns
 
 
-def _read_csv(path: Path, columns: tuple[str, ...] | None) -> tuple[np.ndarray, tuple[str, ...]]:
+def _read_csv(path: Path, columns: Columns) -> tuple[np.ndarray, tuple[str, ...]]:
     # utf-8-sig also reads the byte-order mark that spreadsheets write before the first name.
     with path.open(newline="", encoding="utf-8-sig") as file:
         lines = csv.reader(file)
@@ -82,7 +87,7 @@ def _number(path: Path, row: int, column: str, text: str) -> float:
     return number
 
 
-def _read_npz(path: Path, columns: tuple[str, ...] | None) -> tuple[np.ndarray, tuple[str, ...]]:
+def _read_npz(path: Path, columns: Columns) -> tuple[np.ndarray, tuple[str, ...]]:
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path} could not be read: it is not an npz archive")
     with np.load(path, allow_pickle=False) as archive:

@@ -22,11 +22,7 @@ from jax.extend.core import Literal, Var
 from jaxbp.graph.nodes import Graph, Node
 
 OPENED = {"jit", "closed_call", "core_call", "remat", "remat2", "checkpoint"}
-REFUSED = {  # what reverse mode cannot pass
-    "while": "a while loop",
-    "pure_callback": "a callback",
-    "io_callback": "a callback",
-}
+REFUSED = {"while": "a while loop", "pure_callback": "a callback", "io_callback": "a callback"}  # by reverse mode
 
 
 class _Draft:

@@ -1,6 +1,5 @@
-"""The rows of a ledger, and the forms in which it is written: text, Markdown, JSON."""
+"""The rows of a ledger, and the forms in which it is written: text and Markdown."""
 
-import json
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,10 +77,6 @@ class Ledger(NamedTuple):
         """A table in Markdown."""
         lines = ["| " + " | ".join(row) + " |" for row in [HEADER, *self.rows()]]
         return "\n".join([lines[0], "|" + "---|" * len(HEADER), *lines[1:]])
-
-    def to_json(self) -> str:
-        """A JSON array of objects with all digits."""
-        return json.dumps([entry._asdict() | {"difference": entry.difference} for entry in self.entries], indent=1)
 
 
 HEADER = ("pass", "number", "formula", "with numbers", "value", "autodiff", "difference")

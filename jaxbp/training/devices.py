@@ -2,10 +2,13 @@
 
 import jax
 
-from jaxbp.names import PLATFORM_NAMES, PlatformName, check_name
+from jaxbp._checks import look_up
+
+# What JAX calls them: an NVIDIA GPU is cuda here and gpu elsewhere; None leaves the choice to JAX.
+PLATFORMS = {"auto": None, "cpu": "cpu", "gpu": "cuda", "tpu": "tpu"}
 
 
-def use_platform(name: PlatformName = "auto") -> jax.Device:
+def use_platform(name: str = "auto") -> jax.Device:
     """Makes the whole program run on one kind of device; call it before anything else touches a device.
 
     Args:
@@ -17,9 +20,7 @@ def use_platform(name: PlatformName = "auto") -> jax.Device:
     Raises:
         ValueError: the name is not known, or there is no such device.
     """
-    check_name("platform", name, PLATFORM_NAMES)
-    # JAX calls an NVIDIA GPU cuda here and gpu elsewhere.
-    wanted = {"auto": jax.config.jax_platforms, "gpu": "cuda"}.get(name, name)  # type: ignore[attr-defined]
+    wanted = look_up("platform", name, PLATFORMS) or jax.config.jax_platforms  # type: ignore[attr-defined]
     jax.config.update("jax_platforms", wanted)
     try:
         return jax.devices()[0]

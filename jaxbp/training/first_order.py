@@ -6,9 +6,9 @@ import jax
 import optax
 from jax import Array
 
-from jaxbp.checks import check_number
-from jaxbp.losses import loss_named
-from jaxbp.network import predict
+from jaxbp._checks import check_number
+from jaxbp.losses import LOSSES
+from jaxbp.network import forward
 from jaxbp.params import Params
 from jaxbp.training.solver import Batch, Problem, Solver
 
@@ -50,8 +50,8 @@ def first_order(
         loss, gradient = problem.loss_and_gradient(params, batch, key)
 
         def value_fn(params: Params) -> Array:
-            outputs = predict(problem.mlp, params, batch.inputs)
-            return loss_named(problem.loss).values(outputs, batch.targets).mean()
+            outputs, _ = forward(problem.mlp, params, batch.inputs)
+            return LOSSES[problem.loss].values(outputs, batch.targets).mean()
 
         updates, state = chain.update(gradient, state, params, value=loss, grad=gradient, value_fn=value_fn)
         return optax.apply_updates(params, updates), state, loss

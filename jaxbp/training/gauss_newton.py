@@ -6,41 +6,37 @@ from here on), the damped step d minimises || e + J d ||^2 + lambda || d - mu d_
 before it as SPRING does. The solution needs no matrix of the size of the parameters:
 
     K = J J^T                       (n m, n m), from activations and node errors: see jaxbp.jacobian
-    alpha = (K + lambda I)^-1 (e - mu J phi)
-    phi <- mu phi + J^T alpha,  p <- p - eta phi
+    alpha = (K + lambda I)^-1 (e - mu J velocity)
+    velocity <- mu velocity + J^T alpha,  p <- p - eta velocity
 
 The damping follows the loss, lambda = sigma * (mean of e^2) * (mean of K's diagonal): far from a solution the steps are
 short and safe, near it they become Newton's (Fan and Yuan 2005). The gain ratio, the decrease of the batch's loss over
 the decrease that the linear outputs promise, corrects sigma: a poor step doubles it, others bring it back. A step that
-lets the loss rise too far, or is not finite, is refused, its momentum is dropped and sigma multiplied by 4. K squares
+lets the loss rise too far, or is not finite, is refused, its velocity is dropped and sigma multiplied by 4. K squares
 the condition number of J, so all of this runs in float64, whatever the parameters are.
 
 References:
     Goldshlager, Abrahamsen and Lin 2024, arXiv 2401.10190 (SPRING); Fan and Yuan 2005, Computing 74 (damping).
 """
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxbp.checks import check_number
+from jaxbp._checks import check_number
 from jaxbp.jacobian import gram, seeded_errors, tangent, weighted_gradient
-from jaxbp.losses import loss_named
+from jaxbp.losses import LOSSES
 from jaxbp.network import forward
 from jaxbp.params import Params
-from jaxbp.training.curvature import FORMS
+from jaxbp.training.output_layer import solved
 from jaxbp.training.solver import Batch, Problem, Solver
 
-# Of the batch's loss in one step. Squares let momentum climb a little; where probabilities saturate, the quadratic
-# model of a cross-entropy is no guide to a climb.
-MAX_RISE = {
-    "mean_squared_error": 2.0,
-    "half_squared_error": 2.0,
-    "softmax_cross_entropy": 1.0,
-    "binary_cross_entropy": 1.0,
-}
+# Of the batch's loss in one step. A quadratic loss lets momentum climb a little; where probabilities saturate, the
+# quadratic model of a cross-entropy is no guide to a climb.
+MAX_RISE, MAX_RISE_OTHERWISE = 2.0, 1.0
 POOR_GAIN = -0.5  # below it the linear outputs promised too much
 FLOOR = 1e-10  # of lambda over the mean diagonal of K, where float64 would lose what K still tells
 MAX_ROWS = 16_384  # of K, 2 GiB in float64
@@ -51,15 +47,15 @@ class GaussNewtonState(NamedTuple):
 
     Attributes:
         step: the number of steps tried.
-        momentum: phi, of the structure of the parameters.
+        velocity: of the structure of the parameters.
         damping: sigma.
-        refused: the number of steps refused.
+        smallest_damping: the least that sigma comes back to; of the state, so that runs with several can be vmapped.
     """
 
     step: Array
-    momentum: Params
+    velocity: Params
     damping: Array
-    refused: Array
+    smallest_damping: Array
 
 
 def gauss_newton(
@@ -72,13 +68,16 @@ def gauss_newton(
         damping: sigma at the start, and the smallest that it comes back to. 0.03 gives the last digits of a smooth
             surface; on noisy or rough data it follows each batch too closely: the terrain's error was 0.35 with 0.03,
             0.24 with 0.1 and 0.23 with 0.3 after 300 steps.
-        tail: the share of the run, at its end, over which the step length eta falls from 1 to 0: it averages away what
-            one batch says and the next one denies. 0 for none.
+        tail: the share of the run, at its end, over which the step length eta falls from 1 to 0: it anneals the
+            step, so that mini-batch noise averages out. 0 for none.
         solve_dtype: "float64", or "float32" for a device that has no float64: K is then known to 1e-5 only, and a
             smooth surface keeps fewer digits.
 
     On a CPU set the environment variable OPENBLAS_NUM_THREADS=1: the Cholesky factorization's own threads and XLA's get
     into each other's way. The README has what that costs, and the command.
+
+    When a run ends, the output layer is solved over all samples (see `solve_output`), and `fit` returns what has the
+    smallest training loss: the start, the end, or the end with its output layer solved. `FitResult.state` is the end.
 
     Returns:
         A solver. One step takes memory for a few matrices (n m)^2, m = 1 for one output, and time like their Cholesky
@@ -95,44 +94,54 @@ def gauss_newton(
     if solve_dtype not in ("float64", "float32"):
         raise ValueError(f"solve_dtype must be 'float64' or 'float32', got {solve_dtype!r}")
 
+    return _make(momentum, damping, tail, solve_dtype)
+
+
+@lru_cache
+def _make(momentum: float, damping: float, tail: float, solve_dtype: str) -> Solver:
+    """The solver, the same one for the same settings, so that `fit` compiles its step once."""
+
     def init(params: Params) -> GaussNewtonState:
         zeros = jax.tree.map(jnp.zeros_like, params)
         dtype = params[0].weight.dtype
-        return GaussNewtonState(jnp.zeros((), jnp.int32), zeros, jnp.asarray(damping, dtype), jnp.zeros((), jnp.int32))
+        sigma = jnp.asarray(damping, dtype)
+        return GaussNewtonState(jnp.zeros((), jnp.int32), zeros, sigma, sigma)
 
     def step(
         problem: Problem, params: Params, state: GaussNewtonState, batch: Batch, key: Array
     ) -> tuple[Params, GaussNewtonState, Array]:
         _check(problem, batch)
         with jax.enable_x64(solve_dtype == "float64"):
-            wide, phi, inputs, targets = _widen((params, state.momentum, *batch), solve_dtype)
+            wide, velocity, inputs, targets = _widen((params, state.velocity, *batch), solve_dtype)
             eta = _step_length(state.step, problem.num_steps, tail).astype(solve_dtype)
-            loss = loss_named(problem.loss)
+            loss = LOSSES[problem.loss]
             outputs, residuals = forward(problem.mlp, wide, inputs)
             before = loss.values(outputs, targets).mean()
-            roots, errors = FORMS[problem.loss](outputs, targets)
+            roots, scaled_error = loss.hessian_factor(outputs, targets)
             seeded = seeded_errors(problem.mlp, wide, residuals, jnp.moveaxis(roots, 2, 0))
-            kernel, carried = gram(residuals, seeded), momentum * tangent(residuals, seeded, phi)
+            kernel, carried = gram(residuals, seeded), momentum * tangent(residuals, seeded, velocity)
             rows = kernel.shape[0]
             floor = FLOOR if solve_dtype == "float64" else rows * jnp.finfo(solve_dtype).eps
             scale = jnp.maximum(jnp.trace(kernel) / rows, jnp.finfo(solve_dtype).tiny)
-            damped = jnp.maximum(state.damping * jnp.mean(errors**2), floor) * scale
+            damped = jnp.maximum(state.damping * jnp.mean(scaled_error**2), floor) * scale
             factor = jax.scipy.linalg.cho_factor(kernel + damped * jnp.eye(rows, dtype=kernel.dtype), lower=True)
-            alpha = jax.scipy.linalg.cho_solve(factor, (errors - carried).ravel())
-            new_phi = jax.tree.map(
+            alpha = jax.scipy.linalg.cho_solve(factor, (scaled_error - carried).ravel())
+            new_velocity = jax.tree.map(
                 lambda old, new: momentum * old + new,
-                phi,
-                weighted_gradient(residuals, seeded, alpha.reshape(errors.shape)),
+                velocity,
+                weighted_gradient(residuals, seeded, alpha.reshape(scaled_error.shape)),
             )
             # Judged as it will be stored: in float32 a large weight's rounding alone can undo what a step gained.
             moved = jax.tree.map(
-                lambda leaf, change, stored: (leaf - eta * change).astype(stored.dtype), wide, new_phi, params
+                lambda leaf, change, stored: (leaf - eta * change).astype(stored.dtype), wide, new_velocity, params
             )
             after = loss.values(forward(problem.mlp, _widen(moved, solve_dtype), inputs)[0], targets).mean()
-            linear = errors - eta * (carried + (kernel @ alpha).reshape(errors.shape))
-            promised = (jnp.sum(errors**2) - jnp.sum(linear**2)) / (2 * outputs.shape[0])
+            linear = scaled_error - eta * (carried + (kernel @ alpha).reshape(scaled_error.shape))
+            promised = (jnp.sum(scaled_error**2) - jnp.sum(linear**2)) / (2 * outputs.shape[0])
             gain = (before - after) / jnp.maximum(promised, jnp.finfo(solve_dtype).tiny)
-            accepted = jnp.isfinite(alpha).all() & (after <= MAX_RISE[problem.loss] * before)
+            accepted = jnp.isfinite(alpha).all() & (
+                after <= (MAX_RISE if loss.quadratic else MAX_RISE_OTHERWISE) * before
+            )
             good = accepted & (gain > POOR_GAIN)
             correction = jnp.where(good, 0.8, jnp.where(accepted, 2.0, 4.0))
 
@@ -141,13 +150,19 @@ def gauss_newton(
 
             kept = GaussNewtonState(
                 step=state.step + 1,
-                momentum=choose(accepted, new_phi, jax.tree.map(jnp.zeros_like, state.momentum)),
-                damping=jnp.clip(correction * state.damping, damping, 1e12).astype(state.damping.dtype),
-                refused=state.refused + jnp.where(accepted, 0, 1).astype(jnp.int32),
+                velocity=choose(accepted, new_velocity, jax.tree.map(jnp.zeros_like, state.velocity)),
+                damping=jnp.clip(correction * state.damping, state.smallest_damping, 1e12).astype(state.damping.dtype),
+                smallest_damping=state.smallest_damping,
             )
             return choose(accepted, moved, params), kept, before.astype(params[0].weight.dtype)
 
-    return Solver("gauss_newton", init, step)
+    return Solver("gauss_newton", init, step, _finish)
+
+
+def _finish(problem: Problem, params: Params, train: Batch) -> Params:
+    """Solves the output layer over all samples, where the outputs are linear in it and the loss is quadratic."""
+    linear = problem.mlp.output == "identity" and LOSSES[problem.loss].quadratic
+    return solved(problem.mlp, params, train.inputs, train.targets) if linear else params
 
 
 def _widen(tree: Any, dtype: str) -> Any:
@@ -159,13 +174,13 @@ def _widen(tree: Any, dtype: str) -> Any:
 
 def _check(problem: Problem, batch: Batch) -> None:
     if problem.dropout > 0:
-        raise ValueError("dropout must be 0 with gauss_newton, whose linear model a fresh mask would deny at each step")
+        raise ValueError("dropout must be 0 with gauss_newton: the linearization needs a fixed mask")
     rows = batch.inputs.shape[0] * problem.mlp.sizes[-1]
     if rows > MAX_ROWS:
         raise ValueError(f"batch_size times outputs must be at most {MAX_ROWS} with gauss_newton, got {rows}")
 
 
-def _step_length(step: Array, num_steps: int, tail: float) -> Array:
+def _step_length(step: Array, num_steps: int | Array, tail: float) -> Array:
     """Falls linearly from 1 to 0 over the last share `tail` of the run."""
-    left = (num_steps - step) / max(1.0, tail * num_steps)
+    left = (num_steps - step) / jnp.maximum(1.0, tail * num_steps)
     return jnp.clip(left, 0.0, 1.0)

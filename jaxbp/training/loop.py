@@ -1,10 +1,7 @@
 """`fit`: chunks of steps inside one compiled loop, a record between them."""
 
-import math
-import time
 import warnings
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
@@ -12,28 +9,31 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
+from jax.typing import DTypeLike
 
-from jaxbp.checks import check_count, check_finite, check_number, warn_if_narrowed
-from jaxbp.losses import loss_named
-from jaxbp.names import LossName
-from jaxbp.params import Mlp, Params, check_params
-from jaxbp.samples import as_samples
+from jaxbp._checks import check_count, check_finite, check_number, look_up, warn_if_narrowed
+from jaxbp._samples import as_samples, check_params
+from jaxbp.losses import LOSSES
+from jaxbp.params import Mlp, Params
+from jaxbp.training.chunks import Best, Point, Run, compile_seconds, finished, points
 from jaxbp.training.first_order import first_order
-from jaxbp.training.recorder import LayerRecord, layer_history, layer_record
+from jaxbp.training.recorder import LayerHistory
 from jaxbp.training.solver import Batch, Problem, Solver
-from jaxbp.training.state import FitResult, History, Record, TrainState
-from jaxbp.training.steps import advance, compiled, diagnose, first_overflow, measure, orders_for
+from jaxbp.training.state import FitResult, History, Outcome, Record, TrainState
+
+# One for all runs: a solver is static, and a new one would compile every program again.
+DEFAULT_SOLVER = first_order(optax.adam(1e-3))
 
 
 def fit(
     mlp: Mlp,
-    params: Params,
+    start: Params | TrainState | FitResult,
     data: tuple[Any, Any],
     *,
     steps: int,
     solver: Solver | None = None,
     batch_size: int | None = None,
-    loss: LossName = "mean_squared_error",
+    loss: str = "mean_squared_error",
     validation: tuple[Any, Any] | None = None,
     key: Array | None = None,
     record_every: int = 100,
@@ -41,7 +41,6 @@ def fit(
     dropout: float = 0.0,
     keep_best: bool = False,
     patience: int | None = None,
-    state: TrainState | None = None,
     on_record: Callable[[Record], None] | None = None,
     on_params: Callable[[int, Params], None] | None = None,
     record_layers: bool = False,
@@ -53,10 +52,11 @@ def fit(
 
     Args:
         mlp: the network.
-        params: where to start; not used when `state` is given.
+        start: parameters; or the state or the result of an earlier run, which then goes on: from a result, history,
+            layers and times are those of the whole run.
         data: inputs (n, n_0) and targets (n, n_L), or labels (n,).
-        steps: how many steps to take (from `state`, where one is given).
-        solver: `first_order(...)`; Adam at 1e-3 unless given.
+        steps: how many steps to take.
+        solver: `first_order(...)` or `gauss_newton(...)`; Adam at 1e-3 unless given.
         batch_size: samples a step, drawn by epochs without replacement; None for all of them.
         loss: the name of a loss.
         validation: inputs and targets that are not trained on.
@@ -67,99 +67,90 @@ def fit(
         keep_best: returns the parameters of the record with the smallest validation loss (training loss without
             validation samples) instead of the last.
         patience: stops after this many records without a smaller validation loss, and keeps the best.
-        state: of an earlier result, to go on from it.
         on_record: called on the host with each record, for progress bars and logs.
         on_params: called on the host with the step and the parameters at each record, for films and snapshots.
         record_layers: also measures every layer at each record: `LayerRecord` says what.
 
     Returns:
-        Parameters, state, history and status.
+        Parameters, state, history and outcome.
 
     Raises:
         ValueError: an argument is out of range or does not fit the others, or a sample is NaN or infinite.
         TypeError: an array does not hold real numbers, or the solver is none.
     """
-    steps = check_count("steps", steps, minimum=0)
-    record_every = check_count("record_every", record_every, minimum=1)
-    dropout = check_number("dropout", dropout, minimum=0, below=1)
+    check_count("steps", steps, minimum=0)
+    check_count("record_every", record_every, minimum=1)
+    check_number("dropout", dropout, minimum=0, below=1)
     if patience is not None:
         check_count("patience", patience, minimum=1)
         if validation is None:
             raise ValueError("validation must be given with patience: early stopping watches the validation loss")
-    solver = first_order(optax.adam(1e-3)) if solver is None else solver
+    solver = DEFAULT_SOLVER if solver is None else solver
     if not isinstance(solver, Solver):
         raise TypeError(f"solver must be a Solver, such as first_order(optax.adam(1e-3)), got {type(solver).__name__}")
-    params = params if state is None else state.params
-    check_params(mlp, params)
-    train, held_out = _samples(mlp, params, data, validation, loss)
+    if key is None and not isinstance(start, (TrainState, FitResult)) and (batch_size is not None or dropout > 0):
+        raise ValueError("key must be given with batch_size or dropout: jax.random.key(seed)")
+    state = _state(mlp, start, solver, key)
+    train, held_out = _samples(mlp, state.params, data, validation, loss)
     num_samples = train.inputs.shape[0]
     if batch_size is not None and check_count("batch_size", batch_size, minimum=1) > num_samples:
         raise ValueError(f"batch_size must be at most the number of samples, {num_samples}, got {batch_size}")
-    if key is None and state is None and (batch_size is not None or dropout > 0):
-        raise ValueError("key must be given with batch_size or dropout: jax.random.key(seed)")
-    if state is None:
-        key = jax.random.key(0) if key is None else key
-        params = jax.tree.map(jnp.asarray, params)
-        state = TrainState(jnp.zeros((), jnp.int32), params, solver.init(params), key)
-    elif jax.tree.structure(state.solver) != jax.tree.structure(  # type: ignore[operator]
-        jax.eval_shape(solver.init, params)
-    ):
-        raise ValueError(f"state must come from the solver {solver.name}, got that of another")
-    last = int(state.step) + steps
-    problem = Problem(mlp, loss, tile, dropout, last)
+    problem = Problem(mlp, loss, batch_size, tile, dropout)
+    run = Run(problem, solver, state, train, held_out, int(state.step) + steps, record_every, record_layers)
 
-    start = time.perf_counter()
-    orders = partial(orders_for, batch_size=batch_size, num_samples=num_samples)
-    take_steps = compiled(partial(advance, problem, solver, batch_size), state, orders(state), 0, train)
-    take_record = compiled(partial(measure, problem), state.params, train, held_out)
-    take_layers = compiled(partial(layer_record, problem), state.params, state.params, train) if record_layers else None
-    compile_seconds = time.perf_counter() - start
-
-    records: list[Record] = []
-    layers: list[LayerRecord] = []
-    before = state
-    best, best_loss, records_since_best = state.params, math.inf, 0
-    status, run_seconds = "finished", 0.0
-    while True:
-        start = time.perf_counter()
-        evaluation, held_out_evaluation = jax.device_get(take_record(state.params, train, held_out))
-        if take_layers is not None:
-            layers.append(jax.device_get(take_layers(state.params, before.params, train)))
-        run_seconds += time.perf_counter() - start
-        validation_loss = math.nan if held_out_evaluation is None else float(held_out_evaluation.loss)
-        record = Record(int(state.step), float(evaluation.loss), validation_loss, run_seconds)
-        records.append(record)
+    compiling = compile_seconds(run)
+    best, seen = Best(state.params), list[Point]()
+    for point in points(run):
+        seen.append(point)
         if on_record is not None:
-            on_record(record)
+            on_record(point.record)
         if on_params is not None:
-            on_params(record.step, state.params)
-        watched = record.loss if held_out is None else record.validation_loss
-        if watched < best_loss:
-            best, best_loss, records_since_best = state.params, watched, 0
-        else:
-            records_since_best += 1
-        if evaluation.nonfinite.any() or not math.isfinite(record.loss):
-            status = f"diverged: {first_overflow(mlp, evaluation)} at step {record.step}"
-            state = before  # the overflow of a chunk's last step shows only here
-        elif patience is not None and records_since_best >= patience:
-            status = "stopped early"
-        if status != "finished" or record.step >= last:
+            on_params(point.record.step, point.state.params)
+        best = best.see(point)
+        if patience is not None and best.records_since >= patience:
             break
-        start = time.perf_counter()
-        state, before, alive = take_steps(state, orders(state), min(last, record.step + record_every), train)
-        if not bool(alive):
-            status = diagnose(problem, solver, batch_size, state, train)
-        run_seconds += time.perf_counter() - start
-    if status.startswith("diverged"):
-        warnings.warn(f"fit {status}; the last good parameters are kept", RuntimeWarning, stacklevel=2)
-    history = History(*(np.array(column) for column in zip(*records, strict=True)))
-    chosen = best if keep_best or patience is not None else state.params
-    by_layer = layer_history([record.step for record in records], layers) if layers else None
-    return FitResult(chosen, state, history, status, compile_seconds, run_seconds, by_layer)
+    outcome = point.outcome or Outcome("stopped early", point.record.step)
+    if outcome.diverged:
+        warnings.warn(f"fit {outcome}; the last good parameters are kept", RuntimeWarning, stacklevel=2)
+    chooses = keep_best or patience is not None
+    watched = train if held_out is None or not chooses else held_out
+    params = finished(run, best.params if chooses else point.state.params, watched)
+    history = History.of([point.record for point in seen])
+    recorded = [point.layers for point in seen if point.layers is not None]
+    layers = LayerHistory.of(history.step, recorded) if recorded else None
+    result = FitResult(params, point.state, history, outcome, compiling, float(history.seconds[-1]), layers)
+    return joined(start, result) if isinstance(start, FitResult) else result
 
 
-def _samples(mlp: Mlp, params: Params, data: Any, validation: Any, loss: LossName) -> tuple[Batch, Batch | None]:
-    """Checks and casts the samples to train on and those held out, and warns once for all of them."""
+def joined(first: FitResult, later: FitResult) -> FitResult:
+    """A run and its continuation as one."""
+    seconds = later.history._replace(seconds=first.run_seconds + later.history.seconds)
+    layers = later.layers
+    if first.layers is not None and layers is not None:
+        layers = first.layers.then(layers)
+    return later._replace(
+        history=first.history.then(seconds),
+        layers=layers,
+        compile_seconds=first.compile_seconds + later.compile_seconds,
+        run_seconds=first.run_seconds + later.run_seconds,
+    )
+
+
+def _state(mlp: Mlp, start: Params | TrainState | FitResult, solver: Solver, key: Array | None) -> TrainState:
+    """The state that the run starts from."""
+    state = start.state if isinstance(start, FitResult) else start
+    if not isinstance(state, TrainState):
+        check_params(mlp, state)
+        return TrainState.start(state, solver, key)
+    check_params(mlp, state.params)
+    wanted = jax.tree.structure(jax.eval_shape(solver.init, state.params))
+    if jax.tree.structure(state.solver) != wanted:  # type: ignore[operator]
+        raise ValueError(f"start must be a state of the solver {solver.name}, got that of another")
+    return state
+
+
+def _samples(mlp: Mlp, params: Params, data: Any, validation: Any, loss: str) -> tuple[Batch, Batch | None]:
+    """Validates and casts the samples to train on and those held out, and warns once for all of them."""
     pairs = {"data": data} if validation is None else {"data": data, "validation": validation}
     arrays: dict[str, Any] = {}
     for name, pair in pairs.items():
@@ -169,12 +160,12 @@ def _samples(mlp: Mlp, params: Params, data: Any, validation: Any, loss: LossNam
         arrays |= {f"{prefix}inputs": pair[0], f"{prefix}targets": pair[1]}
     warn_if_narrowed(4, **arrays)
     cast = [_finite(name, array, params[0].weight.dtype) for name, array in arrays.items()]
-    chosen = loss_named(loss)
-    train = Batch(*as_samples(mlp, params, cast[0], cast[1], chosen))
-    return train, None if validation is None else Batch(*as_samples(mlp, params, cast[2], cast[3], chosen))
+    row = look_up("loss", loss, LOSSES)
+    train = Batch(*as_samples(mlp, params, cast[0], cast[1], row))
+    return train, None if validation is None else Batch(*as_samples(mlp, params, cast[2], cast[3], row))
 
 
-def _finite(name: str, array: Any, dtype: Any) -> Any:
+def _finite(name: str, array: Any, dtype: DTypeLike) -> Any:
     """Casts numbers to the dtype of the parameters, or names the first that is not finite in it; labels stay."""
     array = np.asarray(array)
     if not jnp.issubdtype(array.dtype, jnp.floating):

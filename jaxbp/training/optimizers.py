@@ -1,11 +1,12 @@
-"""Optimizers and learning-rate schedules by name, for command lines."""
+"""Optimizers and learning-rate schedules, one row each, for command lines."""
+
+from collections.abc import Callable
 
 import optax
 
-from jaxbp.checks import check_count, check_number
-from jaxbp.names import OPTIMIZER_NAMES, SCHEDULE_NAMES, OptimizerName, ScheduleName, check_name
+from jaxbp._checks import check_count, check_number, look_up
 
-_FACTORIES = {
+OPTIMIZERS: dict[str, Callable[[optax.Schedule], optax.GradientTransformation]] = {
     "sgd": optax.sgd,
     "momentum": lambda rate: optax.sgd(rate, momentum=0.9),
     "nesterov": lambda rate: optax.sgd(rate, momentum=0.9, nesterov=True),
@@ -13,48 +14,34 @@ _FACTORIES = {
     "rmsprop": optax.rmsprop,
     "adam": optax.adam,
     "adamw": optax.adamw,
+    "lbfgs": lambda rate: optax.lbfgs(),
+}
+SCHEDULES: dict[str, Callable[[float, int], optax.Schedule]] = {
+    "constant": lambda rate, steps: optax.constant_schedule(rate),
+    "cosine": optax.cosine_decay_schedule,
+    "exponential": lambda rate, steps: optax.exponential_decay(rate, steps, 0.01),
+    "linear": lambda rate, steps: optax.linear_schedule(rate, rate / 100, steps),
 }
 
 
-def named_schedule(name: ScheduleName, learning_rate: float, steps: int) -> optax.Schedule:
-    """Makes the learning rate a function of the step.
-
-    Args:
-        name: constant; cosine, from the learning rate to 0; exponential and linear, to a hundredth of it.
-        learning_rate: the rate at the start, at least 0.
-        steps: where the schedule ends.
-
-    Raises:
-        ValueError: the name is not known, the learning rate is negative or not finite, steps is negative.
-    """
-    check_name("schedule", name, SCHEDULE_NAMES)
-    check_number("learning_rate", learning_rate, minimum=0)
-    length = max(1, check_count("steps", steps, minimum=0))
-    match name:
-        case "cosine":
-            return optax.cosine_decay_schedule(learning_rate, length)
-        case "exponential":
-            return optax.exponential_decay(learning_rate, length, 0.01)
-        case "linear":
-            return optax.linear_schedule(learning_rate, learning_rate / 100, length)
-        case _:
-            return optax.constant_schedule(learning_rate)
-
-
 def named_optimizer(
-    name: OptimizerName, learning_rate: float = 1e-3, schedule: ScheduleName = "constant", steps: int = 0
+    name: str, learning_rate: float = 1e-3, schedule: str = "constant", steps: int = 0
 ) -> optax.GradientTransformation:
     """Makes an optax optimizer.
 
     Args:
-        name: an optimizer; `momentum` and `nesterov` use 0.9; `lbfgs` searches along a line and takes no learning rate.
+        name: a key of `OPTIMIZERS`; `momentum` and `nesterov` use 0.9; `lbfgs` searches along a line and takes no
+            learning rate.
         learning_rate: at the start, at least 0.
-        schedule: how it changes until the last of `steps`.
-        steps: the number of steps of the run, which a schedule needs.
+        schedule: a key of `SCHEDULES`: constant; cosine, to 0; exponential and linear, to a hundredth of the rate.
+        steps: where the schedule ends.
+
+    Returns:
+        The optimizer, for `first_order`.
 
     Raises:
-        ValueError: a name is not known, or the learning rate is negative or not finite.
+        ValueError: a name is not known, the learning rate is negative or not finite, steps is negative.
     """
-    check_name("optimizer", name, OPTIMIZER_NAMES)
-    rate = named_schedule(schedule, learning_rate, steps)
-    return optax.lbfgs() if name == "lbfgs" else _FACTORIES[name](rate)
+    optimizer, rule = look_up("optimizer", name, OPTIMIZERS), look_up("schedule", schedule, SCHEDULES)
+    check_number("learning_rate", learning_rate, minimum=0)
+    return optimizer(rule(learning_rate, max(1, check_count("steps", steps, minimum=0))))

@@ -5,10 +5,12 @@ from typing import Any, NamedTuple
 
 import jax
 from jax import Array
+from jax.typing import DTypeLike
 
-from jaxbp.names import LossName
+from jaxbp._checks import check_number
+from jaxbp.backprop import tiled_loss_and_gradient
+from jaxbp.dense import dropout_mask
 from jaxbp.network import Masks
-from jaxbp.objective import dropout_masks, loss_and_gradient
 from jaxbp.params import Mlp, Params
 
 
@@ -20,29 +22,30 @@ class Batch(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """What stays fixed while the parameters are fitted.
+    """What stays fixed while the parameters are fitted; static under jit, but for `num_steps`.
 
     Attributes:
         mlp: the network.
         loss: the name of the loss.
+        batch_size: how many samples a step takes, None for all.
         tile: how many samples a gradient holds in memory at a time, None for all.
         dropout: the probability with which a hidden unit is dropped.
         num_steps: the step at which the run ends.
     """
 
     mlp: Mlp
-    loss: LossName
+    loss: str = "mean_squared_error"
+    batch_size: int | None = None
     tile: int | None = None
     dropout: float = 0.0
-    num_steps: int = 0
+    num_steps: int | Array = 0
 
     def loss_and_gradient(self, params: Params, batch: Batch, key: Array) -> tuple[Array, Params]:
         """Computes loss and gradient over a batch, under a dropout mask drawn from the key if there is dropout."""
         masks: Masks | None = None
         if self.dropout > 0:
-            num_samples = batch.inputs.shape[0]
-            masks = dropout_masks(self.mlp, key, self.dropout, num_samples, batch.inputs.dtype)
-        return loss_and_gradient(self.mlp, params, *batch, self.loss, self.tile, masks)
+            masks = dropout_masks(self.mlp, key, self.dropout, batch.inputs.shape[0], batch.inputs.dtype)
+        return tiled_loss_and_gradient(self.mlp, params, *batch, self.loss, self.tile, masks)
 
 
 class Solver(NamedTuple):
@@ -52,8 +55,34 @@ class Solver(NamedTuple):
         name: for reports.
         init: params -> the solver's first state, a pytree of arrays.
         step: (problem, params, state, batch, key) -> (new params, new state, loss before the step). It runs inside jit.
+        finish: (problem, params, train) -> parameters that may be better still, tried over all samples when a run
+            ends. With it, `fit` returns what has the smallest training loss of the start, the end and these (the
+            smallest validation loss where it keeps the best).
     """
 
     name: str
     init: Callable[[Params], Any]
-    step: Callable[[Problem, Params, Any, Batch, jax.Array], tuple[Params, Any, Array]]
+    step: Callable[[Problem, Params, Any, Batch, Array], tuple[Params, Any, Array]]
+    finish: Callable[[Problem, Params, Batch], Params] | None = None
+
+
+def dropout_masks(mlp: Mlp, key: Array, rate: float, num_samples: int, dtype: DTypeLike) -> Masks:
+    """Draws a dropout mask for each hidden layer, none for the output.
+
+    Args:
+        mlp: the network.
+        key: a JAX random key; the layers draw from splits of it.
+        rate: the probability with which a unit is dropped, in [0, 1); the others are scaled by 1 / (1 - rate).
+        num_samples: n.
+        dtype: of the masks.
+
+    Returns:
+        Masks (n, n_l), l = 1..L-1, and None.
+
+    Raises:
+        ValueError: the rate is out of range.
+    """
+    check_number("rate", rate, minimum=0, below=1)
+    keys = jax.random.split(key, mlp.num_layers)
+    hidden = zip(keys[:-1], mlp.sizes[1:-1], strict=True)
+    return (*(dropout_mask(layer_key, rate, (num_samples, size), dtype) for layer_key, size in hidden), None)

@@ -22,14 +22,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxbp.names import LossName, check_name
+from jaxbp._checks import check_name
+from jaxbp.losses import LOSSES
 from jaxbp.network import predict
 from jaxbp.params import Mlp, Params
 from jaxbp.training.loop import fit
-from jaxbp.training.solver import Solver
-from jaxbp.training.state import FitResult, Record
-
-SQUARED_LOSSES = ("mean_squared_error", "half_squared_error")  # errors of other losses do not add up
+from jaxbp.training.state import FitResult, History, Outcome
 
 
 class Stage(NamedTuple):
@@ -41,7 +39,7 @@ class Stage(NamedTuple):
     """
 
     params: Params
-    scale: Array
+    scale: Array | np.ndarray
 
 
 class StagesResult(NamedTuple):
@@ -49,12 +47,21 @@ class StagesResult(NamedTuple):
 
     Attributes:
         predict: (stages, inputs (n, n_0)) -> (n, n_L), the sum of the stages; differentiable in both, works under jit.
-        params: the stages, a pytree, to give to `predict`.
+        stages: the terms of the sum, a pytree, to give to `predict`.
+        history: the records of all stages as one run, losses in the units of the targets; with several outputs those
+            of later stages as if the errors of all outputs were of one size.
+        outcome: of the last stage.
+        compile_seconds: of all stages.
+        run_seconds: of all stages.
         results: what `fit` returned for each stage, those left out included; losses in the stage's own scale.
     """
 
     predict: Callable[[tuple[Stage, ...], Any], Array]
-    params: tuple[Stage, ...]
+    stages: tuple[Stage, ...]
+    history: History
+    outcome: Outcome
+    compile_seconds: float
+    run_seconds: float
     results: tuple[FitResult, ...]
 
 
@@ -82,13 +89,10 @@ def fit_stages(
     data: tuple[Any, Any],
     *,
     steps: int | Sequence[int],
-    solver: Solver | None = None,
-    batch_size: int | None = None,
-    loss: LossName = "mean_squared_error",
+    loss: str = "mean_squared_error",
     validation: tuple[Any, Any] | None = None,
     key: Array | None = None,
-    record_every: int = 100,
-    on_record: Callable[[Record], None] | None = None,
+    **options: Any,
 ) -> StagesResult:
     """Fits networks one after the other, each to the scaled error of the sum of those before it.
 
@@ -100,13 +104,10 @@ def fit_stages(
         params: where each starts.
         data: inputs (n, n_0) and targets (n, n_L).
         steps: how many steps each stage takes, one number for all or one for each.
-        solver: as in `fit`.
-        batch_size: as in `fit`.
         loss: a squared one, mean_squared_error or half_squared_error.
         validation: as in `fit`.
         key: as in `fit`; the stages draw from splits of it.
-        record_every: as in `fit`.
-        on_record: called with each record of each stage.
+        **options: solver, batch_size, record_every and the others of `fit`, the same for each stage.
 
     Returns:
         The sum as one function, its parameters, and the result of each stage. A stage that does not lower the squared
@@ -116,7 +117,7 @@ def fit_stages(
         ValueError: networks, parameters and steps do not belong together, the loss is not a squared one, or `fit`
             refuses an argument.
     """
-    check_name("loss", loss, SQUARED_LOSSES)
+    check_name("loss", loss, [name for name, row in LOSSES.items() if row.quadratic])
     mlps, params = tuple(mlps), tuple(params)
     counts = list(steps) if isinstance(steps, Sequence) else [steps] * len(mlps)
     if not mlps or len(params) != len(mlps) or len(counts) != len(mlps):
@@ -135,21 +136,11 @@ def fit_stages(
     scale = np.ones(mlps[0].sizes[-1])
     stages: list[Stage] = []
     results: list[FitResult] = []
+    histories: list[History] = []
     for mlp, start, count, stage_key in zip(mlps, params, counts, keys, strict=True):
-        result = fit(
-            mlp,
-            start,
-            train,
-            steps=count,
-            solver=solver,
-            batch_size=batch_size,
-            loss=loss,
-            validation=held_out,
-            key=stage_key,
-            record_every=record_every,
-            on_record=on_record,
-        )
+        result = fit(mlp, start, train, steps=count, loss=loss, validation=held_out, key=stage_key, **options)
         results.append(result)
+        histories.append(_rescaled(result.history, float(np.mean(np.square(scale))), histories))
         left = _left(mlp, result.params, train)
         size = np.sqrt(np.mean(np.square(left[1]), axis=0))
         if stages and not np.mean(np.square(scale * size)) < np.mean(np.square(scale)):
@@ -163,7 +154,25 @@ def fit_stages(
             inputs, targets = _left(mlp, result.params, held_out)
             held_out = (inputs, targets / size)
         scale = scale * size
-    return StagesResult(partial(predict_stages, tuple(mlps[: len(stages)])), tuple(stages), tuple(results))
+    return StagesResult(
+        predict=partial(predict_stages, mlps[: len(stages)]),
+        stages=tuple(stages),
+        history=History(*(np.concatenate(column) for column in zip(*histories, strict=True))),
+        outcome=results[-1].outcome,
+        compile_seconds=sum(result.compile_seconds for result in results),
+        run_seconds=sum(result.run_seconds for result in results),
+        results=tuple(results),
+    )
+
+
+def _rescaled(history: History, square: float, earlier: Sequence[History]) -> History:
+    """A stage's records in the units of the targets, `square` times its own, after those of the earlier stages."""
+    return History(
+        step=history.step + (int(earlier[-1].step[-1]) if earlier else 0),
+        loss=square * history.loss,
+        validation_loss=square * history.validation_loss,
+        seconds=history.seconds + (earlier[-1].seconds[-1] if earlier else 0.0),
+    )
 
 
 def _left(mlp: Mlp, params: Params, samples: tuple[Any, Any]) -> tuple[Any, np.ndarray]:

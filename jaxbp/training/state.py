@@ -1,12 +1,15 @@
-"""What a run is made of: the state to go on from, the records, the result."""
+"""What a run is made of: the state to go on from, the records, the outcome, the result."""
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from jaxbp.params import Params
 from jaxbp.training.recorder import LayerHistory
+from jaxbp.training.solver import Solver
 
 
 class TrainState(NamedTuple):
@@ -17,12 +20,32 @@ class TrainState(NamedTuple):
         params: the parameters after them.
         solver: the solver's state.
         key: the key that the run was started with.
+        epoch: the epoch in which the next batch starts.
+        place: its first place in the permutation of that epoch.
     """
 
     step: Array
     params: Params
     solver: Any
     key: Array
+    epoch: Array
+    place: Array
+
+    @classmethod
+    def start(cls, params: Params, solver: Solver, key: Array | None = None) -> "TrainState":
+        """The state before the first step; without a key, that of seed 0."""
+        params, zero = jax.tree.map(jnp.asarray, params), jnp.zeros((), jnp.int32)
+        return cls(zero, params, solver.init(params), jax.random.key(0) if key is None else key, zero, zero)
+
+    @property
+    def batch_key(self) -> Array:
+        """The key of the order of the samples."""
+        return jax.random.split(self.key)[0]
+
+    @property
+    def step_key(self) -> Array:
+        """The key of the next step."""
+        return jax.random.fold_in(jax.random.split(self.key)[1], self.step)
 
 
 class Record(NamedTuple):
@@ -49,15 +72,48 @@ class History(NamedTuple):
     validation_loss: np.ndarray
     seconds: np.ndarray
 
+    @classmethod
+    def of(cls, records: list[Record]) -> "History":
+        """Puts records together."""
+        return cls(*(np.array(column) for column in zip(*records, strict=True)))
 
-class FitResult(NamedTuple):
-    """What `fit` returns.
+    def then(self, later: "History") -> "History":
+        """This history and that of the run that went on, whose first record is this one's last again."""
+        return History(*(np.concatenate([a, b[1:]]) for a, b in zip(self, later, strict=True)))
+
+
+class Outcome(NamedTuple):
+    """How a run ended.
 
     Attributes:
-        params: the last parameters, or the best ones with `keep_best` or `patience`.
-        state: give it to `fit` to go on.
-        history: the records.
-        status: "finished", "stopped early", or "diverged: ..." with the step and the layer.
+        kind: finished, stopped early (by `patience`), or diverged.
+        step: the last step taken.
+        reason: of a divergence, what became non-finite.
+        layer: the layer that did so first, from 1; None where none did.
+    """
+
+    kind: Literal["finished", "stopped early", "diverged"]
+    step: int
+    reason: str = ""
+    layer: int | None = None
+
+    @property
+    def diverged(self) -> bool:
+        """Whether a number became NaN or infinite."""
+        return self.kind == "diverged"
+
+    def __str__(self) -> str:
+        return f"diverged: {self.reason} after step {self.step}" if self.diverged else self.kind
+
+
+class FitResult(NamedTuple):
+    """What `fit` returns; given to `fit` in place of parameters, the run goes on.
+
+    Attributes:
+        params: the last parameters, or the best ones with `keep_best` or `patience`; a solver may finish them.
+        state: the last state.
+        history: the records, from the first step on also where the run went on.
+        outcome: how it ended.
         compile_seconds: time spent compiling.
         run_seconds: time spent in the compiled loop.
         layers: what `record_layers` asked for, None without it.
@@ -66,7 +122,12 @@ class FitResult(NamedTuple):
     params: Params
     state: TrainState
     history: History
-    status: str
+    outcome: Outcome
     compile_seconds: float
     run_seconds: float
     layers: LayerHistory | None = None
+
+    @property
+    def status(self) -> str:
+        """The outcome in words: "finished", "stopped early", or "diverged: ..." with the layer and the step."""
+        return str(self.outcome)

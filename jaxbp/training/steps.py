@@ -1,135 +1,110 @@
-"""The compiled part of `fit`: a chunk of steps that stops before one that loses finiteness, and the record after it."""
+"""The compiled part of `fit`: a chunk of steps that stops before one that loses finiteness."""
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
-from jaxbp.objective import Evaluation, evaluate
-from jaxbp.params import Mlp, Params
-from jaxbp.training.batches import Orders, next_batch, orders_at
+from jaxbp.params import Params
+from jaxbp.training.batches import Permutations, next_batch, permutations_at
+from jaxbp.training.evaluation import evaluate, first_overflow
 from jaxbp.training.solver import Batch, Problem, Solver
-from jaxbp.training.state import TrainState
-
-EVALUATION_TILE = 8192  # samples that a record evaluates at a time, where the problem sets no tile
+from jaxbp.training.state import Outcome, TrainState
 
 
-class _Now(NamedTuple):
-    step: Array
-    params: Params
-    solver: Any
+class Chunk(NamedTuple):
+    """What a chunk of steps leaves.
+
+    Attributes:
+        state: the last good state.
+        before: the one before it.
+        alive: whether every step could be taken.
+    """
+
+    state: TrainState
+    before: TrainState
+    alive: Array
 
 
 class _Carry(NamedTuple):
-    alive: Array
-    now: _Now
-    before: _Now
-    orders: Orders | None
+    chunk: Chunk
+    permutations: Permutations | None
 
 
+@partial(jax.jit, static_argnums=(0, 1))
 def advance(
-    problem: Problem,
-    solver: Solver,
-    batch_size: int | None,
-    state: TrainState,
-    orders: Orders | None,
-    stop: Array,
-    train: Batch,
-) -> tuple[TrainState, TrainState, Array]:
+    problem: Problem, solver: Solver, state: TrainState, train: Batch, stop: int | Array, num_steps: int | Array
+) -> Chunk:
     """Takes steps until `stop`, or until one whose loss or parameters are not finite.
 
-    Returns the last good state, the one before it, and whether `stop` was reached.
-
+    A pure function: vmap it over states, or make the solver inside a vmapped function, to train many networks at once.
     The loss of a step is that of the parameters before it, so an overflow shows one step late: the state before the
     present one is carried along to fall back on.
+
+    Args:
+        problem: network, loss and batch size (static).
+        solver: `first_order(...)`, `gauss_newton(...)` or one of your own (static).
+        state: where to start: `TrainState.start(params, solver, key)`.
+        train: the training samples, cast to the dtype of the parameters.
+        stop: the step to stop at.
+        num_steps: the step at which the run ends, which a solver may anneal towards.
+
+    Returns:
+        The last good state, the one before it, and whether `stop` was reached.
     """
-    order_key, step_key = jax.random.split(state.key)
+    problem = problem._replace(num_steps=num_steps)
+    permutations = None
+    if problem.batch_size is not None:
+        permutations = permutations_at(state.batch_key, state.epoch, train.inputs.shape[0])
 
     def running(carry: _Carry) -> Array:
-        return carry.alive & (carry.now.step < stop)
+        return carry.chunk.alive & (carry.chunk.state.step < stop)
 
     def take(carry: _Carry) -> _Carry:
-        now = carry.now
-        batch, orders = _draw(order_key, carry.orders, batch_size, train)
-        params, inner, loss = solver.step(
-            problem, now.params, now.solver, batch, jax.random.fold_in(step_key, now.step)
-        )
-        later = _Now(now.step + 1, params, inner)
+        now, before, _ = carry.chunk
+        later, permutations, loss = _step(problem, solver, now, train, carry.permutations)
         sound = jnp.isfinite(loss)
-        alive = sound & _all_finite(params)
-        kept = _select(alive, later, _select(sound, now, carry.before))
-        return _Carry(alive, kept, now, orders)
+        alive = sound & _all_finite(later.params)
+        kept = _choose(alive, later, _choose(sound, now, before))
+        return _Carry(Chunk(kept, now, alive), permutations)
 
-    now = _Now(state.step, state.params, state.solver)
-    carry = jax.lax.while_loop(running, take, _Carry(jnp.array(True), now, now, orders))
-    return TrainState(*carry.now, state.key), TrainState(*carry.before, state.key), carry.alive
-
-
-def compiled(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
-    """Compiles a function for arguments of these shapes, so that compile time can be told from run time.
-
-    With JAX_DISABLE_JIT, which cannot run what is compiled ahead, the function stays as it is.
-    """
-    jitted = jax.jit(function)
-    disabled = jax.config.jax_disable_jit  # type: ignore[attr-defined]
-    return jitted if disabled else jitted.lower(*arguments).compile()
+    start = _Carry(Chunk(state, state, jnp.array(True)), permutations)
+    return jax.lax.while_loop(running, take, start).chunk
 
 
-def _draw(order_key: Array, orders: Orders | None, batch_size: int | None, train: Batch) -> tuple[Batch, Orders | None]:
-    """The batch of the next step, all samples where there are no orders, and the orders for the step after it."""
-    if orders is None or batch_size is None:
-        return train, None
-    indices, orders = next_batch(order_key, orders, batch_size)
-    return Batch(train.inputs[indices], train.targets[indices]), orders
+def refused(problem: Problem, solver: Solver, state: TrainState, train: Batch) -> Outcome:
+    """Takes the step that `advance` refused once more, unguarded, and says which layer became non-finite first."""
+    permutations = None
+    if problem.batch_size is not None:
+        permutations = permutations_at(state.batch_key, state.epoch, train.inputs.shape[0])
+    later, _, _ = _step(problem, solver, state, train, permutations)
+    for layer, leaves in enumerate(later.params, start=1):
+        if not bool(_all_finite((leaves,))):
+            reason = f"the parameters of layer {layer} are not finite"
+            return Outcome("diverged", int(state.step), reason, layer)
+    reason, place = first_overflow(problem, evaluate(problem, later.params, train))
+    return Outcome("diverged", int(state.step), reason, place)
 
 
-def _select(condition: Array, then: _Now, otherwise: _Now) -> _Now:
-    return jax.tree.map(partial(jnp.where, condition), then, otherwise)
+def _step(
+    problem: Problem, solver: Solver, state: TrainState, train: Batch, permutations: Permutations | None
+) -> tuple[TrainState, Permutations | None, Array]:
+    """One step: draws the batch, moves the parameters; returns the state after it and the loss before it."""
+    batch, epoch, place = train, state.epoch, state.place
+    if permutations is not None and problem.batch_size is not None:
+        drawn = next_batch(state.batch_key, permutations, epoch, place, problem.batch_size)
+        indices, permutations, epoch, place = drawn
+        batch = Batch(train.inputs[indices], train.targets[indices])
+    params, inner, loss = solver.step(problem, state.params, state.solver, batch, state.step_key)
+    return TrainState(state.step + 1, params, inner, state.key, epoch, place), permutations, loss
+
+
+def _choose(condition: Array, then: TrainState, otherwise: TrainState) -> TrainState:
+    pairs = (then._replace(key=None), otherwise._replace(key=None))  # type: ignore[arg-type]
+    return jax.tree.map(partial(jnp.where, condition), *pairs)._replace(key=then.key)
 
 
 def _all_finite(params: Params) -> Array:
     return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params)]))
-
-
-def measure(
-    problem: Problem, params: Params, train: Batch, held_out: Batch | None
-) -> tuple[Evaluation, Evaluation | None]:
-    """Evaluates the parameters on the training samples, and on the held-out ones if there are any."""
-
-    def of(batch: Batch) -> Evaluation:
-        return evaluate(problem.mlp, params, *batch, problem.loss, problem.tile or EVALUATION_TILE)
-
-    return of(train), None if held_out is None else of(held_out)
-
-
-def orders_for(state: TrainState, batch_size: int | None, num_samples: int) -> Orders | None:
-    """Returns the orders that the next batch is cut from, None where a step uses all samples."""
-    if batch_size is None:
-        return None
-    return orders_at(jax.random.split(state.key)[0], int(state.step), batch_size, num_samples)
-
-
-def diagnose(problem: Problem, solver: Solver, batch_size: int | None, state: TrainState, train: Batch) -> str:
-    """Takes the refused step once more, unguarded, and says where finiteness was lost first."""
-    order_key, step_key = jax.random.split(state.key)
-    batch, _ = _draw(order_key, orders_for(state, batch_size, train.inputs.shape[0]), batch_size, train)
-    params, _, _ = solver.step(problem, state.params, state.solver, batch, jax.random.fold_in(step_key, state.step))
-    for layer, leaves in enumerate(params, start=1):
-        if not bool(_all_finite((leaves,))):
-            return f"diverged: the parameters of layer {layer} are not finite after step {int(state.step)}"
-    evaluation = jax.device_get(measure(problem, params, train, None)[0])
-    return f"diverged: {first_overflow(problem.mlp, evaluation)} after step {int(state.step)}"
-
-
-def first_overflow(mlp: Mlp, evaluation: Evaluation) -> str:
-    """Says which layer was the first to lose finiteness."""
-    layers = np.flatnonzero(evaluation.nonfinite)
-    if not layers.size:
-        return "the loss is not finite, though every layer is,"
-    layer = int(layers[0])
-    count = int(evaluation.nonfinite[layer])
-    return f"layer {layer + 1} of {mlp.num_layers} lost finiteness first, in {count} preactivations,"

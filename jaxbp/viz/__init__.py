@@ -1,64 +1,32 @@
-"""Figures from plain arrays. The only package that imports matplotlib, and inside its functions only.
+"""Figures from plain arrays and typed results. The only package that imports matplotlib, inside its functions only.
 
-Every function takes arrays and an optional figure or axes, returns its artists, changes no global state and never
-calls `show`.
+A drawing function returns a `Drawing`, changes no global state, knows no pyplot and never calls `show`. Functions of
+one panel take the `ax` to draw in. Nothing here runs a network or autodiff.
 """
 
-from jaxbp.viz.curves import Curves, draw_curves
-from jaxbp.viz.decisions import DecisionMap, draw_decision_map
-from jaxbp.viz.dots import Dots, draw_dots
-from jaxbp.viz.films import Film, animate_training, animate_walk
-from jaxbp.viz.graphs import GraphDrawing, draw_graph, graph_dot, graph_mermaid
-from jaxbp.viz.images import Gallery, draw_images
-from jaxbp.viz.layers import GradientFlow, WeightMatrices, draw_gradient_flow, draw_weights
-from jaxbp.viz.pages import save_film
-from jaxbp.viz.panels import CurvePanels, draw_panels
-from jaxbp.viz.planes import Heatmap, Paths, draw_heatmap, draw_paths
-from jaxbp.viz.style import BLACK, BLUE, VERMILLION, save_figure, style
-from jaxbp.viz.surfaces import SampleMap, SurfaceComparison, draw_samples, draw_surface_comparison
-from jaxbp.viz.units import Folds, UnitMaps, draw_folds, draw_unit_maps
-from jaxbp.viz.walk import Walk, draw_walk
-
-__all__ = [
-    "BLACK",
-    "BLUE",
-    "VERMILLION",
-    "CurvePanels",
-    "Curves",
-    "DecisionMap",
-    "Dots",
-    "Film",
-    "Folds",
-    "Gallery",
-    "GradientFlow",
-    "GraphDrawing",
-    "Heatmap",
-    "Paths",
-    "SampleMap",
-    "SurfaceComparison",
-    "UnitMaps",
-    "Walk",
-    "WeightMatrices",
-    "animate_training",
-    "animate_walk",
-    "draw_curves",
-    "draw_decision_map",
-    "draw_dots",
-    "draw_folds",
-    "draw_gradient_flow",
-    "draw_graph",
-    "draw_heatmap",
-    "draw_images",
-    "draw_panels",
-    "draw_paths",
-    "draw_samples",
-    "draw_surface_comparison",
-    "draw_unit_maps",
-    "draw_walk",
-    "draw_weights",
-    "graph_dot",
-    "graph_mermaid",
-    "save_figure",
-    "save_film",
-    "style",
-]
+from jaxbp.viz.curves import draw_curves as draw_curves
+from jaxbp.viz.curves import draw_panels as draw_panels
+from jaxbp.viz.dots import draw_dots as draw_dots
+from jaxbp.viz.errors import draw_error_detail as draw_error_detail
+from jaxbp.viz.errors import draw_kink_lines as draw_kink_lines
+from jaxbp.viz.films import Film as Film
+from jaxbp.viz.films import animate_training as animate_training
+from jaxbp.viz.films import animate_walk as animate_walk
+from jaxbp.viz.graphs import draw_graph as draw_graph
+from jaxbp.viz.graphs import graph_dot as graph_dot
+from jaxbp.viz.graphs import graph_mermaid as graph_mermaid
+from jaxbp.viz.images import draw_images as draw_images
+from jaxbp.viz.layers import draw_gradient_flow as draw_gradient_flow
+from jaxbp.viz.layers import draw_weights as draw_weights
+from jaxbp.viz.page import save_page as save_page
+from jaxbp.viz.pages import save_film as save_film
+from jaxbp.viz.planes import draw_decision_map as draw_decision_map
+from jaxbp.viz.planes import draw_heatmap as draw_heatmap
+from jaxbp.viz.planes import draw_paths as draw_paths
+from jaxbp.viz.style import Drawing as Drawing
+from jaxbp.viz.style import save_figure as save_figure
+from jaxbp.viz.style import style as style
+from jaxbp.viz.surfaces import draw_samples as draw_samples
+from jaxbp.viz.surfaces import draw_surface_comparison as draw_surface_comparison
+from jaxbp.viz.units import draw_unit_maps as draw_unit_maps
+from jaxbp.viz.walk import draw_walk as draw_walk

@@ -1,24 +1,17 @@
-"""Curves over steps or seconds, labelled where they end."""
+"""Curves over steps, seconds or layers: in one panel, labelled where they end, or in a grid of panels."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxbp.viz.style import CYCLE, DASHES, style
+from jaxbp.viz.style import CYCLE, DASHES, GREY, WIDTH, Drawing, log_ticks, new_figure, panel, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-
-@dataclass(frozen=True)
-class Curves:
-    """What `draw_curves` drew: the axes, a line for each curve and one for each reference."""
-
-    ax: "Axes"
-    lines: dict[str, Any]
-    references: dict[str, Any]
+Panels = Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]]
 
 
 def draw_curves(
@@ -29,21 +22,23 @@ def draw_curves(
     ylabel: str = "loss",
     title: str = "",
     references: Mapping[str, float] | None = None,
+    highlight: str = "",
     ax: "Axes | None" = None,
-) -> Curves:
+) -> Drawing:
     """Draws positive curves over a common abscissa, on a logarithmic axis, each labelled at its end.
 
     Args:
         x: (n,).
         curves: by label, (n,) each; NaN, infinite and non-positive values leave gaps.
-        xlabel: of the abscissa, with its unit.
-        ylabel: of the ordinate, with its unit.
+        xlabel: the abscissa, with its unit.
+        ylabel: the ordinate, with its unit.
         title: above the panel.
         references: levels to compare with, by label, as dotted lines.
+        highlight: the label of the curve to draw thick and solid.
         ax: where to draw; a new figure unless given.
 
     Returns:
-        The artists.
+        The drawing; artists `lines` and `references` by label.
 
     Raises:
         ValueError: a curve has another length than x.
@@ -52,39 +47,138 @@ def draw_curves(
         if np.shape(values) != np.shape(x):
             raise ValueError(f"curve {label!r} must have shape {np.shape(x)} like x, got {np.shape(values)}")
     with style():
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            ax = plt.figure(figsize=(6.4, 4.0), layout="constrained").subplots()
-        ax.set(yscale="log", xlabel=xlabel, ylabel=ylabel, title=title)
+        figure, ax = panel(ax, WIDTH, max(4.4, 0.2 * len(curves) + 0.8))
+        ax.set(yscale="log", xlabel=xlabel, ylabel=ylabel, title=title, xmargin=0.01)
         ax.grid(alpha=0.25, linewidth=0.6)
         levels = {
-            label: ax.axhline(level, color="0.35", linestyle=":", linewidth=1.2)
+            label: ax.axhline(level, color=GREY, linestyle=":", linewidth=1.2)
             for label, level in (references or {}).items()
         }
-        lines, ends = {}, []
-        for i, (label, values) in enumerate(curves.items()):
-            shown = np.where(np.isfinite(values) & (values > 0), values, np.nan)
-            marker = "o" if np.isfinite(shown).sum() == 1 else None
-            colour, dashes = CYCLE[i % len(CYCLE)], DASHES[i % len(DASHES)]
-            (lines[label],) = ax.plot(x, shown, color=colour, linestyle=dashes, linewidth=1.6, marker=marker)
-            last = np.flatnonzero(np.isfinite(shown))
-            if last.size:
-                ends.append((float(shown[last[-1]]), label, colour))
-        ends += [(level, label, "0.35") for label, level in (references or {}).items()]
-        _label_ends(ax, ends)
-    return Curves(ax, lines, levels)
+        lines = {
+            label: plot(ax, x, values, i, highlighted=label == highlight)
+            for i, (label, values) in enumerate(curves.items())
+        }
+        log_ticks(ax.yaxis)
+        label_ends(ax, lines | levels)
+    return Drawing(figure, {"curves": ax}, {"lines": lines, "references": levels})
 
 
-def _label_ends(ax: "Axes", ends: list[tuple[float, str, str]]) -> None:
-    """Writes each label to the right of the axes at its curve's last value, moved apart where they would overlap."""
-    if not ends:
+def draw_panels(
+    panels: Panels,
+    *,
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+    xscale: str = "linear",
+    yscale: str = "log",
+    share_y: bool = True,
+    markers: bool = False,
+    highlight: str = "",
+) -> Drawing:
+    """Draws curves in a grid of panels, labelled where they end or, in three columns, in a legend.
+
+    A label has the same colour and dashes in each panel.
+
+    Args:
+        panels: by title, then by label, x and y (n,) each. Values that the scale cannot show leave gaps.
+        xlabel: every abscissa, with its unit.
+        ylabel: every ordinate, with its unit.
+        title: above the figure.
+        xscale: "linear" or "log".
+        yscale: "linear" or "log".
+        share_y: whether all panels have the same ordinate.
+        markers: whether to mark the points.
+        highlight: the label of the curves to draw thick and solid.
+
+    Returns:
+        The drawing; `axes` by title, artists `lines` by title and label, `legend` or None.
+
+    Raises:
+        ValueError: there is no panel, or a curve's x and y differ in length.
+    """
+    if not panels:
+        raise ValueError("panels must hold at least one panel, got none")
+    labels = list(dict.fromkeys(label for curves in panels.values() for label in curves))
+    num_columns = next(n for n in (3, 2, 1) if n <= len(panels) and (len(panels) != 4 or n < 3))
+    num_rows = -(-len(panels) // num_columns)
+    with style():
+        figure = new_figure(WIDTH, (3.6 if num_columns == 1 else 2.7) * num_rows + 0.7, title)
+        grid = figure.subplots(num_rows, num_columns, sharex=True, sharey=share_y, squeeze=False).ravel()
+        axes = dict(zip(panels, grid, strict=False))
+        lines: dict[str, dict[str, Any]] = {name: {} for name in panels}
+        for name, curves in panels.items():
+            axes[name].set(xscale=xscale, yscale=yscale, title=name, xmargin=0.02)
+            axes[name].grid(alpha=0.25, linewidth=0.6)
+            for label, (x, y) in curves.items():
+                if np.shape(x) != np.shape(y):
+                    raise ValueError(f"curve {label!r} must have as many x as y, got {np.shape(x)} and {np.shape(y)}")
+                look: Any = {"highlighted": label == highlight, "markers": markers}
+                lines[name][label] = plot(axes[name], x, y, labels.index(label), **look)
+        for unused in grid[len(panels) :]:
+            unused.remove()
+        for i, ax in enumerate(axes.values()):
+            if i + num_columns >= len(panels):  # nothing below
+                ax.set_xlabel(xlabel)
+                ax.tick_params(labelbottom=True)
+            if i % num_columns == 0:
+                ax.set_ylabel(ylabel)
+            log_ticks(ax.yaxis)
+            if num_columns < 3:
+                label_ends(ax, lines[ax.get_title()])
+        handles = [next(found[label] for found in lines.values() if label in found) for label in labels]
+        legend = legend_below(figure, handles, labels) if num_columns == 3 else None
+    return Drawing(figure, axes, {"lines": lines, "legend": legend})
+
+
+def plot(
+    ax: "Axes", x: np.ndarray, y: np.ndarray, position: int, *, highlighted: bool = False, markers: bool = False
+) -> Any:
+    """Plots the curve of that position in a cycle of colours and dashes; what the scale cannot show is a gap."""
+    values = np.asarray(y, float)
+    low, high = (1e-280, 1e280) if ax.get_yscale() == "log" else (-np.inf, np.inf)
+    shown = np.where(np.isfinite(values) & (low <= values) & (values <= high), values, np.nan)
+    colour, dashes = CYCLE[position % len(CYCLE)], DASHES[position % len(DASHES)]
+    look: Any = {"linestyle": dashes, "linewidth": 1.4}
+    if highlighted:
+        look = {"linestyle": "-", "linewidth": 2.8, "zorder": 3}
+    marker = "o" if markers or np.isfinite(shown).sum() == 1 else None
+    return ax.plot(x, shown, color=colour, marker=marker, markersize=4, **look)[0]
+
+
+def label_ends(ax: "Axes", lines: Mapping[str, Any]) -> None:
+    """Writes each label to the right of the axes at its line's last value, moved apart where they would overlap.
+
+    In a figure without a layout engine, which leaves no room there, the axes get a legend instead.
+    """
+    if ax.get_figure(root=True).get_layout_engine() is None:  # type: ignore[union-attr]
+        ax.legend(lines.values(), lines.keys(), fontsize=8, frameon=False)
         return
-    low, high = np.log10(ax.get_ylim())
-    gap = 0.055  # of the height of the axes: a line of 9-point text in a panel of three inches
-    place = -np.inf
-    for value, label, colour in sorted(ends):
-        place = max((np.log10(value) - low) / (high - low), place + gap)
+    ends = []
+    ax.get_ylim()  # lets the scale settle, on which the places depend
+    for label, line in lines.items():
+        values = np.asarray(line.get_ydata(), float)
+        finite = values[np.isfinite(values)]
+        if finite.size:
+            place = ax.transAxes.inverted().transform(ax.transData.transform((1.0, finite[-1])))[1]
+            ends.append((float(place), label, line.get_color()))
+    gap = 9 * 1.2 / (72 * ax.get_position().height * ax.figure.bbox.height / ax.figure.dpi)  # a line of text
+    ends.sort()
+    places = _apart([place for place, _, _ in ends], gap)
+    for place, (_, label, colour) in zip(places, ends, strict=True):
         ax.annotate(
             label, (1.01, place), xycoords="axes fraction", color=colour, fontsize=9, va="center", annotation_clip=False
         )
+
+
+def _apart(places: Sequence[float], gap: float) -> np.ndarray:
+    """Moves sorted places up until neighbours are `gap` apart, and down again where the last one is above 1."""
+    steps = gap * np.arange(len(places))
+    lowest = np.maximum.accumulate(np.asarray(places) - steps)
+    return np.minimum(lowest, max(0.0, 1.0 - max(steps, default=0.0))) + steps
+
+
+def legend_below(figure: Any, handles: Sequence[Any], labels: Sequence[str]) -> Any:
+    """A legend under the panels, in as many rows as its labels need, evenly filled."""
+    wanted = sum(0.085 * len(label) + 0.65 for label in labels)  # inches of a line sample and of 9-point text
+    per_row = math.ceil(len(labels) / math.ceil(wanted / figure.get_figwidth()))
+    return figure.legend(handles, labels, loc="outside lower center", ncols=per_row, frameon=False, handlelength=3)

@@ -1,95 +1,108 @@
-"""Numbers of many sizes as dots on a logarithmic axis, a row for each thing that they are of."""
+"""Numbers as dots, a row for each thing that they are of."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from jaxbp.viz.style import CYCLE, style
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from jaxbp.viz.curves import legend_below
+from jaxbp.viz.style import CYCLE, GREY, WIDTH, Drawing, log_ticks, new_figure, style
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
-
-
-@dataclass(frozen=True)
-class Dots:
-    """What `draw_dots` drew: the axes, the dots of each series, a line for each reference."""
-
-    ax: "Axes"
-    dots: dict[str, Any]
-    references: dict[str, Any]
+Rows = Mapping[str, Mapping[str, float]]
 
 
 def draw_dots(
-    rows: Mapping[str, Mapping[str, float]],
-    *,
-    xlabel: str,
-    title: str = "",
-    references: Mapping[str, float] | None = None,
-    ax: "Axes | None" = None,
-) -> Dots:
+    rows: Rows, *, xlabel: str | Mapping[str, str], title: str = "", references: Mapping[str, float] | None = None
+) -> Drawing:
     """Draws a row of dots for each label, a colour and a shape for each series.
 
     Args:
-        rows: by row, then by series, a number of at least 0; zeros stand at the left edge as open dots, what is not
-            finite is left out.
-        xlabel: of the abscissa, with its unit.
-        title: above the panel.
+        rows: by row, then by series, a number of at least 0; zeros are open dots at the left edge, what is not finite
+            is left out.
+        xlabel: the abscissa, with its unit; or that of each row: the rows of one quantity then share a panel and an
+            axis of their own, logarithmic where they differ by more than a factor of 100.
+        title: above the figure.
         references: levels to compare with, by label, as dotted lines.
-        ax: where to draw; a new figure unless given.
 
     Returns:
-        The artists.
+        The drawing; panels by quantity; artists `dots` by series, a list with one for each panel that has them, and
+        `references` by label.
 
     Raises:
-        ValueError: a number is negative, or none is above 0.
+        ValueError: a number is negative, none is above 0, or a row has no quantity.
     """
     for label, row in rows.items():
         for name, value in row.items():
             if value < 0:
                 raise ValueError(f"rows must hold numbers of at least 0, got {value!r} for {name!r} of {label!r}")
-    values = [value for row in rows.values() for value in row.values() if 0 < value < np.inf]
-    if not values:
+    if not any(0 < value < np.inf for row in rows.values() for value in row.values()):
         raise ValueError("rows must hold at least one positive number, got none")
-    levels = [*values, *(references or {}).values()]
-    left = 10 ** (np.floor(np.log10(min(levels))) - 0.5)
+    quantities = {label: xlabel if isinstance(xlabel, str) else xlabel.get(label) for label in rows}
+    for label, quantity in quantities.items():
+        if quantity is None:
+            raise ValueError(f"xlabel must name the quantity of every row, got none for {label!r}")
+    panels: dict[str, dict[str, Mapping[str, float]]] = {}
+    for label, row in rows.items():
+        panels.setdefault(str(quantities[label]), {})[label] = row
     series = list(dict.fromkeys(name for row in rows.values() for name in row))
     with style():
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            ax = plt.figure(figsize=(8.4, 0.42 * len(rows) + 1.5), layout="constrained").subplots()
-        ax.set(xscale="log", xlabel=xlabel, title=title, ylim=(len(rows) - 0.5, -0.5))
-        ax.set_yticks(range(len(rows)), list(rows))
-        ax.grid(axis="x", alpha=0.25, linewidth=0.6)
-        ax.tick_params(axis="y", length=0)
-        dots = {}
-        for i, name in enumerate(series):
-            places = [(row[name], y) for y, row in enumerate(rows.values()) if name in row and np.isfinite(row[name])]
-            if not places:
-                continue
-            x, y = (np.array(column, float) for column in zip(*places, strict=True))
-            y += (i - (len(series) - 1) / 2) * min(0.16, 0.6 / len(series))
-            faces = [CYCLE[i % len(CYCLE)] if value > 0 else "white" for value in x]
-            dots[name] = ax.scatter(
-                np.where(x > 0, x, left), y, s=42, marker=MARKERS[i % len(MARKERS)], c=faces,
-                edgecolors=CYCLE[i % len(CYCLE)], zorder=3, label=name,
-            )  # fmt: skip
-        lines = {}
-        for label, level in (references or {}).items():
-            lines[label] = ax.axvline(level, color="0.35", linestyle=":", linewidth=1.4)
-            ax.annotate(
-                f" {label}", (level, 1.0), xycoords=("data", "axes fraction"), fontsize=9, va="top", color="0.35"
-            )
-        ax.set_xlim(left / 1.5, 10 ** (np.ceil(np.log10(max(levels))) + 0.3))
+        heights = [0.4 * len(some) + 0.15 for some in panels.values()]
+        figure = new_figure(WIDTH, sum(heights) + 0.62 * len(panels) + 0.7, title)
+        grid = figure.subplots(len(panels), squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
+        axes = dict(zip(panels, grid, strict=True))
+        dots: dict[str, list[Any]] = {name: [] for name in series}
+        lines: dict[str, Any] = {}
+        for quantity, some in panels.items():
+            ax = axes[quantity]
+            left = _scale(ax, some, references or {})
+            ax.set(xlabel=quantity, ylim=(len(some) - 0.5, -0.5))
+            ax.set_yticks(range(len(some)), list(some))
+            ax.grid(axis="x", alpha=0.25, linewidth=0.6)
+            ax.tick_params(axis="y", length=0)
+            for i, name in enumerate(series):
+                places = [(row[name], y) for y, row in enumerate(some.values()) if np.isfinite(row.get(name, np.nan))]
+                if places:
+                    dots[name].append(_draw_series(ax, np.array(places, float), i, len(series), left))
+            for label, level in (references or {}).items():
+                lines[label] = ax.axvline(level, color=GREY, linestyle=":", linewidth=1.4)
+                ax.annotate(f" {label}", (level, 1.0), xycoords=("data", "axes fraction"), fontsize=9, color=GREY)
         if len(series) > 1:
             from matplotlib.lines import Line2D
 
             looks = [(CYCLE[i % len(CYCLE)], MARKERS[i % len(MARKERS)]) for i in range(len(series))]
             handles = [Line2D([], [], linestyle="", color=colour, marker=marker) for colour, marker in looks]
-            columns = min(3, len(series))
-            ax.figure.legend(handles, series, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
-    return Dots(ax, dots, lines)
+            legend_below(figure, handles, series)
+    found = {name: some for name, some in dots.items() if some}
+    return Drawing(figure, axes, {"dots": found, "references": lines})
+
+
+def _scale(ax: Any, rows: Rows, references: Mapping[str, float]) -> float:
+    """Scales an axis to all positive numbers: from 0 where they are near each other, else logarithmically.
+
+    Returns:
+        Where on it zeros stand.
+    """
+    values = [value for row in rows.values() for value in row.values() if 0 < value < np.inf]
+    logs = np.log10([*values, *references.values()] or [1.0])
+    low, high = float(logs.min()), float(logs.max())
+    if high - low < 2 and not references:
+        ax.set_xlim(0, 1.08 * 10**high)
+        return 0.0
+    ends = low - max(0.5, 0.04 * (high - low)), high + max(0.3, 0.02 * (high - low))
+    left, right = 10.0 ** max(ends[0], -306.0), 10.0 ** min(ends[1], 308.0)
+    ax.set(xscale="log", xlim=(left / 1.3, right))
+    log_ticks(ax.xaxis)
+    return float(left)
+
+
+def _draw_series(ax: Any, places: np.ndarray, position: int, num_series: int, left: float) -> Any:
+    """The dots of one series at places (n, 2) of value and row, zeros open at the left edge."""
+    values, y = places.T
+    y = y + (position - (num_series - 1) / 2) * min(0.16, 0.6 / num_series)
+    colour = CYCLE[position % len(CYCLE)]
+    options: Any = {"marker": MARKERS[position % len(MARKERS)], "edgecolors": colour, "zorder": 3}
+    faces = [colour if value > 0 else "white" for value in values]
+    for row in y[values == 0]:
+        ax.annotate("0", (left, row), (8, 0), textcoords="offset points", fontsize=8, va="center", color=colour)
+    return ax.scatter(np.where(values > 0, values, left), y, s=42, c=faces, clip_on=False, **options)

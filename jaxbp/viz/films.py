@@ -1,15 +1,18 @@
 """Films: a surface while it is learned, and the two passes step by step."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxbp.checks import check_number
+from jaxbp.backprop import Trace
+from jaxbp.data import Grid
+from jaxbp.gradcheck import Report
 from jaxbp.viz.language import language
-from jaxbp.viz.style import SEQUENTIAL, style
-from jaxbp.viz.surfaces import contour_levels
+from jaxbp.viz.maps import check_values, fill, map_height, mark_gaps
+from jaxbp.viz.scales import add_bar, contour_levels
+from jaxbp.viz.style import BLUE, VERMILLION, WIDTH, new_figure, number, style
 from jaxbp.viz.walk import draw_walk
 
 if TYPE_CHECKING:
@@ -23,104 +26,121 @@ class Film:
     Attributes:
         figure: the figure that it plays in.
         num_frames: how many frames it has.
-        show: draws the frame of that number into the figure, as the film does.
+        show: draws the frame of that number into the figure.
         fps: frames a second.
+        hold: seconds that the last frame stays.
     """
 
     figure: "Figure"
     num_frames: int
-    show: Any
+    show: Callable[[int], object]
     fps: float
+    hold: float = 2.0
 
 
 def animate_training(
-    x: np.ndarray,
-    y: np.ndarray,
+    grid: Grid,
     frames: Sequence[np.ndarray],
     steps: Sequence[int],
     true: np.ndarray,
     *,
-    labels: tuple[str, str, str] = ("x", "y", "z"),
+    labels: tuple[str, ...] = ("x", "y", "z"),
     title: str = "",
-    fps: float = 4.0,
 ) -> Film:
-    """Makes a film of a predicted surface beside the true one, both with the true one's levels.
+    """Makes a film of a predicted surface beside the true one, of the size of its error, and of that over the steps.
 
     Args:
-        x: (num_columns,) the grid's columns.
-        y: (num_rows,) the grid's rows.
-        frames: predictions (num_rows, num_columns), one for each frame.
+        grid: where.
+        frames: predictions (n,), one for each frame.
         steps: the training step of each frame.
-        true: (num_rows, num_columns).
+        true: (n,).
         labels: the names of x, y and z.
         title: what surface it is.
-        fps: frames a second.
 
     Returns:
-        The film; each frame's title has the step and the root mean square error.
+        The film. Both surfaces have the true one's levels; the error's size has one logarithmic scale for all frames.
 
     Raises:
         ValueError: there is no frame, or the shapes do not fit.
     """
     if len(frames) == 0 or len(frames) != len(steps):
         raise ValueError(f"frames and steps must be equally many, at least one; got {len(frames)} and {len(steps)}")
-    for position, frame in enumerate(frames):
-        if frame.shape != true.shape:
-            raise ValueError(f"frames[{position}] must have shape {true.shape} like true, got {frame.shape}")
-    _check_speed(fps)
+    true = check_values("true", grid, true)
+    shown = [check_values(f"frames[{i}]", grid, frame) for i, frame in enumerate(frames)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        sizes = [np.abs(frame - true) for frame in shown]
+        rmse = [float(np.sqrt(np.mean(size**2))) for size in sizes]
     levels = contour_levels(true)
     with style():
-        import matplotlib.pyplot as plt
+        from matplotlib.colors import LogNorm
 
-        figure = plt.figure(figsize=(8.0, 4.0), layout="constrained")
-        left, right = figure.subplots(1, 2, sharex=True, sharey=True)
-        fill: dict[str, Any] = {"levels": levels, "cmap": SEQUENTIAL, "extend": "both"}
-        drawn = left.contourf(x, y, true, **fill)
-        left.set(xlabel=labels[0], ylabel=labels[1], title="true", aspect="equal")
-        right.set(xlabel=labels[0], aspect="equal")
-        figure.colorbar(drawn, ax=[left, right], label=labels[2], pad=0.02)
-        if title:
-            figure.suptitle(title)
+        figure = new_figure(WIDTH, min(4.5, map_height(grid, WIDTH / 3 - 0.9)) + 2.8, title)
+        rows = figure.add_gridspec(2, 3, height_ratios=(1.7, 1.0))
+        left, middle, right = (figure.add_subplot(rows[0, i]) for i in range(3))
+        below = figure.add_subplot(rows[1, :])
+        add_bar(left, fill(left, grid, true, levels), labels[2])
+        left.set(xlabel=labels[0], ylabel=labels[1], title="true")
+        norm = LogNorm(*_range_of(sizes))
+        mesh: Any = right.pcolormesh(grid.x, grid.y, np.ones(grid.shape), norm=norm, cmap="magma", shading="nearest")
+        mark_gaps(right, grid, true)
+        figure.colorbar(mesh, cax=right.inset_axes((1.04, 0.0, 0.05, 1.0)), extend="both")
+        below.plot(steps, rmse, color=BLUE, linewidth=1.4)
+        (dot,) = below.plot([], [], "o", color=VERMILLION)
+        below.set(xlabel="step", ylabel="RMSE", yscale="log" if any(0 < one < np.inf for one in rmse) else "linear")
+        below.set_xscale("symlog", linthresh=1.0)
+        below.set_xlim(min(0, *steps) - 0.1, 1.3 * max(1, *steps))
+        below.grid(alpha=0.25, linewidth=0.6)
 
-        def show(number: int) -> list[Any]:
-            for artist in list(right.collections):
-                artist.remove()
-            rmse = float(np.sqrt(np.mean((frames[number] - true) ** 2)))
-            right.set_title(f"step {steps[number]}, RMSE {rmse:.2e}")
-            return [right.contourf(x, y, frames[number], **fill)]
+        def show(frame: int) -> None:
+            with style():
+                middle.clear()
+                fill(middle, grid, shown[frame], levels)
+                middle.set(xlabel=labels[0], title=f"predicted, step {steps[frame]}")
+                mesh.set_array(np.ma.masked_invalid(sizes[frame]).reshape(grid.shape))
+                right.set(xlabel=labels[0], title="| predicted − true |")
+                for ax in (middle, right):
+                    ax.tick_params(labelleft=False)
+                dot.set_data([steps[frame]], [rmse[frame]])
+                below.set_title(f"step {steps[frame]}, RMSE {number(rmse[frame])}")
 
         show(0)
         _freeze(figure)
-    return Film(figure, len(frames), show, fps)
+    return Film(figure, len(frames), show, fps=6.0)
 
 
-def animate_walk(trace: Any, *, sample: int = 0, title: str = "", fps: float = 1.0, lang: str = "en") -> Film:
+def _range_of(sizes: Sequence[np.ndarray]) -> tuple[float, float]:
+    """From the median of the smallest frame to the largest number of the first one."""
+    medians = [float(np.median(size)) for size in sizes if np.isfinite(size).all() and np.median(size) > 0]
+    finite = [float(size[np.isfinite(size)].max()) for size in sizes if np.isfinite(size).any()]
+    high = max([one for one in finite if one > 0], default=1.0)
+    return min(medians, default=high / 10) / 3, high
+
+
+def animate_walk(trace: Trace, *, report: Report | None = None, title: str = "", lang: str = "en") -> Film:
     """Makes a film of both passes: layer by layer forward, then the node errors back, then the gradients.
 
     Args:
-        trace: what `backprop` returned.
-        sample: the row of the batch.
+        trace: what `backprop` returned; its first sample is shown.
+        report: what `check_trace` says of it, for the badge in the last frame; none unless given.
         title: above the figure.
-        fps: frames a second.
         lang: "en", or "zh" for Chinese labels where a font for them is installed.
 
     Returns:
         The film of 3 L + 1 frames; one term more appears in each.
     """
-    _check_speed(fps)
-    walk = draw_walk(trace, sample=sample, lang=lang)
+    walk = draw_walk(trace, report=report, title=" ", lang=lang)
     num_layers = trace.mlp.num_layers
-    appears: list[tuple[Any, int]] = []  # what, and in which frame
-    for (layer, _), text in walk.nodes[0].items():
-        appears.append((text, layer))
-    for (layer, _, _), text in walk.edges[0].items():
-        appears.append((text, layer))
-    for (layer, _), text in walk.nodes[1].items():
-        appears.append((text, num_layers + 1 + num_layers - layer))
-    for (layer, _, _), text in walk.edges[1].items():
-        appears.append((text, 2 * num_layers + 1 + num_layers - layer))
     last = 3 * num_layers
-    word, _ = language(lang)
+    appears: list[tuple[Any, int]] = []  # what, and in which frame
+    for name in ("forward", "backward"):
+        back = name == "backward"
+        for (layer, *_), text in walk.artists["nodes"][name].items():
+            appears.append((text, 2 * num_layers + 1 - layer if back else layer))
+        for (layer, *_), text in walk.artists["edges"][name].items():
+            appears.append((text, last + 1 - layer if back else layer))
+    if walk.artists["badge"] is not None:
+        appears.append((walk.artists["badge"], last))
+    word = language(lang)
     layers, name = range(1, num_layers + 1), word("layer")
     captions = [
         word("the inputs"),
@@ -130,26 +150,15 @@ def animate_walk(trace: Any, *, sample: int = 0, title: str = "", fps: float = 1
         source = "∂L/∂a" if layer == num_layers else "Σ δ w"
         captions.append(f"{word('step 1')}, {name} {layer}: e = {source}, then δ = e φ′(z)")
     captions += [f"{word('step 2')}, {name} {layer}: ∂L/∂w = a δ" for layer in reversed(layers)]
-    heading = f"{title}\n" if title else ""
-    with language(lang)[1]:
-        caption = walk.figure.suptitle(f"{heading} ", fontsize=11)
+    caption = walk.artists["title"]
 
-    def show(number: int) -> list[Any]:
-        for artist, frame in appears:
-            artist.set_visible(frame <= number)
-        walk.badge.set_visible(number == last)
-        caption.set_text(f"{heading}{number} {word('of')} {last}   {captions[number]}")
-        return [caption]
+    def show(frame: int) -> None:
+        for artist, first in appears:
+            artist.set_visible(first <= frame)
+        caption.set_text(f"{title}   {frame} {word('of')} {last}   {captions[frame]}".strip())
 
     show(0)
-    with language(lang)[1]:
-        _freeze(walk.figure)
-    return Film(walk.figure, last + 1, show, fps)
-
-
-def _check_speed(fps: float) -> None:
-    if check_number("fps", fps, minimum=0) == 0:
-        raise ValueError(f"fps must be positive, got {fps!r}")
+    return Film(walk.figure, last + 1, show, fps=1.0)
 
 
 def _freeze(figure: "Figure") -> None:

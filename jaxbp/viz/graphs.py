@@ -1,39 +1,42 @@
-"""The computational graph of a function, drawn in layers, and as DOT, Mermaid and plain text."""
+"""The computational graph of a function: drawn in layers, and as DOT and Mermaid text."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
-from jaxbp.viz.style import BLUE, VERMILLION, style
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from jaxbp.graph import Graph, Node
+from jaxbp.viz.graph_layout import Box, place
+from jaxbp.viz.style import BLUE, VERMILLION, WIDTH, Drawing, new_figure, number, style
 
 MAX_NODES = 60  # more of them cannot be read
+SIGNS = {
+    **{"mul": "×", "add": "+", "sub": "−", "div": "÷", "neg": "−"},
+    **{"integer_pow": "power", "dot_general": "matmul"},
+}
+RULES = {  # what an operation multiplies the derivative with on its way to its arguments
+    "mul": "× passes the other factor times its derivative",
+    "add": "+ passes its derivative on",
+    "sub": "− passes its derivative on, negated to the right",
+    "div": "÷ passes 1/b and −a/b² times its derivative",
+    "exp": "exp passes its value times its derivative",
+    "tanh": "tanh passes 1 − value² times its derivative",
+    "sin": "sin passes the cosine times its derivative",
+}
 
 
-@dataclass(frozen=True)
-class GraphDrawing:
-    """What `draw_graph` drew, by the index of the node: its box, its forward value, its derivative; the edges."""
+def draw_graph(graph: Graph, *, title: str = "") -> Drawing:
+    """Draws a graph from left to right: a box for each node with its value and the derivative of the output to it.
 
-    ax: "Axes"
-    boxes: dict[int, Any]
-    values: dict[int, Any]
-    derivatives: dict[int, Any]
-    edges: list[tuple[int, int]]
-
-
-def draw_graph(graph: Any, *, title: str = "", ax: "Axes | None" = None) -> GraphDrawing:
-    """Draws a graph from left to right: forward values above the nodes, derivatives of the output below them.
+    Columns that do not fit beside each other go on below.
 
     Args:
         graph: what `trace_graph` returned.
-        title: above the panel.
-        ax: where to draw; a new figure unless given.
+        title: above the figure.
 
     Returns:
-        The artists.
+        The drawing; artists `labels`, `values` and `derivatives`, the texts by the index of the node, and `edges`, a
+        list of (parent, child).
 
     Raises:
         ValueError: the graph has more nodes than a picture can show; its text form has no limit.
@@ -42,114 +45,106 @@ def draw_graph(graph: Any, *, title: str = "", ax: "Axes | None" = None) -> Grap
         raise ValueError(
             f"graph must have at most {MAX_NODES} nodes to be drawn, got {len(graph.nodes)}; print it instead"
         )
-    places = _places(graph)
-    columns, rows = (np.ptp([place[axis] for place in places.values()]) + 1 for axis in (0, 1))
+    lines = {node.index: _lines(node) for node in graph.nodes}
+    boxes = {index: Box.around(some) for index, some in lines.items()}
+    edges = edges_of(graph)
+    layout = place(boxes, edges, WIDTH - 0.2)
+    rules = [RULES[name] for name in dict.fromkeys(node.operation for node in graph.nodes) if name in RULES]
+    footer = ["blue: value;  red: derivative of the output to it", *(["; ".join(rules)] if rules else [])]
+    above, below = 0.35 * bool(title) + 0.1, 0.2 * len(footer) + 0.15
     with style():
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            size = (max(6.4, 1.75 * columns), max(2.4, 0.85 * rows + 0.5))
-            ax = plt.figure(figsize=size, layout="constrained").subplots()
-        boxes, values, derivatives, edges = {}, {}, {}, edges_of(graph)
-        for parent, child in edges:
-            arrow = {"arrowstyle": "-|>", "color": "0.45", "shrinkA": 22, "shrinkB": 22, "linewidth": 1.0}
-            ax.annotate("", places[child], places[parent], arrowprops=arrow)
-        for node in graph.nodes:
-            x, y = places[node.index]
-            shape = "round,pad=0.35" if node.operation in ("input", "constant") else "circle,pad=0.3"
-            boxes[node.index] = ax.text(
-                x, y, label_of(node), ha="center", va="center", fontsize=9,
-                bbox={"boxstyle": shape, "facecolor": "white", "edgecolor": "0.3"},
-            )  # fmt: skip
-            values[node.index] = ax.annotate(
-                short(node.value), (x, y), (0, 15), textcoords="offset points", ha="center", va="bottom", fontsize=9,
-                color=BLUE,
-            )  # fmt: skip
-            if node.derivative is not None and node.operation != "constant":
-                derivatives[node.index] = ax.annotate(
-                    short(node.derivative), (x, y), (0, -15), textcoords="offset points", ha="center", va="top",
-                    fontsize=9, color=VERMILLION, style="italic",
-                )  # fmt: skip
-        ax.set(xlim=(-0.6, columns - 0.4), ylim=(-rows + 0.3, 0.7))
+        width, height = max(WIDTH, layout.width + 0.2), layout.height + above + below
+        figure = new_figure(width, height)
+        figure.set_layout_engine("none")
+        ax = figure.add_axes((0, 0, 1, 1))
+        shift = np.array([(width - layout.width) / 2, below])
+        ax.set(xlim=(0, width), ylim=(0, height))
         ax.axis("off")
-        ax.set_title(title or "forward value above (blue), derivative of the output below (red, italic)", fontsize=10)
-    return GraphDrawing(ax, boxes, values, derivatives, edges)
+        for points in layout.routes:
+            _draw_edge(ax, [np.array(point) + shift for point in points])
+        texts: dict[str, dict[int, Any]] = {"labels": {}, "values": {}, "derivatives": {}}
+        for index, box in boxes.items():
+            _draw_box(ax, index, np.array(layout.centres[index]) + shift, box, lines[index], texts)
+        for row, line in enumerate(reversed(footer)):
+            ax.text(width / 2, 0.12 + 0.2 * row, line, ha="center", va="center", fontsize=8)
+        if title:
+            ax.text(width / 2, height - 0.2, title, ha="center", va="center", fontsize=11)
+    return Drawing(figure, {"graph": ax}, texts | {"edges": edges})
 
 
-def graph_dot(graph: Any) -> str:
+def graph_dot(graph: Graph) -> str:
     """The graph in Graphviz's DOT language."""
-    nodes = [f'  n{node.index} [label="{_lines(node, chr(92) + "n")}"];' for node in graph.nodes]
+    nodes = [f'  n{node.index} [label="{_escaped(node, chr(92) + "n")}"];' for node in graph.nodes]
     return "\n".join(["digraph {", "  rankdir=LR;", *nodes, *(f"  n{a} -> n{b};" for a, b in edges_of(graph)), "}"])
 
 
-def graph_mermaid(graph: Any) -> str:
+def graph_mermaid(graph: Graph) -> str:
     """The graph in Mermaid's language, which Markdown viewers draw."""
-    nodes = [f'  n{node.index}["{_lines(node, "<br/>")}"]' for node in graph.nodes]
+    nodes = [f'  n{node.index}["{_escaped(node, "<br/>")}"]' for node in graph.nodes]
     return "\n".join(["graph LR", *nodes, *(f"  n{a} --> n{b}" for a, b in edges_of(graph))])
 
 
-def edges_of(graph: Any) -> list[tuple[int, int]]:
+def edges_of(graph: Graph) -> list[tuple[int, int]]:
     """Parent and child of each edge; twice where an operation takes a value twice."""
     return [(parent, node.index) for node in graph.nodes for parent in node.parents]
 
 
-def label_of(node: Any) -> str:
+def _label(node: Node) -> str:
     """What a node is called: an argument's name, the sign or the name of an operation, `constant`."""
-    signs = {
-        "mul": "×",
-        "add": "+",
-        "sub": "−",
-        "div": "÷",
-        "neg": "−",
-        "integer_pow": "power",
-        "dot_general": "matmul",
-    }
-    return node.name or signs.get(node.operation, node.operation)
+    return node.name or SIGNS.get(node.operation, node.operation)
 
 
-def short(value: Any) -> str:
+def _value(value: Any) -> str:
     """A number; of an array the shape and the norm."""
     if str(value.dtype).startswith("key"):  # a random key has no numbers to show
         return str(value.dtype)
     array = np.asarray(value)
     if array.size == 1:
-        return f"{array.item():.6g}"
-    norm = np.linalg.norm(array.astype(np.float64))
-    return f"{'×'.join(map(str, array.shape))}, norm {norm:.3g}"
+        return number(array.item(), 6)
+    return f"{'×'.join(map(str, array.shape))}, norm {number(float(np.linalg.norm(array.astype(np.float64))))}"
 
 
-def _lines(node: Any, separator: str) -> str:
-    lines = [label_of(node), f"value {short(node.value)}"]
-    if node.derivative is not None:
-        lines.append(f"derivative {short(node.derivative)}")
-    return separator.join(lines)
+def _lines(node: Node) -> list[str]:
+    """Label, value, and the derivative where there is one to show."""
+    shown = node.derivative is not None and node.operation != "constant"
+    return [_label(node), _value(node.value), *([_value(node.derivative)] if shown else [])]
 
 
-def _places(graph: Any) -> dict[int, tuple[float, float]]:
-    """A column for each length of the longest path from an input; in a column, near the middle of the parents."""
-    depth: dict[int, int] = {}
-    for node in graph.nodes:
-        depth[node.index] = 1 + max((depth[parent] for parent in node.parents), default=-1)
-    children: dict[int, list[int]] = {node.index: [] for node in graph.nodes}
-    for parent, child in edges_of(graph):
-        children[parent].append(child)
-    for node in graph.nodes:  # an input stands one column before the first operation that takes it
-        if not node.parents and children[node.index]:
-            depth[node.index] = min(depth[child] for child in children[node.index]) - 1
-    columns: dict[int, list[int]] = {}
-    for index, column in depth.items():
-        columns.setdefault(column, []).append(index)
-    height = max(map(len, columns.values()))
-    places: dict[int, tuple[float, float]] = {}
-    for column in sorted(columns):
-        members = columns[column]
-        by_index = {node.index: node for node in graph.nodes}
+def _escaped(node: Node, separator: str) -> str:
+    """The lines of a node for a text form."""
+    label, *values = _lines(node)
+    named = [f"{name} {value}" for name, value in zip(("value", "derivative"), values, strict=False)]
+    return separator.join([label.replace('"', "'"), *named])
 
-        def middle(index: int, by_index: dict[int, Any] = by_index) -> float:
-            known = [places[parent][1] for parent in by_index[index].parents if parent in places]
-            return -float(np.mean(known)) if known else float(index)
 
-        gap = height / len(members)
-        for row, index in enumerate(sorted(members, key=middle)):
-            places[index] = (float(column), -gap * (row + 0.5) + 0.5)
-    return places
+def _draw_box(ax: Any, index: int, centre: Any, box: Box, lines: list[str], texts: dict[str, dict[int, Any]]) -> None:
+    """A rounded box with label, value in blue and derivative in red below each other."""
+    from matplotlib.patches import FancyBboxPatch
+
+    corner = centre - np.array(box) / 2
+    look: Any = {"boxstyle": "round,pad=0,rounding_size=0.06", "facecolor": "white", "edgecolor": "0.3", "zorder": 3}
+    ax.add_patch(FancyBboxPatch(tuple(corner), *box, **look))
+    for row, (name, colour, line) in enumerate(zip(texts, ("black", BLUE, VERMILLION), lines, strict=False)):
+        y = centre[1] + 0.14 * ((len(lines) - 1) / 2 - row)
+        bold = "bold" if row == 0 else "normal"
+        texts[name][index] = ax.text(
+            centre[0], y, line, color=colour, fontsize=8, weight=bold, ha="center", va="center", zorder=4
+        )
+
+
+def _draw_edge(ax: Any, points: list[Any]) -> None:
+    """An arrow through the points: straight where two have a coordinate in common, a level curve otherwise."""
+    from matplotlib.patches import FancyArrowPatch
+    from matplotlib.path import Path
+
+    vertices, codes = [points[0]], [Path.MOVETO]
+    for start, end in pairwise(points):
+        if np.isclose(start, end).any():
+            vertices.append(end)
+            codes.append(Path.LINETO)
+        else:
+            middle = (start[0] + end[0]) / 2
+            vertices += [np.array([middle, start[1]]), np.array([middle, end[1]]), end]
+            codes += [Path.CURVE4] * 3
+    look: Any = {"arrowstyle": "-|>", "mutation_scale": 9, "color": "0.45", "linewidth": 1.1, "zorder": 2}
+    ax.add_patch(FancyArrowPatch(path=Path(vertices, codes), **look))

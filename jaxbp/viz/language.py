@@ -2,17 +2,10 @@
 
 import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import Any
 
-from jaxbp.names import check_name
-from jaxbp.viz.style import style
+from jaxbp._checks import check_name
+from jaxbp.viz.style import CHINESE_FAMILIES, chinese_family
 
-LANGUAGES = ("en", "zh")
-FAMILIES = (
-    *("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN"),
-    *("WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Microsoft YaHei", "SimHei", "PingFang SC", "Heiti SC"),
-)
 CHINESE = {
     "true": "真实值",
     "predicted": "预测值",
@@ -29,46 +22,35 @@ CHINESE = {
     "step 2": "第二步",
     "of": "/",
     "more": "个未画出",
-    "hand-written backward pass equal to jax.grad": "手写反向传播与 jax.grad 一致",
-    "hand-written backward pass DIFFERS from jax.grad": "手写反向传播与 jax.grad 不一致",
-    "largest relative difference": "最大相对差",
-    "allowed": "允许",
+    "sample": "样本",
+    "numbers without room left out": "个数值因空间不足未标出",
+    "wide arrows: large numbers; dotted: negative": "箭头越粗数值越大;点线为负值",
+    "mean over the batch": "批内均值",
+    "hand-written = jax.grad": "手写反向传播与 jax.grad 一致",
+    "hand-written DIFFERS from jax.grad": "手写反向传播与 jax.grad 不一致",
 }
 _warned: set[str] = set()
 
 
-def chinese_family() -> str | None:
-    """The first installed font family that has Chinese characters, None without one."""
-    from matplotlib import font_manager
-
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    return next((family for family in FAMILIES if family in installed), None)
-
-
-def language(lang: str) -> tuple[Callable[[str], str], AbstractContextManager[Any]]:
-    """Makes what a figure in a language needs.
+def language(lang: str) -> Callable[[str], str]:
+    """Returns a function from an English label to the label to write.
 
     Args:
         lang: "en" or "zh". Without a Chinese font "zh" gives English, with one warning in the life of the program.
 
-    Returns:
-        A function from an English label to the label to write, and the context to draw in: the shared look, with the
-        Chinese font behind the usual one, which keeps minus signs and Greek letters.
-
     Raises:
         ValueError: the language is not known.
     """
-    check_name("lang", lang, LANGUAGES)
+    check_name("lang", lang, ("en", "zh"))
     if lang == "en":
-        return str, style()
-    family = chinese_family()
-    if family is None:
+        return str
+    if chinese_family() is None:
         if lang not in _warned:
             _warned.add(lang)
             warnings.warn(
-                "English labels are used: no font with Chinese characters is installed, such as " + FAMILIES[0],
+                "English labels are used: no font with Chinese characters is installed, such as " + CHINESE_FAMILIES[0],
                 UserWarning,
                 stacklevel=3,
             )
-        return str, style()
-    return lambda label: CHINESE.get(label, label), style(family)
+        return str
+    return lambda label: CHINESE.get(label, label)

@@ -1,15 +1,17 @@
 """Films as files: a GIF, or a page that stands by itself."""
 
+import base64
 import html
-import re
+import io
+import json
 from pathlib import Path
 from typing import Any
 
-from jaxbp.files import whole_file
+from jaxbp._files import atomic_write
 from jaxbp.viz.films import Film
 from jaxbp.viz.style import style
 
-EMBED_LIMIT = 20.0  # megabytes that matplotlib may put into one page
+EMBED_LIMIT = 20.0  # megabytes of one page
 
 
 def save_film(film: Film, path: str | Path, *, dpi: float = 80.0) -> Path:
@@ -30,49 +32,51 @@ def save_film(film: Film, path: str | Path, *, dpi: float = 80.0) -> Path:
     path = Path(path).expanduser()
     if path.suffix not in (".gif", ".html"):
         raise ValueError(f"path must end in .gif or .html, got {path.name}")
-    import matplotlib
-    from matplotlib.animation import FuncAnimation, PillowWriter
-
-    look: Any = {"animation.embed_limit": EMBED_LIMIT, "savefig.dpi": dpi}
-    with whole_file(path) as partial, style(), matplotlib.rc_context(look):
-        options: Any = {"frames": film.num_frames, "interval": 1000 / film.fps, "blit": False}
-        animation = FuncAnimation(film.figure, film.show, **options)
+    with atomic_write(path) as partial:
+        frames = [_png(film, frame, dpi) for frame in range(film.num_frames)]
         if path.suffix == ".gif":
-            writer: Any = PillowWriter(fps=film.fps)  # type: ignore[arg-type]
-            animation.save(partial, writer=writer, dpi=dpi)
+            _write_gif(frames, film, partial)
         else:
-            player = animation.to_jshtml(default_mode="once")
-            embedded = player.count("data:image/png;base64")
-            if embedded < film.num_frames:
+            page = _page(frames, film, path.stem.replace("_", " "))
+            if len(page) > EMBED_LIMIT * 1e6:
                 raise ValueError(
-                    f"film must fit into {EMBED_LIMIT:g} MB as a page, {embedded} of {film.num_frames} frames do: "
-                    "lower dpi or make a .gif"
+                    f"film must fit into {EMBED_LIMIT:g} MB as a page, got {len(page) / 1e6:.3g} MB: lower dpi or make "
+                    "a .gif"
                 )
-            page = _PAGE.format(title=html.escape(path.stem), player=_without_ids(player))
             partial.write_text(page, encoding="utf-8")
     return path
 
 
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head><meta charset="utf-8"><title>{title}</title></head>
-<body>
-{player}
-</body>
-</html>
-"""
+def _png(film: Film, frame: int, dpi: float) -> bytes:
+    """One frame as a PNG that does not name the version that drew it."""
+    film.show(frame)
+    buffer = io.BytesIO()
+    options: Any = {"metadata": {"Software": None}, "pil_kwargs": {"optimize": True}}
+    with style():
+        film.figure.savefig(buffer, format="png", dpi=dpi, **options)
+    return buffer.getvalue()
 
 
-def _without_ids(page: str) -> str:
-    """Replaces the player's random identifier, for equal bytes of equal films, and the web font's symbols."""
-    found = re.search(r"_anim_img([0-9a-f]{32})", page)
-    page = page.replace(found.group(1), "film") if found else page
-    page = re.sub(r'<link rel="stylesheet"\s+href="[^"]*">', "", page)
-    return re.sub(r'<i class="fa fa-([a-z-]+?)(?: fa-flip-horizontal)?"></i>', _sign, page)
+def _write_gif(frames: list[bytes], film: Film, path: Path) -> None:
+    """Frames of equal time, but for the last, which stays longer; the film repeats."""
+    from PIL import Image
+
+    images = [Image.open(io.BytesIO(frame)).convert("RGB").quantize(256, dither=Image.Dither.NONE) for frame in frames]
+    each = round(1000 / film.fps)
+    times = [each] * (len(images) - 1) + [each + round(1000 * film.hold)]
+    images[0].save(path, format="GIF", save_all=True, append_images=images[1:], duration=times, loop=0)
 
 
-def _sign(match: re.Match[str]) -> str:
-    signs = {"minus": "−", "plus": "+", "play": "▶", "pause": "❚❚", "step-backward": "‹", "step-forward": "›"}
-    signs |= {"fast-backward": "|◀", "fast-forward": "▶|"}
-    turned = ' style="display:inline-block;transform:scaleX(-1)"' if "fa-flip" in match.group(0) else ""
-    return f"<span{turned}>{signs[match.group(1)]}</span>"
+def _page(frames: list[bytes], film: Film, title: str) -> str:
+    pictures = [f"data:image/png;base64,{base64.b64encode(frame).decode()}" for frame in frames]
+    values = {
+        "TITLE": html.escape(title),
+        "FIRST": pictures[0],
+        "LAST": str(len(frames) - 1),
+        "FRAMES": json.dumps(pictures),
+        "TIME": str(round(1000 / film.fps)),
+    }
+    page = (Path(__file__).parent / "film.html").read_text(encoding="utf-8")
+    for name, value in values.items():
+        page = page.replace(f"{{{{{name}}}}}", value)
+    return page

@@ -1,126 +1,200 @@
-"""Numbers over a plane: paths on a surface's contours, a table of values as a map."""
+"""Numbers over a plane of two parameters or two inputs: paths on contours, a table as a map, a decision."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from jaxbp.viz.style import SEQUENTIAL, VERMILLION, style
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-
-@dataclass(frozen=True)
-class Paths:
-    """What `draw_paths` drew: the figure, the axes and the line by label."""
-
-    figure: "Figure"
-    axes: dict[str, "Axes"]
-    lines: dict[str, Any]
+from jaxbp.data import Grid
+from jaxbp.viz.curves import legend_below
+from jaxbp.viz.maps import check_values, map_height
+from jaxbp.viz.scales import add_bar
+from jaxbp.viz.style import SEQUENTIAL, VERMILLION, WIDTH, Drawing, new_figure, number, style
 
 
-@dataclass(frozen=True)
-class Heatmap:
-    """What `draw_heatmap` drew: the axes, the mesh, its colour bar."""
-
-    ax: "Axes"
-    mesh: Any
-    bar: Any
-
-
-def draw_paths(
-    x: np.ndarray, y: np.ndarray, heights: np.ndarray, paths: Mapping[str, np.ndarray], *, title: str = ""
-) -> Paths:
+def draw_paths(grid: Grid, heights: np.ndarray, paths: Mapping[str, np.ndarray], *, title: str = "") -> Drawing:
     """Draws each path in a panel of its own, over the same contours.
 
     Args:
-        x: (num_columns,).
-        y: (num_rows,) one apart from each other.
-        heights: (num_rows, num_columns) of the surface.
-        paths: by label, (n, 2) points in their order.
+        grid: where.
+        heights: (n,) the surface.
+        paths: by label, (m, 2) points in their order.
         title: above the figure.
 
     Returns:
-        The artists.
+        The drawing; `axes` and artists `paths` by label.
 
     Raises:
-        ValueError: the heights do not fit x and y, or there is no path.
+        ValueError: the heights do not fit the grid, or there is no path.
     """
-    if heights.shape != (len(y), len(x)):
-        raise ValueError(f"heights must have shape {(len(y), len(x))} for x and y, got {heights.shape}")
+    table = check_values("heights", grid, heights).reshape(grid.shape)
     if not paths:
         raise ValueError("paths must hold at least one path, got none")
     num_columns = min(3, len(paths))
     num_rows = -(-len(paths) // num_columns)
     with style():
-        import matplotlib.pyplot as plt
-
-        figure = plt.figure(figsize=(3.6 * num_columns, 2.0 * num_rows + 0.5), layout="constrained")
-        grid = figure.subplots(num_rows, num_columns, sharex=True, sharey=True, squeeze=False)
-        axes, lines = {}, {}
-        for ax, (label, path) in zip(grid.ravel(), paths.items(), strict=False):
-            ax.contour(x, y, heights, levels=8, cmap=SEQUENTIAL, linewidths=0.7)
+        height = map_height(grid, WIDTH / num_columns - 0.4) + 0.4
+        figure = new_figure(WIDTH, num_rows * height + 0.7, title)
+        table_of_axes = figure.subplots(num_rows, num_columns, sharex=True, sharey=True, squeeze=False)
+        axes = dict(zip(paths, table_of_axes.ravel(), strict=False))
+        lines = {}
+        for label, path in paths.items():
+            ax, path = axes[label], np.asarray(path, float)
+            ax.contour(grid.x, grid.y, table, levels=8, cmap=SEQUENTIAL, linewidths=0.7)
             (lines[label],) = ax.plot(*path.T, color=VERMILLION, marker="o", markersize=3, linewidth=1.2)
-            ax.set(title=label, aspect="equal", xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
-            axes[label] = ax
-        for ax in grid[-1]:
-            ax.set_xlabel("x")
-        for ax in grid[:, 0]:
-            ax.set_ylabel("y")
-        if title:
-            figure.suptitle(title)
-    return Paths(figure, axes, lines)
+            ax.plot(*path[:1].T, color="black", marker="s", markersize=5)
+            inside = (path >= [grid.x[0], grid.y[0]]) & (path <= [grid.x[-1], grid.y[-1]])
+            left = int((~inside.all(axis=1)).sum())
+            ax.set(title=label + (f" ({left} outside)" if left else ""), aspect="equal")
+            ax.set(xlim=(grid.x[0], grid.x[-1]), ylim=(grid.y[0], grid.y[-1]))
+        for ax in table_of_axes.ravel()[len(paths) :]:
+            ax.remove()
+        for i, ax in enumerate(axes.values()):
+            if i + num_columns >= len(paths):
+                ax.set_xlabel("x")
+                ax.tick_params(labelbottom=True)
+            if i % num_columns == 0:
+                ax.set_ylabel("y")
+    return Drawing(figure, axes, {"paths": lines})
 
 
-def draw_heatmap(
-    values: np.ndarray,
-    x: np.ndarray,
-    y: np.ndarray,
-    *,
-    labels: tuple[str, str, str],
-    title: str = "",
-    ax: "Axes | None" = None,
-) -> Heatmap:
-    """Draws a table of positive numbers as a map on logarithmic scales; what the scale cannot show is hatched.
+def draw_heatmap(grid: Grid, values: np.ndarray, *, labels: tuple[str, str, str], title: str = "") -> Drawing:
+    """Draws positive numbers as a map on logarithmic scales; what the scale cannot show is hatched and counted.
 
     Args:
-        values: (num_rows, num_columns).
-        x: (num_columns,) positive and spaced evenly in their logarithms.
-        y: (num_rows,) one apart from each other.
+        grid: x positive and spaced evenly in their logarithms, y one apart from each other.
+        values: (n,).
         labels: of x, y and the values.
         title: above the panel.
-        ax: where to draw; a new figure unless given.
 
     Returns:
-        The artists. The colour scale ends at the 95th percentile, and the bar shows that it goes on.
+        The drawing; artists `mesh` and `bar`. The colour scale ends at the 95th percentile, and the bar shows that it
+        goes on.
 
     Raises:
-        ValueError: the values do not fit x and y.
+        ValueError: the values do not fit the grid.
     """
-    if values.shape != (len(y), len(x)):
-        raise ValueError(f"values must have shape {(len(y), len(x))} for x and y, got {values.shape}")
+    table = check_values("values", grid, values).reshape(grid.shape)
     with style():
         from matplotlib.colors import LogNorm
 
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            ax = plt.figure(figsize=(7.2, 3.6), layout="constrained").subplots()
-        finite = values[np.isfinite(values) & (values > 0)]
-        low, high = (float(finite.min()), float(np.percentile(finite, 95))) if finite.size else (0.1, 1.0)
-        shown = np.ma.masked_where(~(np.isfinite(values) & (values > 0)), values)
-        ax.patch.set(hatch="////", facecolor="0.92", edgecolor="0.6")
-        norm = LogNorm(low, max(high, low * 1.01))
+        figure = new_figure(WIDTH, 3.8)
+        ax = figure.subplots()
+        good = np.isfinite(table) & (table > 0)
+        low, high = (float(table[good].min()), float(np.percentile(table[good], 95))) if good.any() else (0.1, 1.0)
+        ax.patch.set(hatch="////", facecolor="0.93")
         # Borders halfway on the scale that is shown; pcolormesh's own would be halfway in the numbers.
-        logs = np.log(x)
-        middles = (logs[1:] + logs[:-1]) / 2
-        half = middles[0] - logs[0] if len(x) > 1 else 0.5
-        edges = np.exp(np.concatenate([[logs[0] - half], middles, [logs[-1] + half]]))
-        rows = np.concatenate([[y[0] - 0.5], (y[1:] + y[:-1]) / 2, [y[-1] + 0.5]])
-        mesh = ax.pcolormesh(edges, rows, shown, norm=norm, cmap=SEQUENTIAL, rasterized=True)
-        ax.set(xscale="log", xlabel=labels[0], ylabel=labels[1], title=title, yticks=y)
-        bar = ax.figure.colorbar(mesh, ax=ax, label=labels[2], extend="max", pad=0.02)
-    return Heatmap(ax, mesh, bar)
+        columns, rows = np.exp(_borders(np.log(np.asarray(grid.x, float)))), _borders(np.asarray(grid.y, float))
+        options: dict[str, Any] = {"norm": LogNorm(low, max(high, low * 1.01)), "cmap": SEQUENTIAL, "rasterized": True}
+        mesh = ax.pcolormesh(columns, rows, np.ma.masked_where(~good, table), **options)
+        gaps = f"{(~good).sum()} of {good.size} hatched: not finite or not positive" if not good.all() else ""
+        ax.set(xscale="log", xlabel=labels[0], ylabel=labels[1], title="\n".join(filter(None, [title, gaps])))
+        ax.locator_params(axis="y", integer=True)
+        bar = figure.colorbar(mesh, ax=ax, label=labels[2], extend="max", pad=0.02)
+        ticks = [float(tick) for tick in np.geomspace(low, max(high, low * 1.01), 4)]
+        bar.set_ticks(ticks, labels=[number(tick, 2) for tick in ticks], minor=False)
+        bar.minorticks_off()
+    return Drawing(figure, {"map": ax}, {"mesh": mesh, "bar": bar})
+
+
+def draw_decision_map(
+    grid: Grid,
+    outputs: np.ndarray,
+    *,
+    points: np.ndarray | None = None,
+    targets: np.ndarray | None = None,
+    lines: np.ndarray | Sequence[Sequence[float]] = (),
+    hidden: tuple[Grid, np.ndarray, np.ndarray] | None = None,
+    title: str = "",
+) -> Drawing:
+    """Draws an output in [0, 1] over the plane, the line on which it is 1/2, and the samples.
+
+    Args:
+        grid: where.
+        outputs: (n,), probabilities.
+        points: (m, 2) samples to mark.
+        targets: (m,) their classes, 0 or 1; required with points.
+        lines: (units, 3) rows w_x, w_y, b of units to show by their lines w_x x + w_y y + b = 0.
+        hidden: the same in the plane of two hidden activations, as a panel at the right: its grid, the outputs over it,
+            and where the samples are in it (m, 2).
+        title: above the figure.
+
+    Returns:
+        The drawing; panels `inputs` and `hidden`; artists `filled`, `boundaries` (None where the output does not reach
+        1/2) and `points`, each by panel, and `lines`.
+
+    Raises:
+        ValueError: the shapes do not fit together.
+    """
+    if points is not None and (targets is None or len(targets) != len(points)):
+        got = None if targets is None else len(targets)
+        raise ValueError(f"targets must be {len(points)} like the points, got {got}")
+    if targets is not None and not np.isin(targets, (0, 1)).all():
+        raise ValueError(f"targets must be 0 or 1, got {np.setdiff1d(targets, (0, 1))[0]}")
+    panels = {"inputs": (grid, check_values("outputs", grid, outputs), points, ("x", "y"))}
+    if hidden is not None:
+        plane, values, places = hidden
+        panels["hidden"] = (plane, check_values("hidden[1]", plane, values), places, ("hidden 1", "hidden 2"))
+    with style():
+        width = WIDTH if hidden else 6.0
+        figure = new_figure(width, map_height(grid, width / len(panels) - 0.9) + 1.2, title)
+        axes = dict(zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True))
+        filled: dict[str, Any] = {}
+        boundaries: dict[str, Any] = {}
+        marked: dict[str, Any] = {}
+        drawn = []
+        headings = ("plane of the inputs", "plane of the hidden activations")
+        for (name, (plane, values, some, labels)), heading in zip(panels.items(), headings, strict=False):
+            ax, table = axes[name], values.reshape(plane.shape)
+            filled[name] = ax.contourf(
+                plane.x, plane.y, table, levels=np.linspace(0, 1, 21), cmap="cividis", extend="both"
+            )
+            boundaries[name] = None
+            if table.min() < 0.5 < table.max():
+                boundaries[name] = ax.contour(plane.x, plane.y, table, levels=[0.5], colors="white", linewidths=2.4)
+            if some is not None and targets is not None:
+                marked[name] = _mark_classes(ax, np.asarray(some, float), np.asarray(targets))
+            ax.set(xlabel=labels[0], ylabel=labels[1], aspect="equal", title=heading if hidden else "")
+            ax.locator_params(nbins=5)
+        for i, (w_x, w_y, b) in enumerate(lines):
+            # The point of the line that is nearest to the origin, and the direction along it.
+            norm = w_x * w_x + w_y * w_y
+            if norm > 0:
+                foot = (-b * w_x / norm, -b * w_y / norm)
+                look: dict[str, Any] = {"linestyle": ("--", ":")[i % 2], "linewidth": 1.6, "color": "black"}
+                drawn.append(axes["inputs"].axline(foot, (foot[0] - w_y, foot[1] + w_x), **look))
+        for name, (plane, *_) in panels.items():
+            axes[name].set(xlim=(plane.x[0], plane.x[-1]), ylim=(plane.y[0], plane.y[-1]))
+        add_bar(axes[name], filled[name], "output")
+        handles: dict[str, Any] = {f"target {key:g}": found for key, found in marked.get("inputs", {}).items()}
+        if drawn:
+            handles["hidden unit: z = 0"] = drawn[0]
+        if handles:
+            legend_below(figure, list(handles.values()), list(handles))
+    artists = {"filled": filled, "boundaries": boundaries, "points": marked, "lines": drawn}
+    return Drawing(figure, axes, artists)
+
+
+def _mark_classes(ax: Any, points: np.ndarray, targets: np.ndarray) -> dict[float, Any]:
+    """The samples of class 0 as dark circles and of class 1 as white squares."""
+    looks: Any = ((0.0, "o", "0.25"), (1.0, "s", "white"))
+    return {
+        target: ax.scatter(
+            *points[targets == target].T,
+            marker=marker,
+            c=colour,
+            s=80,
+            edgecolors="black",
+            linewidths=1.4,
+            zorder=3,
+            clip_on=False,
+        )
+        for target, marker, colour in looks
+    }
+
+
+def _borders(centres: np.ndarray) -> np.ndarray:
+    """The borders of cells around those centres: halfway, and as far beyond the first and the last."""
+    middles = (centres[1:] + centres[:-1]) / 2
+    half = middles[0] - centres[0] if len(centres) > 1 else 0.5
+    return np.concatenate([[centres[0] - half], middles, [centres[-1] + half]])

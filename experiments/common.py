@@ -1,0 +1,189 @@
+"""What all experiments share: flags from a dataclass, errors in one line, tables, files."""
+
+import dataclasses
+import io
+import itertools
+import json
+import math
+import os
+import platform
+import re
+import sys
+import webbrowser
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+# OpenBLAS's threads, which factorize matrices for JAX on a CPU, and XLA's own get into each other's way.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import jax
+import matplotlib
+import numpy as np
+
+try:
+    import tyro
+except ModuleNotFoundError:
+    sys.exit("the experiments need tyro: pip install 'jaxbp[experiments]'")
+
+from jaxbp import viz
+from jaxbp._checks import check_number, nearest_first
+from jaxbp._files import atomic_write
+from jaxbp.training import PLATFORMS, use_platform
+
+Config = TypeVar("Config")
+NOT_RECORDED = ("out", "show", "quiet")  # flags that change no number
+
+
+def choice(table: Iterable[str]) -> Any:
+    """Makes a flag take the keys of a table, read when the flags are: `name: Annotated[str, choice(TABLE)]`."""
+    return tyro.conf.arg(
+        constructor_factory=lambda: tyro.extras.literal_type_from_choices(list(table)),
+        help_behavior_hint=lambda default: "(default: " + re.sub(r"[^\w ]", "", default) + ")",
+    )
+
+
+@dataclass(frozen=True)
+class Common:
+    """Flags of every experiment on a source document."""
+
+    out: str = "figures"
+    """Folder of the pictures."""
+    seed: int = 0
+    """Random seed."""
+    platform: Annotated[str, choice(PLATFORMS)] = "auto"
+    """Device to run on."""
+    show: bool = False
+    """Open the pictures afterwards."""
+    quiet: bool = False
+    """Print the final table only."""
+
+
+class _Unbroken(io.FileIO):
+    """A file that goes on in silence when whoever read it has left."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            return len(data)
+
+
+def run(main: Callable[[Config], None], config_type: type[Config], presets: Mapping[str, Config] | None = None) -> None:
+    """Runs an experiment with the flags of the command line.
+
+    User errors exit with status 1 and one line on stderr. A closed pipe ends the printing, not the experiment.
+    """
+    sys.stdout = io.TextIOWrapper(io.BufferedWriter(_Unbroken(1, "w", closefd=False)), "utf-8", line_buffering=True)
+    try:
+        main(parse(config_type, sys.argv[1:], presets))
+    except (ValueError, TypeError, OSError, OverflowError, MemoryError) as error:
+        sys.exit(f"error: {' '.join(str(error).split()) or type(error).__name__}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def parse(config_type: type[Config], arguments: Sequence[str], presets: Mapping[str, Config] | None = None) -> Config:
+    """Reads flags into a frozen dataclass; exits with status 2 and the nearest known name where one is wrong.
+
+    The flag --preset, where there are presets, decides on the defaults of the others.
+    """
+    pairs = (argument.split("=", 1) if argument.startswith("--") else [argument] for argument in arguments)
+    arguments = list(itertools.chain.from_iterable(pairs))
+    hints, flag, default = get_type_hints(config_type, include_extras=True), "", config_type()
+    for argument in arguments:
+        flag = argument if argument.startswith("--") else flag
+        names = _names(hints.get(flag.removeprefix("--").replace("-", "_")))
+        if names and argument not in (flag, *names):
+            known = ", ".join(nearest_first(argument, names))
+            print(f"{flag} must be one of {known}; got {argument!r}", file=sys.stderr)
+            raise SystemExit(2)
+        default = (presets or {}).get(argument, default) if flag == "--preset" else default
+    about = sys.modules[config_type.__module__].__doc__
+    return tyro.cli(config_type, args=arguments, default=default, description=about)
+
+
+def _names(hint: Any) -> tuple[str, ...]:
+    """The names that a flag of this type takes, none where it is open."""
+    if get_origin(hint) is Literal:
+        return get_args(hint)
+    choices = [mark.constructor_factory() for mark in get_args(hint) if getattr(mark, "constructor_factory", None)]
+    return next(filter(None, map(_names, choices or get_args(hint))), ())
+
+
+def begin(config: Any, **minima: float) -> Path:
+    """Checks the numbers and the folder of the pictures, turns float64 on, chooses the platform; returns the folder.
+
+    `minima` are the smallest values that flags take, 0 unless given; a flag `x64` decides on float64.
+    """
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, (int, float)):
+                below = 2**32 if field.name == "seed" else math.inf  # NumPy's seeds
+                check_number(field.name, number, minimum=minima.get(field.name, 0), below=below)
+    folder = Path(os.path.expanduser(config.out))
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+        raise ValueError(f"out must be a folder that can be written to, got {config.out}")
+    jax.config.update("jax_enable_x64", getattr(config, "x64", True))
+    use_platform(config.platform)
+    return folder
+
+
+def finish(config: Any, folder: Path, stem: str, numbers: Mapping[str, Any], files: Mapping[str, Any]) -> None:
+    """Writes the files by name and flags and numbers to `stem`.json; shows the pictures if asked to.
+
+    A file's content is a text, a film, a figure, or a function that writes it to a path and returns that.
+    """
+    paths = []
+    for path, content in ((folder / name, content) for name, content in files.items()):
+        if isinstance(content, str):
+            paths.append(write_text(path, content))
+        elif isinstance(content, viz.Film):
+            paths.append(viz.save_film(content, path, dpi=64 if path.suffix == ".gif" else 80))
+        else:
+            paths.append(content(path) if callable(content) else viz.save_figure(content, path))
+        if config.show and path.suffix in (".png", ".svg", ".gif", ".html"):
+            webbrowser.open(path.resolve().as_uri())
+    flags = {name: value for name, value in dataclasses.asdict(config).items() if name not in NOT_RECORDED}
+    versions = {"python": platform.python_version(), "jax": jax.__version__, "matplotlib": matplotlib.__version__}
+    content = _plain({"config": flags, "result": numbers, "versions": versions})
+    paths.append(write_text(folder / f"{stem}.json", json.dumps(content, indent=1, allow_nan=False) + "\n"))
+    print("\nwrote\n" + "\n".join(f"  {path}" for path in paths))
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Writes a text file whole or not at all; returns its path."""
+    with atomic_write(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+    return path
+
+
+def _plain(content: Any) -> Any:
+    """Makes objects of named tuples, lists of arrays, and null of numbers that are not finite."""
+    content = content._asdict() if hasattr(content, "_asdict") else content
+    if isinstance(content, Mapping):
+        return {str(name): _plain(value) for name, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_plain(value) for value in content]
+    if isinstance(content, (np.ndarray, np.generic, jax.Array)):
+        return _plain(content.tolist())
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def print_table(rows: Mapping[str, str], title: str) -> None:
+    """Prints one quantity a line."""
+    width = max(map(len, rows))
+    print("\n" + "\n".join([title, *(f"  {name:<{width}}  {value}".rstrip() for name, value in rows.items())]))
+
+
+def print_columns(header: Sequence[str], rows: Sequence[Sequence[object]], title: str) -> None:
+    """Prints a table with a line for each row, the first column to the left and the others to the right."""
+    cells = [[str(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    print(f"\n{title}")
+    for first, *others in cells:
+        right = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        print("  " + "  ".join([first.ljust(widths[0]), *right]).rstrip())

@@ -1,0 +1,125 @@
+"""What one would take instead of a network: polynomials, radial basis functions, Gaussian processes, trees."""
+
+import contextlib
+import time
+import warnings
+from functools import partial
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits  # scikit-learn brings it
+
+from contest.networks import function_networks, surface_networks
+from contest.problems import Problem
+from contest.rules import Compete, Entrant, Fitted, Predict, best_of, chosen, direct, on_all_cores
+
+DEGREES = (5, 10, 15, 20, 25, 30, 35, 40, 50, 60, 70, 80)
+NEIGHBORS = (30, 60, 100, 150, 200)
+LOCAL_KERNELS = (("quintic", 1.0), *(("gaussian", epsilon) for epsilon in (0.35, 1.0, 3.0)))
+KERNELS = (("cubic", 1.0), ("quintic", 1.0), *(("gaussian", epsilon) for epsilon in (0.4, 0.2, 0.1, 0.05, 0.025)))
+FIRST_ROWS = 300  # samples on which the length scales of a Gaussian process are searched first
+
+
+def surface_rivals() -> list[Entrant]:
+    """For surfaces."""
+    polynomials = {f"degree {degree}": direct(partial(_chebyshev, degree)) for degree in DEGREES}
+    splines = {
+        f"{kernel} {epsilon:g}, {neighbors} neighbors": direct(partial(_rbf, kernel, epsilon, neighbors))
+        for neighbors in NEIGHBORS
+        for kernel, epsilon in LOCAL_KERNELS
+    }
+    return [*surface_networks(), _entrant("Chebyshev", chosen(polynomials)), _entrant("scipy RBF", chosen(splines))]
+
+
+def function_rivals() -> list[Entrant]:
+    """For functions of several inputs."""
+    splines = {f"{some[0]} {some[1]:g}": direct(partial(_rbf, *some, None)) for some in KERNELS}
+    trees = {f"exact splits, depth {depth}": direct(partial(_trees, None, depth)) for depth in (3, 4, 5)}
+    trees |= {f"histograms, {leaves} leaves": direct(partial(_trees, leaves, None)) for leaves in (4, 8)}
+    return [
+        *function_networks(),
+        _entrant("scipy RBF", chosen(splines)),
+        _entrant("gradient boosting", chosen(trees)),
+        _entrant("Gaussian process", best_of({"ARD RBF": _gaussian_process})),
+    ]
+
+
+def _entrant(name: str, compete: Compete) -> Entrant:
+    return Entrant(name, on_all_cores(compete))
+
+
+def _chebyshev(degree: int, problem: Problem) -> Predict:
+    """Least squares on the products of Chebyshev polynomials of that total degree, by a pivoted QR."""
+    from numpy.polynomial.chebyshev import chebvander
+    from scipy.linalg import lstsq
+
+    low, high = problem.train.points.min(axis=0), problem.train.points.max(axis=0)
+    margin = (high - low) / len(problem.train.points)  # random points do not reach the border
+    powers = np.arange(degree + 1)
+    first, second = np.nonzero(powers[:, np.newaxis] + powers <= degree)
+
+    def basis(points: np.ndarray) -> np.ndarray:
+        x, y = ((2 * points - low - high) / (high - low + 2 * margin)).T
+        return chebvander(x, degree)[:, first] * chebvander(y, degree)[:, second]
+
+    coefficients = lstsq(basis(problem.train.points), problem.train.values, lapack_driver="gelsy")[0]
+    return lambda points: basis(points) @ coefficients
+
+
+def _rbf(kernel: str, epsilon: float, neighbors: int | None, problem: Problem) -> Predict:
+    """Scipy's interpolation of all samples, or at each point of so many neighbors: then predicting is the work."""
+    from scipy.interpolate import RBFInterpolator
+
+    count = None if neighbors is None else min(neighbors, len(problem.train.points))
+    return RBFInterpolator(*problem.train, kernel=kernel, epsilon=epsilon, neighbors=count)
+
+
+def _trees(leaves: int | None, depth: int | None, problem: Problem) -> Predict:
+    """Gradient boosting in scikit-learn's two forms, 500 trees at a rate of 0.1."""
+    from sklearn.ensemble import GradientBoostingRegressor, HistGradientBoostingRegressor
+
+    if depth is not None:
+        options: dict[str, Any] = {"n_estimators": 500, "max_depth": depth, "subsample": 0.5}
+        return GradientBoostingRegressor(random_state=problem.seed, **options).fit(*problem.train).predict
+    options = {"max_iter": 500, "max_leaf_nodes": leaves, "min_samples_leaf": 5}
+    with threadpool_limits(1, "openmp"):  # so few samples are not worth a second thread
+        return HistGradientBoostingRegressor(random_state=problem.seed, **options).fit(*problem.train).predict
+
+
+def _gaussian_process(problem: Problem, seconds: float) -> Fitted:
+    """Length scales by the marginal likelihood, first on some samples, then on all of them while time lasts."""
+    from scipy.optimize import minimize
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import RBF, ConstantKernel
+
+    start = time.perf_counter()
+
+    def optimizer(deadline: float, objective: Any, theta: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, float]:
+        tried: list[tuple[float, np.ndarray]] = []
+        longest = 0.0
+
+        def timed(theta: np.ndarray) -> tuple[float, np.ndarray]:
+            nonlocal longest
+            begun = time.perf_counter()
+            if tried and begun + 2 * longest > deadline:  # the last factorization takes time, too
+                raise TimeoutError
+            value, gradient = objective(theta)
+            longest = max(longest, time.perf_counter() - begun)
+            tried.append((value, theta.copy()))
+            return value, gradient
+
+        with contextlib.suppress(TimeoutError):  # the best of those tried is what there is
+            minimize(timed, theta, jac=True, method="L-BFGS-B", bounds=bounds)
+        value, best = min(tried, key=lambda pair: pair[0])
+        return best, value
+
+    num_inputs = problem.num_inputs
+    kernel = ConstantKernel(1.0, (1e-3, 1e6)) * RBF(np.full(num_inputs, num_inputs**0.5), (1e-2, 1e4))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a length scale at its bound, as that of an input that does not matter
+        for rows, share in ((FIRST_ROWS, 0.4), (len(problem.train.values), 1.0)):
+            search = partial(optimizer, start + share * seconds)
+            process = GaussianProcessRegressor(kernel, alpha=1e-10, normalize_y=True, optimizer=search)
+            process.fit(*(some[:rows] for some in problem.train))
+            kernel = process.kernel_
+    return Fitted(process.predict, time.perf_counter() - start)

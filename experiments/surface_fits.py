@@ -1,0 +1,129 @@
+"""Fitting a task as the flags of `fit_surface` say: the network, its start, its training."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jaxbp
+from jaxbp.data import Task
+from jaxbp.fitting import Rows, choose_band
+from jaxbp.model import Candidate
+from jaxbp.params import SINE_FREQUENCY
+from jaxbp.training import Batch, FitResult, Record, named_optimizer
+from surface_flags import Config
+from surface_pictures import Fitted
+
+WIDE = (128, 128)  # hidden layers where none are given and no band of frequencies is enough
+ENOUGH = 1e-10  # of the standard deviation on the held-out samples: no band with more units is tried then
+ROUGH = 1e-3  # of the standard deviation: what a band leaves on the held-out samples where it is not enough
+
+
+def fit(config: Config, task: Task, earlier: Fitted | None = None) -> Fitted:
+    """Fits a network to the task; goes on from an earlier fit to the same samples if there is one."""
+    dtype = np.float64 if config.x64 else np.float32
+    init_key, fit_key = jax.random.split(jax.random.key(config.seed))
+    mlp = jaxbp.Mlp((len(task.labels) - 1, *(config.hidden or WIDE), 1), hidden=config.activation)
+    if config.scheme == "tutorial":
+        params = tutorial_params(mlp, dtype)
+    else:
+        params = jaxbp.init(mlp, init_key, config.scheme, scale=config.scale, dtype=dtype)
+    start = jaxbp.Model.for_data(mlp, params, *task.train, task.labels)
+    train, held_out = start.standardize(*task.train), start.standardize(*task.held_out)
+    if config.chooses:
+        every = Batch(*map(jnp.asarray, train))
+        rows = Rows(every, every, Batch(*map(jnp.asarray, held_out)))
+        show = None if config.quiet else print_candidate
+        trial = choose_band(rows, enough=ENOUGH, seed=config.seed, on_candidate=show)
+        if trial.candidate.held_out < ROUGH:
+            mlp, params = trial.members[0]
+            params = jax.tree.map(lambda leaf: leaf.astype(dtype), params)
+            start = start.with_terms([mlp], [jaxbp.training.Stage(params, np.ones(1))])
+    steps = config.steps if config.steps is not None else 330 if mlp.num_layers > 2 else 60 * 512 // mlp.sizes[1]
+    options: dict[str, Any] = {
+        "solver": solver_of(config, steps),
+        "batch_size": None if config.batch_size is None else min(config.batch_size, len(train[0])),
+        "validation": held_out,
+        "record_every": config.record_every or max(1, steps // 20),
+        "key": fit_key,
+    }
+    if not config.quiet:
+        print("compiling ...", flush=True)
+        options["on_record"] = print_epoch if config.is_tutorial else partial(print_record, steps)
+    if config.stages > 1:
+        starts, mlps = [params, *later_starts(config, mlp, fit_key, dtype)], [mlp] * config.stages
+        stages = jaxbp.fit_stages(mlps, starts, train, steps=steps, **options)
+        return Fitted(task, start.with_terms(mlps[: len(stages.stages)], stages.stages), stages, start, {}, {})
+    snapshots = {} if earlier is None else dict(earlier.snapshots)
+    options |= {name: getattr(config, name) for name in ("loss", "tile", "dropout", "patience")}
+    options |= {"on_params": snapshots.__setitem__, "record_layers": config.details}
+    goes_on: jaxbp.Params | FitResult = params
+    if earlier is not None and isinstance(earlier.result, FitResult):
+        goes_on, steps = earlier.result, steps - int(earlier.result.history.step[-1])
+    if config.is_tutorial and steps > 0:
+        # The tutorial prints a loss before the update that it leads to, so the last update follows the last line.
+        result = jaxbp.fit(mlp, goes_on, train, steps=steps - 1, **options)
+        if not result.outcome.diverged:
+            result = jaxbp.fit(mlp, result, train, steps=1, **options | {"on_record": None})
+    else:
+        result = jaxbp.fit(mlp, goes_on, train, steps=steps, **options)
+    phases = phases_of(config, start, train, result)
+    best = min(phases.values(), key=lambda model: model.score(*task.held_out).nrmse)
+    return Fitted(task, best, result, start, snapshots, phases)
+
+
+def phases_of(config: Config, start: jaxbp.Model, train: Any, result: FitResult) -> dict[str, jaxbp.Model]:
+    """What the start, the training and the last solve each brought; the training alone with an optax optimizer."""
+    if config.solver != "gauss_newton":
+        return {"every layer trained": start.with_params(result.params)}
+    return {
+        "output layer solved at the start": start.with_params(jaxbp.solve_output(start.mlps[0], start.params, train)),
+        "every layer trained": start.with_params(result.state.params),
+        "output layer solved at the end": start.with_params(result.params),
+    }
+
+
+def later_starts(config: Config, mlp: jaxbp.Mlp, key: jax.Array, dtype: type) -> list[jaxbp.Params]:
+    """Parameters for the stages after the first; a sine network starts with twice the frequencies of the one before."""
+    if config.scheme == "tutorial":
+        raise ValueError("scheme must draw a new start for each stage, got tutorial, which has one only")
+    starts = []
+    for stage in range(1, config.stages):
+        scale = (config.scale or SINE_FREQUENCY) * 2**stage if config.scheme == "sine" else config.scale
+        starts.append(jaxbp.init(mlp, jax.random.fold_in(key, stage), config.scheme, scale=scale, dtype=dtype))
+    return starts
+
+
+def solver_of(config: Config, steps: int) -> jaxbp.training.Solver:
+    """The solver of the flags."""
+    if config.solver == "gauss_newton":
+        return jaxbp.gauss_newton(damping=config.damping)
+    optimizer = named_optimizer(config.solver, config.learning_rate, config.schedule, steps)
+    return jaxbp.first_order(optimizer, weight_decay=config.weight_decay, clip_norm=config.clip_norm)
+
+
+def tutorial_params(mlp: jaxbp.Mlp, dtype: type) -> jaxbp.Params:
+    """The tutorial's own start: NumPy's global generator at seed 99, weights uniform in [-1, 1], biases 0."""
+    generator = np.random.RandomState(99)
+    sizes = zip(mlp.sizes[:-1], mlp.sizes[1:], strict=True)
+    weights = [generator.uniform(-1, 1, size=shape) for shape in sizes]
+    return tuple(jaxbp.Layer(jnp.asarray(weight, dtype), jnp.zeros(weight.shape[1], dtype)) for weight in weights)
+
+
+def print_candidate(candidate: Candidate) -> None:
+    """Prints a line for each band of frequencies that is tried."""
+    print(f"{candidate.name:<36} held out {candidate.held_out:.2e}", flush=True)
+
+
+def print_record(steps: int, record: Record) -> None:
+    """Prints a line for about every fifth record, within 60 columns."""
+    if record.step in (0, steps) or record.step % max(1, steps // 10) < max(1, steps // 20):
+        losses = f"train {record.loss:.2e}  held out {record.validation_loss:.2e}"
+        print(f"step {record.step:>6}  {losses}  {record.seconds:6.1f} s", flush=True)
+
+
+def print_epoch(record: Record) -> None:
+    """Prints the loss as the tutorial does: the mean squared error, of whose half it follows the gradient."""
+    print(f"EPOCH {record.step}: Loss = {2 * record.loss:.4f}", flush=True)

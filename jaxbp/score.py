@@ -1,0 +1,50 @@
+"""How a fit does: the score of a model, and what was tried on the way to it."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Score(float):
+    """How predictions do: the number itself is R2, the share of the variance that is explained, as scikit-learn has it.
+
+    Attributes:
+        rmse: root mean square error, in the units of the outputs.
+        nrmse: the same with each output over its standard deviation; R2 = 1 - nrmse^2.
+        max_error: the largest | predicted - true |.
+        max_error_row: its row.
+    """
+
+    rmse: float
+    nrmse: float
+    max_error: float
+    max_error_row: int
+
+    def __new__(cls, predicted: np.ndarray, outputs: np.ndarray) -> "Score":
+        """Compares predictions (n,) or (n, k) with the true outputs, of the same shape."""
+        error = np.asarray(predicted, np.float64) - np.asarray(outputs, np.float64)
+        deviation = np.std(outputs, axis=0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            nrmse = float(np.sqrt(np.mean((error / deviation) ** 2)))
+        score = super().__new__(cls, 1 - nrmse**2)
+        score.rmse, score.nrmse = float(np.sqrt(np.mean(error**2))), nrmse
+        largest = np.abs(error).reshape(len(error), -1).max(axis=1)
+        score.max_error_row = int(np.argmax(largest))
+        score.max_error = float(largest[score.max_error_row])
+        return score
+
+
+class Candidate(NamedTuple):
+    """What was tried in a fit.
+
+    Attributes:
+        name: network, solver and strength in a few words.
+        held_out: its error on the held-out rows over their standard deviation.
+        seconds: what it took.
+        chosen: whether the model stands on it.
+    """
+
+    name: str
+    held_out: float
+    seconds: float
+    chosen: bool = False

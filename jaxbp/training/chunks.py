@@ -1,0 +1,127 @@
+"""A run in chunks of steps: the compiled programs, what is measured between them, and what ends the run."""
+
+import math
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxbp.params import Params
+from jaxbp.training.evaluation import evaluate, first_overflow
+from jaxbp.training.recorder import LayerRecord, layer_record
+from jaxbp.training.solver import Batch, Problem, Solver
+from jaxbp.training.state import Outcome, Record, TrainState
+from jaxbp.training.steps import advance, refused
+
+
+class Run(NamedTuple):
+    """A run that is validated and cast.
+
+    Attributes:
+        problem: network, loss and batch size.
+        solver: what takes the steps.
+        state: where to start.
+        train: the training samples.
+        held_out: the validation samples, if any.
+        num_steps: the step at which the run ends.
+        record_every: the number of steps from one record to the next.
+        record_layers: whether every layer is measured at each record.
+    """
+
+    problem: Problem
+    solver: Solver
+    state: TrainState
+    train: Batch
+    held_out: Batch | None
+    num_steps: int
+    record_every: int
+    record_layers: bool
+
+    def measure(self, state: TrainState, before: TrainState) -> tuple[Any, Any, LayerRecord | None]:
+        """Evaluates training and validation samples, and the layers if asked to; the results are on the host."""
+        held_out = None if self.held_out is None else evaluate(self.problem, state.params, self.held_out)
+        layers = layer_record(self.problem, state.params, before.params, self.train) if self.record_layers else None
+        return jax.device_get((evaluate(self.problem, state.params, self.train), held_out, layers))
+
+
+class Point(NamedTuple):
+    """Where a run stands between two chunks.
+
+    Attributes:
+        state: the last good state.
+        record: what was measured there.
+        layers: of every layer, if asked for.
+        outcome: how the run ended, None while it goes on.
+    """
+
+    state: TrainState
+    record: Record
+    layers: LayerRecord | None
+    outcome: Outcome | None
+
+
+def compile_seconds(run: Run) -> float:
+    """Compiles what the run needs, by a chunk of no steps and a first measurement; returns the time it took."""
+    start = time.perf_counter()
+    chunk = advance(run.problem, run.solver, run.state, run.train, int(run.state.step), run.num_steps)
+    jax.block_until_ready((chunk, run.measure(run.state, run.state)))
+    return time.perf_counter() - start
+
+
+def points(run: Run) -> Iterator[Point]:
+    """Takes the steps chunk by chunk and measures between them; divergence is decided here alone."""
+    state, before, alive, seconds = run.state, run.state, True, 0.0
+    while True:
+        start = time.perf_counter()
+        outcome = None if alive else refused(run.problem, run.solver, state, run.train)
+        evaluation, held_out, layers = run.measure(state, before)
+        seconds += time.perf_counter() - start
+        record = Record(
+            int(state.step), float(evaluation.loss), math.nan if held_out is None else float(held_out.loss), seconds
+        )
+        if outcome is None and (evaluation.nonfinite.any() or not math.isfinite(record.loss)):
+            outcome = Outcome("diverged", record.step, *first_overflow(run.problem, evaluation))
+            state = before  # the overflow of a chunk's last step shows only here
+        elif outcome is None and record.step >= run.num_steps:
+            outcome = Outcome("finished", record.step)
+        yield Point(state, record, layers, outcome)
+        if outcome is not None:
+            return
+        start = time.perf_counter()
+        stop = min(run.num_steps, record.step + run.record_every)
+        state, before, still_alive = advance(run.problem, run.solver, state, run.train, stop, run.num_steps)
+        alive = bool(still_alive)
+        seconds += time.perf_counter() - start
+
+
+class Best(NamedTuple):
+    """The best parameters so far, by the validation loss, or the training loss without validation samples.
+
+    Attributes:
+        params: these parameters.
+        loss: their loss.
+        records_since: how many records have come since.
+    """
+
+    params: Params
+    loss: float = math.inf
+    records_since: int = 0
+
+    def see(self, point: Point) -> "Best":
+        """Looks at one point more."""
+        record = point.record
+        watched = record.loss if np.isnan(record.validation_loss) else record.validation_loss
+        if watched < self.loss:
+            return Best(point.state.params, watched)
+        return self._replace(records_since=self.records_since + 1)
+
+
+def finished(run: Run, params: Params, watched: Batch) -> Params:
+    """The parameters with the smallest loss over the watched samples: these, these after `finish`, or the start's."""
+    if run.solver.finish is None:
+        return params
+    proposals = [params, run.solver.finish(run.problem, params, run.train), run.state.params]
+    losses = [float(evaluate(run.problem, proposal, watched).loss) for proposal in proposals]
+    return proposals[int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))]

@@ -1,0 +1,95 @@
+"""Scales of values: levels, norms, how an error is shown, and the colour bars that say so."""
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from jaxbp.viz.style import exponent_of, number, power
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+NUM_LEVELS = 18  # about so many filled bands over the range of a surface
+TINY = 1e-300  # the scale of an error that is 0 everywhere, so that it has one
+
+
+class ErrorScale(NamedTuple):
+    """How an error is shown: the scale runs from -limit to limit.
+
+    Attributes:
+        limit: the largest | error |, or the 99th percentile where the largest is more than twice that.
+        largest: the signed error of the largest size, NaN without a finite one.
+        place: the index of its point.
+        clipped: whether the limit is the percentile.
+    """
+
+    limit: float
+    largest: float
+    place: int
+    clipped: bool
+
+
+def error_scale(error: np.ndarray) -> ErrorScale:
+    """Measures a signed error (n,); what is not finite is left out."""
+    sizes = np.where(np.isfinite(error), np.abs(error), -1.0)
+    place = int(sizes.argmax())
+    largest = float(sizes[place])
+    if largest < 0:
+        return ErrorScale(1.0, np.nan, place, False)
+    percentile = float(np.percentile(sizes[sizes >= 0], 99))
+    clipped = largest > 2 * percentile > 0
+    return ErrorScale(max(percentile if clipped else largest, TINY), float(error[place]), place, clipped)
+
+
+def contour_levels(values: np.ndarray) -> np.ndarray:
+    """About 18 round levels over the range of the finite values."""
+    from matplotlib.ticker import MaxNLocator
+
+    norm = linear_norm(values)
+    low, high = norm.vmin, norm.vmax
+    if high - low <= 1e-12 * max(abs(low), abs(high)):
+        half = 0.5 * max(1.0, abs(low))
+        low, high = low - half, high + half
+    return np.asarray(MaxNLocator(NUM_LEVELS, steps=[1, 2, 2.5, 4, 5, 10]).tick_values(low, high))
+
+
+def symmetric_norm(values: np.ndarray) -> Any:
+    """A scale around 0 up to the largest finite size, linear up to the median of the sizes and logarithmic above."""
+    from matplotlib.colors import AsinhNorm
+
+    sizes = np.abs(values[np.isfinite(values) & (values != 0)])
+    limit, median = (float(sizes.max()), float(np.median(sizes))) if sizes.size else (TINY, TINY)
+    return AsinhNorm(linear_width=max(median, 1e-6 * limit), vmin=-limit, vmax=limit)
+
+
+def linear_norm(values: np.ndarray) -> Any:
+    """A scale over the finite values."""
+    from matplotlib.colors import Normalize
+
+    finite = values[np.isfinite(values)]
+    return Normalize(finite.min(), finite.max()) if finite.size else Normalize(0.0, 1.0)
+
+
+def add_bar(ax: "Axes", drawn: Any, label: str = "", **options: Any) -> None:
+    """Puts a colour bar at the right of a panel, exactly as high as its map; label and power of ten stand below it."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
+
+    bar = ax.figure.colorbar(drawn, cax=ax.inset_axes((1.04, 0.0, 0.05, 1.0)), **options)
+    exponent = exponent_of(max(abs(drawn.norm.vmin), abs(drawn.norm.vmax)))
+    levels = getattr(drawn, "levels", None)
+    bar.locator = MaxNLocator(5) if levels is None else FixedLocator(levels[:: max(1, len(levels) // 6)])
+    bar.formatter = FuncFormatter(lambda value, _: number(value * 10.0**-exponent))
+    bar.update_ticks()
+    ax.text(1.04, -0.04, f"{label} {power(exponent)}".strip(), transform=ax.transAxes, va="top")
+
+
+def bar_below(figure: "Figure", drawn: Any, axes: "list[Axes]", label: str) -> Any:
+    """Puts one colour bar under several panels, with its ends and its middle numbered."""
+    bar = figure.colorbar(drawn, ax=axes, location="bottom", pad=0.02, aspect=40, fraction=0.05)
+    low, high = drawn.norm.vmin, drawn.norm.vmax
+    ticks = [low, (low + high) / 2, high]
+    bar.set_ticks(ticks, labels=[number(tick if abs(tick) > 1e-6 * (high - low) else 0.0) for tick in ticks])
+    bar.minorticks_off()
+    bar.set_label(label)
+    return bar

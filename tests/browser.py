@@ -1,0 +1,139 @@
+"""A headless Chromium, spoken to over a pipe with the standard library alone."""
+
+import json
+import os
+import select
+import shlex
+import shutil
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+PATIENCE = 120
+BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
+
+
+class Browser:
+    """One browser and one page of it; messages of the DevTools protocol are JSON, each ended by a zero byte."""
+
+    def __init__(self, write, read):
+        self._write, self._read, self._buffer, self._count, self._session = write, read, b"", 0, None
+        self.complaints, self.requests = [], []
+        target = self.send("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.send(f"{domain}.enable")
+        self.send("Emulation.setFocusEmulationEnabled", enabled=True)
+        self.send("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
+
+    def send(self, method, **parameters):
+        """Calls a method and waits for its answer; what happens meanwhile is noted."""
+        self._count += 1
+        message = {"id": self._count, "method": method, "params": parameters}
+        os.write(
+            self._write, json.dumps(message | ({"sessionId": self._session} if self._session else {})).encode() + b"\0"
+        )
+        while True:
+            answer = self._next()
+            if answer.get("id") == self._count:
+                assert "error" not in answer, (method, answer["error"])
+                return answer["result"]
+
+    def wait(self, event):
+        """Waits for an event."""
+        while self._next().get("method") != event:
+            pass
+
+    def _next(self):
+        while b"\0" not in self._buffer:
+            assert select.select([self._read], [], [], PATIENCE)[0], f"the browser said nothing for {PATIENCE} s"
+            some = os.read(self._read, 1 << 20)
+            assert some, "the browser ended"
+            self._buffer += some
+        raw, _, self._buffer = self._buffer.partition(b"\0")
+        message = json.loads(raw)
+        method, parameters = message.get("method", ""), message.get("params", {})
+        if method == "Runtime.exceptionThrown":
+            self.complaints.append(parameters["exceptionDetails"].get("exception", {}).get("description", "exception"))
+        elif method == "Log.entryAdded" and parameters["entry"]["level"] in ("error", "warning"):
+            self.complaints.append(parameters["entry"]["text"])
+        elif method == "Runtime.consoleAPICalled":
+            self.complaints.append(str(parameters["args"]))
+        elif method == "Network.requestWillBeSent":
+            self.requests.append(parameters["request"]["url"])
+        return message
+
+    def show(self, path, width=1600, height=900, dark=False, still=False, view=""):
+        """Opens a file in a window of that size."""
+        self.requests.clear()
+        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        features = {
+            "color-scheme": "dark" if dark else "light",
+            "reduced-motion": "reduce" if still else "no-preference",
+        }
+        named = [{"name": f"prefers-{name}", "value": value} for name, value in features.items()]
+        self.send("Emulation.setEmulatedMedia", features=named)
+        self.send("Page.navigate", url="about:blank")
+        self.wait("Page.loadEventFired")
+        self.send("Page.navigate", url=Path(path).as_uri() + (f"#{view}" if view else ""))
+        self.wait("Page.loadEventFired")
+
+    def run(self, script):
+        """The value of an expression in the page, waited for where it is a promise."""
+        answer = self.send("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def settle(self):
+        """Waits until what was changed is drawn."""
+        self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
+
+    def press(self, key):
+        """Presses a key on what has the focus."""
+        for kind in ("keyDown", "keyUp"):
+            self.send("Input.dispatchKeyEvent", type=kind, key=key, code=key)
+        self.settle()
+
+    def drag(self, selector, by):
+        """Drags the middle of an element to the right."""
+        box = f"document.querySelector({json.dumps(selector)}).getBoundingClientRect()"
+        self.run(f"document.querySelector({json.dumps(selector)}).scrollIntoView({{ block: 'center' }})")
+        x, y = self.run(f"(({{ x, y, width, height }}) => [x + width / 2, y + height / 2])({box})")
+        for kind, at in (
+            ("mouseMoved", x),
+            ("mousePressed", x),
+            ("mouseMoved", x + by / 2),
+            ("mouseMoved", x + by),
+            ("mouseReleased", x + by),
+        ):
+            self.send("Input.dispatchMouseEvent", type=kind, x=at, y=y, button="left", buttons=1, clickCount=1)
+        self.settle()
+
+
+@contextmanager
+def start(folder):
+    """Starts a browser that keeps its things in a folder, and ends it."""
+    (child_read, write), (read, child_write) = os.pipe(), os.pipe()
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-crash-reporter",
+        "--remote-debugging-pipe",
+        f"--user-data-dir={folder}",
+    ]
+    # The protocol is read from descriptor 3 and written to descriptor 4.
+    command = f"exec {shlex.join([BROWSER or '', *flags])} 3<&{child_read} 4>&{child_write}"
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(["bash", "-c", command], pass_fds=(child_read, child_write), **quiet)
+    os.close(child_read)
+    os.close(child_write)
+    try:
+        yield Browser(write, read)
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+        os.close(write)
+        os.close(read)

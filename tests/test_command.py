@@ -1,0 +1,193 @@
+"""`python -m jaxbp`: fit a table, predict, tell; errors in one line."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import jaxbp
+from jaxbp import __main__ as command
+from jaxbp.model import Candidate, Model
+
+GENERATOR = np.random.default_rng(0)
+POINTS = GENERATOR.uniform(-1, 1, (40, 2))
+FIRST = Candidate("ridge", 0.5, 0.1)
+BEST = Candidate("tanh 6", 0.25, 1.5, True)
+
+
+def write_csv(path, names, rows):
+    lines = [",".join(names), *(",".join(map(repr, row)) for row in np.asarray(rows).tolist())]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return str(path)
+
+
+def read_csv(text):
+    lines = text.splitlines()
+    return lines[0].split(","), np.array([[float(field) for field in line.split(",")] for line in lines[1:]])
+
+
+@pytest.fixture
+def table(tmp_path):
+    values = POINTS[:, 0] + 2 * POINTS[:, 1]
+    return write_csv(
+        tmp_path / "table.csv", ("y", "z", "größe x"), np.column_stack([POINTS[:, 0], values, POINTS[:, 1]])
+    )
+
+
+def stand_in(points, outputs, *, seconds, seed, names, on_candidate):
+    """Takes the least-squares plane as a network of one layer, so that the command is tested and not the fit."""
+    assert (seconds, seed) == (2.0, 3)
+    columns = np.column_stack([points, np.ones(len(points))])
+    plane = np.linalg.lstsq(columns, outputs.reshape(len(outputs), -1), rcond=None)[0]
+    mlp = jaxbp.Mlp((points.shape[1], plane.shape[1]))
+    model = Model.for_data(mlp, (jaxbp.Layer(plane[:-1], plane[-1]),), points, outputs, names)
+    weight = plane[:-1] * model.input_scaler.scale[:, None] / model.output_scaler.scale
+    on_candidate(FIRST)
+    on_candidate(BEST)
+    return Model(
+        model.mlps, model.terms, model.input_scaler, model.output_scaler, model.flat, history=(FIRST, BEST), names=names
+    ).with_params((jaxbp.Layer(weight, np.zeros(len(weight.T))),))
+
+
+@pytest.fixture
+def fitted(table, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command, "fit_model", stand_in)
+    path = str(tmp_path / "my model")
+    assert command.main(["fit", table, "--target", "z", "--seconds", "2", "--seed", "3", "--out", path]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"40 rows of {table}: z as a function of y, größe x"
+    assert lines[1] == command.HEADER
+    assert lines[2].split() == ["0.5", "0.1", "s", "ridge"]
+    assert lines[-1] == f"wrote {path}"
+    return path
+
+
+def fails(capsys, arguments, *parts):
+    """Asserts status 1 and one line on standard error that holds these parts."""
+    assert command.main(list(map(str, arguments))) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    for part in parts:
+        assert part in error
+
+
+def test_fit_then_predict_on_standard_output(fitted, tmp_path, capsys):
+    assert jaxbp.load(fitted).names == ("y", "größe x", "z")
+    points = write_csv(tmp_path / "points.csv", ("größe x", "other", "y"), [[2.0, 9.0, 1.0], [0.1, 9.0, -1.0]])
+    assert command.main(["predict", fitted, points]) == 0
+    names, rows = read_csv(capsys.readouterr().out)
+    assert names == ["y", "größe x", "z"]
+    np.testing.assert_allclose(rows, [[1, 2, 5], [-1, 0.1, -0.8]], rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(rows[:, 2], jaxbp.load(fitted)(rows[:, :2]))  # every digit is printed
+
+
+def test_predict_to_a_file(fitted, table, tmp_path, capsys):
+    out = tmp_path / "new folder" / "predictions.csv"
+    assert command.main(["predict", fitted, table, "--out", str(out)]) == 0
+    assert capsys.readouterr().out == f"wrote 40 predictions to {out}\n"
+    _, rows = read_csv(out.read_text(encoding="utf-8"))
+    np.testing.assert_allclose(rows[:, 2], POINTS @ [1, 2], rtol=0, atol=1e-12)
+
+
+def test_several_targets_and_chosen_inputs(table, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command, "fit_model", stand_in)
+    out = tmp_path / "two.npz"
+    flags = ["--inputs", "größe x", "--target", "z", "--target", "y", "--seconds", "2", "--seed", "3", "--out", out]
+    assert command.main(["fit", table, *map(str, flags)]) == 0
+    capsys.readouterr()
+    assert command.main(["predict", str(out), table]) == 0
+    assert read_csv(capsys.readouterr().out)[0] == ["größe x", "z", "y"]
+
+
+def test_info(fitted, tmp_path, capsys):
+    assert command.main(["info", fitted]) == 0
+    text = capsys.readouterr().out
+    for part in ("y, größe x", "(z)", "2-1", "3 parameters in float64", "ridge", "tanh 6  chosen", jaxbp.__version__):
+        assert part in text
+    plain = Model.for_data(jaxbp.Mlp((2, 1)), jaxbp.load(fitted).params, POINTS, POINTS[:, 0])
+    plain.with_terms(plain.mlps * 2, plain.terms * 2, average=True).save(tmp_path / "plain.npz")
+    assert command.main(["info", str(tmp_path / "plain.npz")]) == 0
+    text = capsys.readouterr().out
+    assert "2 (without names)" in text
+    assert "averaged" in text
+    assert command.HEADER not in text
+
+
+def test_a_model_without_names_takes_the_columns_as_they_come(fitted, tmp_path, capsys):
+    model = jaxbp.load(fitted)
+    Model.for_data(model.mlps[0], model.params, POINTS, POINTS[:, 0]).save(tmp_path / "plain.npz")
+    points = write_csv(tmp_path / "points.csv", ("a", "b"), POINTS)
+    assert command.main(["predict", str(tmp_path / "plain.npz"), points]) == 0
+    assert read_csv(capsys.readouterr().out)[0] == ["a", "b", "output_0"]
+    points = write_csv(tmp_path / "points.csv", ("a", "b", "c"), POINTS[:, [0, 1, 1]])
+    fails(capsys, ["predict", tmp_path / "plain.npz", points], "must have 2 columns", "got a, b, c")
+
+
+def test_errors_in_one_line(fitted, table, tmp_path, capsys):
+    missing = write_csv(tmp_path / "missing.csv", ("y", "x"), POINTS)
+    text = tmp_path / "text.csv"
+    text.write_text("y,größe x\n1,2\n3,four\n", encoding="utf-8")
+    (tmp_path / "file").touch()
+    fails(capsys, ["predict", fitted, missing], missing, "no column 'größe x'")
+    fails(capsys, ["predict", fitted, text], "row 3, column größe x", "'four' is not a number")
+    fails(capsys, ["predict", fitted, tmp_path / "none.csv"], "none.csv must be a file")
+    fails(capsys, ["predict", table, table], "must be a model that jaxbp saved", "no npz archive")
+    fails(capsys, ["predict", fitted, table, "--out", tmp_path], "out must be a file that can be written")
+    fails(capsys, ["info", tmp_path / "none"], "there is no such file")
+    fails(capsys, ["fit", table, "--target", "w"], "no column 'w'")
+    fails(capsys, ["fit", table, "--target", "z", "--inputs", "y", "z"], "'z' twice")
+    fails(capsys, ["fit", table, "--target", "z", "--target", "y", "--target", "größe x"], "no input")
+    fails(capsys, ["fit", table, "--target", "z", "--out", tmp_path / "file" / "model.npz"], "out must be a file")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("file", "missing.csv", "my model", "table.csv", "text.csv")
+    ]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left\non device"), MemoryError(), OverflowError("too large")])
+def test_what_fails_on_the_way_is_one_line_too(table, monkeypatch, capsys, error):
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(command, "fit_model", fail)
+    fails(capsys, ["fit", table, "--target", "z"], str(error).split("\n")[0] or "MemoryError")
+    error = KeyboardInterrupt()
+    assert command.main(["fit", table, "--target", "z"]) == 130
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["fti"],
+        ["fit", "table.csv"],
+        ["fit", "t.csv", "--target", "z", "--seconds", "soon"],
+        ["info"],
+        ["predict", "m"],
+    ],
+)
+def test_wrong_flags_exit_with_2(capsys, arguments):
+    with pytest.raises(SystemExit) as caught:
+        command.main(arguments)
+    assert caught.value.code == 2
+    assert "usage: python -m jaxbp" in capsys.readouterr().err
+
+
+def test_a_closed_pipe_ends_quietly(fitted, tmp_path):
+    points = write_csv(tmp_path / "points.csv", ("y", "größe x"), np.repeat(POINTS, 500, axis=0))
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as output:
+        arguments = [sys.executable, "-m", "jaxbp", "predict", fitted, points]
+        done = subprocess.run(arguments, stdout=output, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 141
+    assert done.stderr == ""
+
+
+def test_a_fit_of_a_plane(table, tmp_path, capsys):
+    out = str(tmp_path / "model.npz")
+    assert command.main(["fit", table, "--target", "z", "--seconds", "1", "--out", out]) == 0
+    assert capsys.readouterr().out.endswith(f"wrote {out}\n")
+    assert jaxbp.load(out).score(POINTS, POINTS @ [1, 2]).nrmse < 0.05
