@@ -50,7 +50,7 @@ class Config(Common):
     schedule: Annotated[str, choice(SCHEDULES)] = "cosine"
     """How the learning rate changes over the steps."""
     steps: int | None = None
-    """Number of training steps; unless given 60 for a hidden layer of 512, fewer for a wider one, 330 for more layers."""
+    """Number of training steps; unless given 60 for one hidden layer of 512, fewer for a wider one, 330 for two."""
     stages: int = 1
     """Number of networks to fit one after the other, each to what is left, each for all the steps."""
     batch_size: int | None = 512
