@@ -40,10 +40,10 @@ def _quick_to_compile():
     [
         Regressor(effort="low", seconds=0),
         Classifier((16,), steps=50),
-        pytest.param(Regressor(), marks=pytest.mark.slow),
-        pytest.param(Regressor((16,), solver="gauss_newton", steps=20), marks=pytest.mark.slow),
-        pytest.param(Classifier(), marks=pytest.mark.slow),
-        pytest.param(Classifier((16,), solver="gauss_newton", steps=30), marks=pytest.mark.slow),
+        Regressor(),
+        Regressor((16,), solver="gauss_newton", steps=20),
+        Classifier(),
+        Classifier((16,), solver="gauss_newton", steps=30),
     ],
     ids=str,
 )
