@@ -146,6 +146,23 @@ def test_standardizing_and_back():
     np.testing.assert_allclose(measured.restore(standard), values, rtol=1e-13)
 
 
+def test_a_constant_column_has_to_be_named_to_be_refused():
+    values = np.column_stack([np.arange(3.0), np.full(3, 0.1)])
+    with pytest.raises(ValueError, match=r"column b must vary to be standardized, got 0\.1 in every row"):
+        data.standardizer(values, ("a", "b"))
+    scaler = data.standardizer(values)
+    np.testing.assert_array_equal(scaler.scale, [values[:, 0].std(), 1])
+    np.testing.assert_allclose(scaler.standardize(values)[:, 1], 0, atol=1e-15)
+
+
+def test_all_columns_of_a_table(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("a,b,c,d\n1,2,3,4\n")
+    table, names = data.read_table(path, "all")
+    assert (table.tolist(), names) == ([[1, 2, 3, 4]], ("a", "b", "c", "d"))
+    assert data.read_table(path)[1] == ("a", "b", "c")
+
+
 @pytest.mark.parametrize(
     ("text", "function"),
     [

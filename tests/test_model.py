@@ -10,7 +10,7 @@ import pytest
 from architectures import draw_params
 
 import jaxbp
-from jaxbp.model import TILE, Score
+from jaxbp.model import TILE, Score, _predict
 
 MLPS = (jaxbp.Mlp((2, 6, 5, 1), hidden=("tanh", "sine")), jaxbp.Mlp((2, 4, 3), hidden="gelu", output="softplus"))
 POINTS = np.random.default_rng(0).uniform([-100, 3], [300, 4], (7, 2))
@@ -96,6 +96,15 @@ def test_what_was_compiled_without_x64_leaves_the_numbers_alone():
         points = jnp.asarray(POINTS)
         for call in (model, jax.jit(model), lambda points: jax.jit(lambda model: model(points))(model)):
             np.testing.assert_allclose(call(points), by_numpy(model, POINTS), rtol=1e-13)
+
+
+def test_tables_of_any_length_share_a_few_compiled_programs():
+    model = model_of()
+    points = np.random.default_rng(3).uniform([-100, 3], [300, 4], (32, 2))
+    before = _predict._cache_size()
+    for count in range(17, 33):
+        np.testing.assert_allclose(model(points[:count]), by_numpy(model, points[:count]), rtol=1e-13)
+    assert _predict._cache_size() == before + 1
 
 
 def test_many_points_and_none():
