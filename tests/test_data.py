@@ -95,7 +95,7 @@ def test_a_formula_is_sampled_at_random_or_on_a_grid():
     pole = data.Surface(lambda x, y: np.log(x), square(1.0), "log x")
     with (
         np.errstate(invalid="ignore"),
-        pytest.raises(ValueError, match="log x must be finite over the domain, got nan"),
+        pytest.raises(ValueError, match="log x must be finite over its domain, got nan"),
     ):
         data.sample_surface(pole, 49, np.random.RandomState(3))
 

@@ -105,13 +105,10 @@ def test_a_run_can_be_cut_in_two(samples, params, batch_size, solver):
         assert second.outcome == whole.outcome
     assert from_state.history.step.tolist() == [15, 20, 25, 30]
     assert_same(whole.history._replace(seconds=0), from_result.history._replace(seconds=0))
-    # What changed in the last step is known to a run only after its own first step.
-    assert_same(whole.layers._replace(update=0), from_result.layers._replace(update=0))
+    assert_same(whole.layers, from_result.layers)
     assert (np.diff(from_result.history.seconds) > 0).all()
     assert from_result.run_seconds == pytest.approx(from_result.history.seconds[-1])
-    assert from_result.run_seconds == pytest.approx(
-        first.run_seconds + from_result.history.seconds[-1] - first.run_seconds
-    )
+    assert from_result.history.seconds[:4].tolist() == first.history.seconds.tolist()
     assert from_result.compile_seconds > first.compile_seconds
 
 
@@ -443,9 +440,9 @@ def test_fit_warns_once_of_float64(samples, params):
 
 @pytest.mark.parametrize("solver", [ADAM, NEWTON], ids=lambda solver: solver.name)
 def test_without_jit_the_same_comes_out(samples, params, solver):
-    options = {"steps": 2, "batch_size": 9, "key": jax.random.key(0), "solver": solver}
+    options = {"steps": 1, "batch_size": 9, "key": jax.random.key(0), "solver": solver}
     right = jaxbp.fit(MLP, params, samples, **options).params
     with jax.disable_jit():
         plain = jaxbp.fit(MLP, params, samples, **options).params
     for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(right), strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * max(1.0, np.abs(b).max()))
