@@ -124,8 +124,9 @@ def hidden_activations(mlp: Mlp, params: Params, inputs: Array) -> Array:
 def solutions(factored: OutputFactor, ridges: Sequence[float] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The output layers for some ridges: weights (r, m, k) and biases (r, k)."""
     s, means = factored.singular_values, factored.means
-    known = s > ROUNDING * factored.right.shape[1] * s[0]  # below it, rounding is all there is
-    squares = np.where(known, s, 1.0) ** 2 + (np.asarray(ridges)[:, np.newaxis] * s[0]) ** 2
+    largest = s.max(initial=0.0)  # a single sample has no centred columns
+    known = s > ROUNDING * factored.right.shape[1] * largest  # below it, rounding is all there is
+    squares = np.where(known, s, 1.0) ** 2 + (np.asarray(ridges)[:, np.newaxis] * largest) ** 2
     weights = factored.right.T @ ((np.where(known, s, 0.0) / squares)[:, :, np.newaxis] * factored.projected)
     fan_in = weights.shape[1]
     return weights, means[fan_in:] - means[:fan_in] @ weights
@@ -135,7 +136,7 @@ def best_ridge(factored: OutputFactor, ridges: np.ndarray = RIDGES) -> float:
     """The ridge that generalized cross-validation prefers."""
     s = factored.singular_values
     filters = s**2 / (
-        s**2 + (ridges[:, np.newaxis] * s[0]) ** 2 + np.finfo(float).tiny
+        s**2 + (ridges[:, np.newaxis] * s.max(initial=0.0)) ** 2 + np.finfo(float).tiny
     )  # (r, m), 1 where nothing is shrunk
     left = np.sum(((1 - filters)[:, :, np.newaxis] * factored.projected) ** 2, axis=1) + factored.rest
     freedom = factored.num_samples - 1 - filters.sum(axis=1)
