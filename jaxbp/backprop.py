@@ -1,7 +1,6 @@
 """Both passes in one sweep: forward, gradient of the loss, node errors, gradient of the parameters.
 
-No autodiff takes part. `loss_and_gradient` runs the sweep over a whole batch or tile by tile, `backprop` keeps every
-number of it.
+No autodiff takes part. `loss_and_gradient` sweeps a batch at once or tile by tile, `backprop` keeps every number.
 """
 
 from collections.abc import Callable
@@ -26,8 +25,7 @@ Sum = TypeVar("Sum")
 class Trace:
     """Every number of one forward and one backward pass; index l - 1 of a tuple belongs to layer l.
 
-    It is a pytree: it can be returned from jit and vmap. `trace.ledger()` writes its numbers out with their formulas:
-    see `jaxbp.ledger.make_ledger`.
+    A pytree, to be returned from jit and vmap. `trace.ledger()` writes its numbers out (`jaxbp.ledger.make_ledger`).
 
     Attributes:
         mlp: the network.

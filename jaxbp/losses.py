@@ -133,15 +133,14 @@ LOSSES: dict[str, Loss] = {
 
 def _identities(outputs: Array) -> Array:
     """An identity matrix for each sample, (n, k, k)."""
-    num_samples, num_outputs = outputs.shape
-    return jnp.broadcast_to(jnp.eye(num_outputs, dtype=outputs.dtype), (num_samples, num_outputs, num_outputs))
+    identity = jnp.eye(outputs.shape[1], dtype=outputs.dtype)
+    return jnp.broadcast_to(identity, (*outputs.shape, outputs.shape[1]))
 
 
 def _distributions(outputs: Array, targets: Array) -> Array:
     """One-hot rows for labels; a label out of range, which cannot raise inside jit, makes its row NaN."""
     if targets.ndim == 2:
         return targets
-    num_classes = outputs.shape[1]
-    known = (targets >= 0) & (targets < num_classes)
-    one_hot = jax.nn.one_hot(targets, num_classes, dtype=outputs.dtype)
+    known = (targets >= 0) & (targets < outputs.shape[1])
+    one_hot = jax.nn.one_hot(targets, outputs.shape[1], dtype=outputs.dtype)
     return jnp.where(known[:, jnp.newaxis], one_hot, jnp.nan)

@@ -6,6 +6,7 @@ Legend: L the number of affine layers, sizes (n_0, ..., n_L), n_0 the inputs, n_
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import jax
@@ -79,7 +80,7 @@ class Mlp:
     @property
     def num_params(self) -> int:
         """The number of weights and biases together."""
-        return sum((fan_in + 1) * fan_out for fan_in, fan_out in zip(self.sizes[:-1], self.sizes[1:], strict=True))
+        return sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(self.sizes))
 
     @property
     def activation_names(self) -> tuple[str, ...]:

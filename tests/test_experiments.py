@@ -160,7 +160,7 @@ def test_the_contrast_shows_both_fits(tmp_path, monkeypatch):
 
 
 def test_a_second_stage_goes_on_where_the_first_stalls(tmp_path):
-    flags = ("--steps", 60, "--samples", 1000, "--hidden", 16, 16, "--batch-size", 100, "--quiet")
+    flags = ("--steps", 60, "--samples", 2000, "--hidden", 24, 24, "--batch-size", 200, "--quiet")
     one, two = (run(*flags, "--stages", stages, out=tmp_path / str(stages)) for stages in (1, 2))
     assert two["nrmse"] < one["nrmse"]
     assert (two["parameters"], two["steps"]) == (2 * one["parameters"], 120)

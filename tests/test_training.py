@@ -440,9 +440,10 @@ def test_fit_warns_once_of_float64(samples, params):
 
 @pytest.mark.parametrize("solver", [ADAM, NEWTON], ids=lambda solver: solver.name)
 def test_without_jit_the_same_comes_out(samples, params, solver):
-    options = {"steps": 1, "batch_size": 9, "key": jax.random.key(0), "solver": solver}
-    right = jaxbp.fit(MLP, params, samples, **options).params
+    options = {"steps": 2, "batch_size": 9, "key": jax.random.key(0), "solver": solver}
+    # The trained parameters, before an output layer is solved, whose condition number would enter the tolerance.
+    right = jaxbp.fit(MLP, params, samples, **options).state.params
     with jax.disable_jit():
-        plain = jaxbp.fit(MLP, params, samples, **options).params
+        plain = jaxbp.fit(MLP, params, samples, **options).state.params
     for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(right), strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * max(1.0, np.abs(b).max()))
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)

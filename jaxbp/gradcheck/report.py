@@ -74,6 +74,8 @@ class Report(NamedTuple):
     @property
     def summary(self) -> str:
         """The verdict in a few words: how large the largest error is, or what is wrong first."""
+        if self.ok and self.share == 0:
+            return "equal bit for bit"
         if self.ok:
             return f"largest error {self.share:.1g} of what rounding allows"
         return self.faults[0] if self.faults else str(next(row for row in self.rows if not row.ok))

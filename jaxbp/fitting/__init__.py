@@ -1,0 +1,8 @@
+"""From samples to a function in the units of the data, in one call: `fit_model` and the candidates that it tries."""
+
+from jaxbp.fitting.bands import choose_band
+from jaxbp.fitting.effort import EFFORTS, Effort
+from jaxbp.fitting.model_fit import fit_model
+from jaxbp.fitting.rows import Rows, Trial
+
+__all__ = ["EFFORTS", "Effort", "Rows", "Trial", "choose_band", "fit_model"]

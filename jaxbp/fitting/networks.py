@@ -1,0 +1,48 @@
+"""Tanh networks trained by Gauss-Newton from node errors: several starts at once, the best few averaged."""
+
+import time
+
+import jax
+import numpy as np
+
+from jaxbp.fitting.effort import Budget, Effort
+from jaxbp.fitting.rows import Rows, Trial, predicted, rms
+from jaxbp.network import forward
+from jaxbp.params import Mlp, init
+from jaxbp.score import Candidate
+from jaxbp.training.gauss_newton import gauss_newton
+from jaxbp.training.many import fit_many, stacked
+from jaxbp.training.solver import Problem
+from jaxbp.training.state import TrainState
+
+SOLVER = gauss_newton(momentum=0.9, damping=1.0)
+MOST_ROWS = 500  # of a batch, times outputs: the side of the kernel that each step factorizes
+COMPILING = 4.0  # seconds
+LOOK, PATIENCE = 5, 10  # steps from one look at the held-out rows to the next, and looks without an improvement
+
+
+def try_networks(
+    rows: Rows, hidden: tuple[int, ...], num_starts: int, effort: Effort, seed: int, budget: Budget
+) -> Trial | None:
+    """Trains networks of one architecture from several starts and averages the best of them, if there is time."""
+    num_inputs, num_outputs = rows.every.inputs.shape[1], rows.every.targets.shape[1]
+    most = max(1, MOST_ROWS // num_outputs)
+    side = min(most, len(rows.train.inputs)) * num_outputs
+    if not budget.allows(num_starts * effort.steps * (side**3 + 200 * side**2), overhead=COMPILING):
+        return None
+    mlp, start = Mlp((num_inputs, *hidden, num_outputs)), time.perf_counter()
+    keys = jax.random.split(jax.random.key(seed), num_starts)
+    states = stacked([TrainState.start(init(mlp, key), SOLVER, key) for key in keys])
+    problem = Problem(mlp, batch_size=most if len(rows.train.inputs) > most else None)
+    looks = {"record_every": LOOK, "patience": PATIENCE}
+    trained = fit_many(problem, SOLVER, states, rows.train, rows.held_out, steps=effort.steps, **looks)
+    ranked = [trained.member(int(place)) for place in np.argsort(trained.losses)]
+    outputs = np.stack([np.asarray(forward(mlp, params, rows.held_out.inputs)[0]) for params in ranked])
+    targets = np.asarray(rows.held_out.targets)
+    errors = [rms(outputs[:count].mean(axis=0) - targets) for count in range(1, num_starts + 1)]
+    count = 1 + int(np.argmin(errors))
+    members = tuple((mlp, params) for params in ranked[:count])
+    name = f"tanh {'-'.join(map(str, hidden))}" + (f", average of {count}" if count > 1 else "")
+    found = Candidate(name, errors[count - 1], time.perf_counter() - start)
+    # Early stopping needs held-out rows, so the networks stay as they are: they are not fitted to all rows.
+    return Trial(found, members, predicted(members, rows.held_out.inputs), lambda every: members)

@@ -1,0 +1,307 @@
+"""Fitting: the output layer against NumPy, the evidence's gradient, and what `fit_model` reaches and refuses."""
+
+import warnings
+
+import jax
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel
+from sklearn.linear_model import RidgeCV
+
+import jaxbp
+from jaxbp.fitting import Rows, choose_band
+from jaxbp.fitting.effort import RATE, Budget
+from jaxbp.fitting.spectrum import choose_spectrum, energy_and_gradient
+from jaxbp.network import forward
+from jaxbp.training import Batch
+from jaxbp.training.least_squares import (
+    best_penalty,
+    factor,
+    hidden_activations,
+    left_out,
+    penalized,
+    solution,
+    triangle,
+)
+
+
+def nrmse(model, points, outputs):
+    return model.score(points, outputs).nrmse
+
+
+def layer_problem(num_rows, units, num_outputs=2, hidden="tanh", spread=1.0):
+    generator = np.random.default_rng(7)
+    mlp = jaxbp.Mlp((3, units, num_outputs), hidden=hidden)
+    weight, bias = spread * generator.standard_normal((3, units)), spread * generator.standard_normal(units)
+    params = (jaxbp.Layer(weight, bias), jaxbp.Layer(np.ones((units, num_outputs)), np.ones(num_outputs)))
+    inputs, targets = generator.standard_normal((num_rows, 3)), generator.standard_normal((num_rows, num_outputs))
+    hidden_part = np.asarray(hidden_activations(mlp, params, inputs))
+    return mlp, params, inputs, targets, hidden_part
+
+
+# The output layer.
+
+
+@pytest.mark.parametrize(("num_rows", "units"), [(300, 20), (21, 40), (40, 40), (5000, 8)])
+def test_the_output_layer_is_that_of_lstsq_on_centred_columns(x64, num_rows, units):
+    mlp, params, inputs, targets, hidden = layer_problem(num_rows, units, spread=2.0)
+    layer = jaxbp.solve_output(mlp, params, (inputs, targets), ridge=0.0)[-1]
+    weight = np.linalg.lstsq(hidden - hidden.mean(axis=0), targets - targets.mean(axis=0), rcond=None)[0]
+    # The relative error of a least-squares solution: the condition number squared where the residual is large.
+    values = np.linalg.svd(hidden - hidden.mean(axis=0), compute_uv=False)[: min(units, num_rows - 1)]
+    bound = 100 * 2.0**-52 * (values[0] / values[-1]) ** 2
+    np.testing.assert_allclose(layer.weight, weight, rtol=0, atol=bound * np.abs(weight).max())
+    np.testing.assert_allclose(
+        layer.bias, targets.mean(axis=0) - hidden.mean(axis=0) @ weight, rtol=0, atol=100 * bound
+    )
+
+
+def test_dependent_units_take_the_solution_of_the_smallest_norm(x64):
+    mlp, params, inputs, targets, _ = layer_problem(200, 12)
+    first = jax.tree.map(lambda leaf: leaf.copy(), params[0])
+    first.weight[:, 6:], first.bias[6:] = first.weight[:, :6], first.bias[:6]  # every unit twice
+    layer = jaxbp.solve_output(mlp, (first, params[1]), (inputs, targets), ridge=0.0)[-1]
+    np.testing.assert_allclose(layer.weight[:6], layer.weight[6:], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(("num_rows", "units"), [(300, 20), (21, 40)])
+def test_a_ridge_is_the_augmented_least_squares_problem(x64, num_rows, units):
+    mlp, params, inputs, targets, hidden = layer_problem(num_rows, units)
+    centred = hidden - hidden.mean(axis=0)
+    penalty = (0.01 * np.linalg.svd(centred, compute_uv=False)[0]) ** 2
+    rows = np.vstack([centred, np.sqrt(penalty) * np.eye(units)])
+    below = np.vstack([targets - targets.mean(axis=0), np.zeros((units, 2))])
+    weight = np.linalg.lstsq(rows, below, rcond=None)[0]
+    layer = jaxbp.solve_output(mlp, params, (inputs, targets), ridge=0.01)[-1]
+    np.testing.assert_allclose(layer.weight, weight, rtol=0, atol=1e-11)
+    if num_rows > units:
+        found, _ = penalized(triangle(mlp, params, inputs, targets), penalty)
+        np.testing.assert_allclose(found, weight, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("num_rows", [300, 30])
+def test_no_gradient_is_left_in_a_solved_output_layer(x64, compiled_quickly, num_rows):
+    mlp, params, inputs, targets, hidden = layer_problem(num_rows, 40, spread=2.0)
+    solved = jaxbp.solve_output(mlp, params, (inputs, targets), ridge=0.0)
+    gradient = jaxbp.loss_and_gradient(mlp, solved, inputs, targets)[1][-1]
+    # Rounding of the outputs, summed with the hidden activations as weights.
+    size = np.abs(hidden) @ np.abs(solved[-1].weight) + np.abs(targets)
+    bound = 50 * 2.0**-52 * (np.abs(hidden).T @ size / size.size).max() * np.sqrt(40)
+    assert np.abs(gradient.weight).max() <= bound
+    assert np.abs(gradient.bias).max() <= bound
+
+
+def test_leave_one_out_is_what_leaving_one_out_gives(x64):
+    mlp, params, inputs, targets, hidden = layer_problem(20, 40)
+    factored, penalty = factor(mlp, params, inputs, targets), 0.3
+    predictions = left_out(factored, penalty)
+    for row in (0, 7):
+        others = np.arange(20) != row
+        weight, bias = solution(factor(mlp, params, inputs[others], targets[others]), penalty)
+        np.testing.assert_allclose(predictions[row], hidden[row] @ weight + bias, rtol=0, atol=1e-10)
+
+
+def test_of_penalties_that_predict_alike_the_largest_is_taken(x64):
+    mlp, params, inputs, targets, _ = layer_problem(20, 40)
+    factored = factor(mlp, params, inputs, targets)
+    small = np.logspace(-25, -20, 6) * factored.singular_values[0] ** 2
+    assert best_penalty(factored, small)[0] == small[-1]
+
+
+def test_gauss_newton_from_a_solved_start_never_ends_above_it(x64, compiled_quickly):
+    generator = np.random.default_rng(0)
+    inputs = generator.uniform(-2, 2, (300, 2))
+    targets = np.sin(inputs[:, :1]) * inputs[:, 1:]
+    mlp = jaxbp.Mlp((2, 32, 1))
+    params = jaxbp.init(mlp, jax.random.key(0), dtype=np.float64)
+    start = jaxbp.solve_output(mlp, params, (inputs, targets))
+    before = jaxbp.loss_and_gradient(mlp, start, inputs, targets)[0]
+    result = jaxbp.fit(
+        *(mlp, start, (inputs, targets)),
+        **{"solver": jaxbp.gauss_newton(damping=0.03), "steps": 6, "batch_size": 50, "key": jax.random.key(1)},
+    )
+    assert jaxbp.loss_and_gradient(mlp, result.params, inputs, targets)[0] <= before * (1 + 1e-12)
+
+
+# The spectrum.
+
+
+def test_the_gradient_of_the_evidence_is_that_of_autodiff(x64, compiled_quickly):
+    generator = np.random.default_rng(1)
+    x, y = generator.standard_normal((30, 3)), generator.standard_normal((30, 2))
+    theta = np.r_[0.3 * generator.standard_normal(6), 0.2, np.log(1e-2)]
+    arguments = (x, y, np.zeros(8), np.full(8, 3.0))
+    energy, gradient = energy_and_gradient(theta, *arguments)
+    reference = jax.grad(lambda theta: energy_and_gradient(theta, *arguments)[0])(theta)
+    np.testing.assert_allclose(gradient, reference, rtol=1e-9, atol=1e-9 * float(np.abs(energy)))
+
+
+def test_the_evidence_finds_noise_and_the_input_that_matters(x64):
+    generator = np.random.default_rng(2)
+    x = generator.standard_normal((150, 3))
+    y = np.sin(2 * x[:, :1]) + 0.3 * generator.standard_normal((150, 1))
+    found = choose_spectrum(x, y / y.std(), evaluations=60)
+    assert 0.5 < found.noise / (0.09 / y.var()) < 2
+    assert np.argmax(found.theta[3:6] - 2 * found.theta[:3]) == 0  # s / l^2, the slope's variance
+
+
+# fit_model.
+
+
+def branin(points):
+    x, y = points.T
+    return (y - 5.1 * x**2 / (4 * np.pi**2) + 5 * x / np.pi - 6) ** 2 + 10 * (1 - 1 / (8 * np.pi)) * np.cos(x) + 10
+
+
+def branin_points(generator, num_points):
+    return generator.uniform([-5, 0], [10, 15], (num_points, 2))
+
+
+def five_inputs(points):  # nothing was tuned on it
+    a, b, c, d, e = points.T
+    return np.exp(-a * b) + np.sin(2 * c + d) + e / (1 + a**2)
+
+
+def test_a_surface_that_nothing_was_tuned_on():
+    generator = np.random.default_rng(3)
+    points, others = branin_points(generator, 2000), branin_points(generator, 2000)
+    model = jaxbp.fit_model(points, branin(points), effort="low")
+    assert nrmse(model, others, branin(others)) < 1e-9
+    assert [some.chosen for some in model.history].count(True) == 1
+    won = min(model.history, key=lambda some: some.held_out)
+    assert won.chosen
+    assert "sine units" in won.name
+
+
+def test_five_inputs_against_a_gaussian_process():
+    generator = np.random.default_rng(4)
+    points, others = generator.uniform(-1, 1, (200, 5)), generator.uniform(-1, 1, (2000, 5))
+    model = jaxbp.fit_model(points, five_inputs(points), effort="low")
+    rival = GaussianProcessRegressor(ConstantKernel(1.0) * RBF(np.ones(5), (1e-2, 1e3)), alpha=1e-10, normalize_y=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        rival.fit(points, five_inputs(points))
+    truth = five_inputs(others)
+    assert nrmse(model, others, truth) < np.sqrt(np.mean((rival.predict(others) - truth) ** 2)) / truth.std()
+
+
+def test_noise_is_not_overfitted():
+    generator = np.random.default_rng(5)
+    points, others = generator.standard_normal((150, 6)), generator.standard_normal((2000, 6))
+    slopes = np.array([1.0, -0.5, 0.3, 0, 0, 0])
+    outputs = points @ slopes + generator.standard_normal(150)
+    model = jaxbp.fit_model(points, outputs, effort="low")
+    ridge = RidgeCV(np.logspace(-2, 3, 20)).fit(points, outputs)
+    truth = others @ slopes
+    assert np.std(model(others) - truth) < 1.1 * np.std(ridge.predict(others) - truth)
+
+
+@pytest.fixture(scope="module")
+def several():
+    """Two inputs and a constant one; two outputs and a constant one; units of the data far from 1."""
+    generator = np.random.default_rng(6)
+    points = np.column_stack([generator.uniform(0, 1e4, 60), np.full(60, 0.1), generator.uniform(-1e-3, 1e-3, 60)])
+    outputs = np.column_stack(
+        [1e6 * np.sin(points[:, 0] / 4e3) + 1e9 * points[:, 2], np.full(60, 7.0), points[:, 2] * points[:, 0]]
+    )
+    return points, outputs, jaxbp.fit_model(points, outputs, effort="low", seed=1)
+
+
+def test_several_outputs_and_constant_columns(several):
+    points, outputs, model = several
+    predicted = model(points)
+    assert predicted.shape == outputs.shape
+    np.testing.assert_allclose(predicted[:, 1], 7.0, rtol=1e-9)
+    for column in (0, 2):
+        assert np.std(predicted[:, column] - outputs[:, column]) < 1e-3 * np.std(outputs[:, column])
+
+
+def test_a_seed_gives_the_same_model(several):
+    points, outputs, model = several
+    again = jaxbp.fit_model(points, outputs, effort="low", seed=1)
+    assert [some[:2] for some in again.history] == [some[:2] for some in model.history]
+    np.testing.assert_array_equal(again(points), model(points))
+
+
+def test_candidates_are_shown_as_they_are_tried():
+    points = np.random.default_rng(0).uniform(-1, 1, (8, 2))
+    shown = []
+    model = jaxbp.fit_model(points, points @ [1.0, 2.0], on_candidate=shown.append, names=("x", "y", "z"))
+    assert [some.name for some in shown] == ["linear"]
+    assert [some.chosen for some in model.history] == [True]
+    assert model.names == ("x", "y", "z")
+    np.testing.assert_allclose(model(points), points @ [1.0, 2.0], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("num_rows", [5, 12])
+def test_constant_outputs_and_single_points(num_rows):
+    points = np.random.default_rng(0).uniform(-1, 1, (num_rows, 2))
+    np.testing.assert_allclose(jaxbp.fit_model(points, np.full(num_rows, 3.0))(points), 3.0, rtol=1e-12)
+    outputs = np.arange(num_rows) * 1.0
+    np.testing.assert_allclose(jaxbp.fit_model(np.ones((num_rows, 2)), outputs)(np.ones((1, 2))), outputs.mean())
+
+
+def test_no_time_leaves_the_linear_function():
+    points = np.random.default_rng(0).uniform(-1, 1, (300, 2))
+    model = jaxbp.fit_model(points, points[:, 0] ** 2, seconds=0)
+    assert [some.name for some in model.history] == ["linear"]
+
+
+def test_a_budget_counts_what_it_allowed():
+    budget = Budget(1.0)
+    assert budget.allows(0.6 * RATE)
+    assert not budget.allows(0.6 * RATE)
+    assert not budget.allows(0.1 * RATE, final=0.6 * RATE)
+    assert budget.allows(0.1 * RATE, final=0.2 * RATE)
+
+
+def test_an_average_has_a_spread():
+    generator = np.random.default_rng(8)
+    mlp = jaxbp.Mlp((1, 1))
+    layers = [(jaxbp.Layer(np.full((1, 1), slope), np.zeros(1)),) for slope in (1.0, 3.0)]
+    points = generator.standard_normal((50, 1))
+    model = jaxbp.Model.for_data(mlp, layers[0], points, points[:, 0])
+    terms = [jaxbp.training.Stage(layer, np.full(1, 0.5)) for layer in layers]
+    average = model.with_terms([mlp, mlp], terms, average=True)
+    np.testing.assert_allclose(average.spread(points), np.abs(points[:, 0] - points.mean()), rtol=1e-12)
+
+
+def test_a_band_leaves_its_output_layer_at_zero(x64):
+    generator = np.random.default_rng(9)
+    inputs = generator.uniform(-1.7, 1.7, (400, 2))
+    targets = np.sin(2 * inputs[:, :1] + inputs[:, 1:])
+    rows = Rows(Batch(inputs, targets), Batch(inputs[80:], targets[80:]), Batch(inputs[:80], targets[:80]))
+    shown = []
+    trial = choose_band(rows, effort="low", on_candidate=shown.append)
+    mlp, params = trial.members[0]
+    assert not np.any(params[-1].weight)
+    assert trial.candidate.held_out == min(some.held_out for some in shown) < 1e-6
+    ((_, refitted),) = trial.refit(rows.every)
+    np.testing.assert_allclose(forward(mlp, refitted, inputs)[0], targets, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "flags", "error", "words"),
+    [
+        ((np.ones((4, 2)), np.ones(4)), {}, ValueError, ("inputs and outputs", "at least 5", "got 4 and 4")),
+        ((np.ones((6, 2)), np.ones(7)), {}, ValueError, ("one row each", "got 6 and 7")),
+        ((np.ones(6), np.ones(6)), {}, ValueError, ("inputs must have shape (n, d)", "got (6,)")),
+        (
+            (np.ones((6, 2)), np.ones((6, 1, 1))),
+            {},
+            ValueError,
+            ("outputs must have shape (n,) or (n, k)", "(6, 1, 1)"),
+        ),
+        ((np.full((6, 2), np.nan), np.ones(6)), {}, ValueError, ("inputs", "nan")),
+        ((np.ones((6, 2)) * 1j, np.ones(6)), {}, TypeError, ("inputs", "complex")),
+        ((np.ones((6, 2)), np.ones(6)), {"effort": "much"}, ValueError, ("effort", "normal", "'much'")),
+        ((np.ones((6, 2)), np.ones(6)), {"seconds": -1}, ValueError, ("seconds", "-1")),
+    ],
+)
+def test_errors_name_argument_demand_and_what_came(arguments, flags, error, words):
+    with pytest.raises(error) as caught:
+        jaxbp.fit_model(*arguments, **flags)
+    for word in words:
+        assert word in str(caught.value)
