@@ -34,7 +34,7 @@ def cast(case, dtype):
     """On the host: a cast by JAX would compile a program for each shape."""
     params, inputs = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), (case.params, case.inputs))
     targets = np.asarray(case.targets, np.int32 if case.targets.ndim == 1 else dtype)
-    return jax.tree.map(jnp.asarray, (params, inputs, targets))
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), (params, inputs, targets))
 
 
 # Jitted: eagerly each operation of each shape would be a program of its own.
