@@ -17,6 +17,7 @@ from surface_flags import Config
 from surface_pictures import Fitted
 
 WIDE = (128, 128)  # hidden layers where none are given and no band of frequencies is enough
+ENOUGH = 1e-10  # of the standard deviation on the held-out samples: no band with more units is tried then
 ROUGH = 1e-3  # of the standard deviation: what a band leaves on the held-out samples where it is not enough
 
 
@@ -34,12 +35,13 @@ def fit(config: Config, task: Task, earlier: Fitted | None = None) -> Fitted:
     if config.chooses:
         every = Batch(*map(jnp.asarray, train))
         rows = Rows(every, every, Batch(*map(jnp.asarray, held_out)))
-        trial = choose_band(rows, seed=config.seed, on_candidate=None if config.quiet else print_candidate)
+        show = None if config.quiet else print_candidate
+        trial = choose_band(rows, enough=ENOUGH, seed=config.seed, on_candidate=show)
         if trial.candidate.held_out < ROUGH:
             mlp, params = trial.members[0]
             params = jax.tree.map(lambda leaf: leaf.astype(dtype), params)
             start = start.with_terms([mlp], [jaxbp.training.Stage(params, np.ones(1))])
-    steps = config.steps if config.steps is not None else 330 if mlp.num_layers > 2 else 60
+    steps = config.steps if config.steps is not None else 330 if mlp.num_layers > 2 else 60 * 512 // mlp.sizes[1]
     options: dict[str, Any] = {
         "solver": solver_of(config, steps),
         "batch_size": None if config.batch_size is None else min(config.batch_size, len(train[0])),
@@ -87,14 +89,11 @@ def later_starts(config: Config, mlp: jaxbp.Mlp, key: jax.Array, dtype: type) ->
     """Parameters for the stages after the first; a sine network starts with twice the frequencies of the one before."""
     if config.scheme == "tutorial":
         raise ValueError("scheme must draw a new start for each stage, got tutorial, which has one only")
-    scales = [
-        (config.scale or SINE_FREQUENCY) * 2**stage if config.scheme == "sine" else config.scale
-        for stage in range(1, config.stages)
-    ]
-    return [
-        jaxbp.init(mlp, jax.random.fold_in(key, stage), config.scheme, scale=scale, dtype=dtype)
-        for stage, scale in enumerate(scales, start=1)
-    ]
+    starts = []
+    for stage in range(1, config.stages):
+        scale = (config.scale or SINE_FREQUENCY) * 2**stage if config.scheme == "sine" else config.scale
+        starts.append(jaxbp.init(mlp, jax.random.fold_in(key, stage), config.scheme, scale=scale, dtype=dtype))
+    return starts
 
 
 def solver_of(config: Config, steps: int) -> jaxbp.training.Solver:

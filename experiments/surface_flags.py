@@ -50,7 +50,7 @@ class Config(Common):
     schedule: Annotated[str, choice(SCHEDULES)] = "cosine"
     """How the learning rate changes over the steps."""
     steps: int | None = None
-    """Number of training steps; unless given 60 for one hidden layer, 330 for more."""
+    """Number of training steps; unless given 60 for a hidden layer of 512, fewer for a wider one, 330 for more layers."""
     stages: int = 1
     """Number of networks to fit one after the other, each to what is left, each for all the steps."""
     batch_size: int | None = 512
@@ -80,9 +80,9 @@ class Config(Common):
     def stem(self) -> str:
         """What the names of the files start with, empty for the main job."""
         if self.is_tutorial:
-            runs = f"_{self.samples}_{self.steps}" if "random" in self.preset else ""
-            return f"{self.preset.replace('-', '_')}{runs}_"
-        if self.data is not None or self.expression is not None:
+            runs = f"{self.samples}_{self.steps}_" if "random" in self.preset else ""
+            return f"{self.preset.replace('-', '_')}_{runs}"
+        if (self.data or self.expression) is not None:
             return "data_" if self.data is not None else "expression_"
         return "" if self.surface == "target" else f"{self.surface}_"
 

@@ -5,7 +5,6 @@ import csv
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
@@ -95,7 +94,6 @@ def _fit(flags: argparse.Namespace) -> None:
         names=names,
         on_candidate=lambda candidate: print(_line(candidate), flush=True),
     )
-    model = replace(model, names=names)
     model.save(out)
     print("\n".join([*_lines(model), f"wrote {out}"]))
 

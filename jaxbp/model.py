@@ -69,8 +69,7 @@ class Model:
         """
         rows = outputs.reshape(len(outputs), -1)
         known = [f"{i}" for i in range(points.shape[1] + rows.shape[1])] if names is None else names
-        inner, outer = tuple(known[: points.shape[1]]), tuple(known[points.shape[1] :])
-        scalers = standardizer(points, inner), standardizer(rows, outer)
+        scalers = standardizer(points, tuple(known)), standardizer(rows, tuple(known[points.shape[1] :]))
         return cls((mlp,), (), *scalers, outputs.ndim == 1, names=tuple(names or ())).with_params(params)
 
     @property
@@ -117,7 +116,7 @@ class Model:
             array = np.asarray(_as_points(points, jnp.float64, self.num_inputs))
             tiles = [array[first : first + TILE] for first in range(0, max(1, len(array)), TILE)]
             plain = replace(self, history=(), names=())  # models that differ in words alone share a compiled program
-            return np.concatenate([np.asarray(_predict(plain, tile), np.float64) for tile in tiles])
+            return np.concatenate([np.asarray(_predict(plain, _padded(tile)), float)[: len(tile)] for tile in tiles])
 
     @property
     def num_inputs(self) -> int:
@@ -174,6 +173,12 @@ def load(path: str | Path) -> Model:
         ValueError: the file is missing, damaged or no such model; the message names it and says why.
     """
     return Model(**read_model(Path(path).expanduser()))
+
+
+def _padded(points: np.ndarray) -> np.ndarray:
+    """Repeats the last point up to a power of two, so that tables of any length share a few compiled programs."""
+    extra = (1 << (len(points) - 1).bit_length()) - len(points) if len(points) else 0
+    return np.pad(points, ((0, extra), (0, 0)), mode="edge") if extra else points
 
 
 @jax.jit

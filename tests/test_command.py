@@ -47,7 +47,7 @@ def stand_in(points, outputs, *, seconds, seed, names, on_candidate):
     on_candidate(FIRST)
     on_candidate(BEST)
     return Model(
-        model.mlps, model.terms, model.input_scaler, model.output_scaler, model.flat, history=(FIRST, BEST)
+        model.mlps, model.terms, model.input_scaler, model.output_scaler, model.flat, history=(FIRST, BEST), names=names
     ).with_params((jaxbp.Layer(weight, np.zeros(len(weight.T))),))
 
 

@@ -43,6 +43,7 @@ def losses_by_epoch(text):
     return {int(epoch): float(loss) for epoch, loss in re.findall(r"EPOCH (\d+): Loss = ([\d.]+)", text)}
 
 
+@pytest.mark.slow
 def test_the_tutorials_run_prints_its_golden_values_and_writes_them(tmp_path, capsys):
     result = run("--preset", "tutorial", out=tmp_path)
     text = capsys.readouterr().out

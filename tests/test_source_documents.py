@@ -181,6 +181,7 @@ def test_errata(experiment):
     assert len(found["errata"]) == 9
 
 
+@pytest.mark.slow
 def test_diagnose(experiment, monkeypatch):
     assert set(diagnose.RATES) == {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam"}
     monkeypatch.setattr(diagnose, "DEPTHS", (30,))

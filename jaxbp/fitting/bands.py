@@ -43,13 +43,19 @@ TIE = 1.04  # of the mean squared error: the larger ridge is the safer one
 
 
 def choose_band(
-    rows: Rows, *, effort: str = "normal", seed: int = 0, on_candidate: Callable[[Candidate], None] | None = None
+    rows: Rows,
+    *,
+    effort: str = "normal",
+    enough: float = GOAL,
+    seed: int = 0,
+    on_candidate: Callable[[Candidate], None] | None = None,
 ) -> Trial:
     """Finds the sine units with random frequencies that the held-out rows prefer, and the ridge of their output layer.
 
     Args:
         rows: in standard units, float64, of at most three inputs.
         effort: low, normal or high, as in `fit_model`.
+        enough: the held-out error over the standard deviation below which nothing more is tried.
         seed: of the frequencies.
         on_candidate: called with each candidate when it has been tried.
 
@@ -58,15 +64,15 @@ def choose_band(
     """
     chosen, trials = look_up("effort", effort, EFFORTS), []
     with jax.enable_x64(True):
-        for trial in climb(rows, chosen, seed, Budget(math.inf)):
+        for trial in climb(rows, chosen, seed, Budget(math.inf), enough):
             trials.append(trial)
             if on_candidate is not None:
                 on_candidate(trial.candidate)
     return min(trials, key=lambda trial: trial.candidate.held_out)
 
 
-def climb(rows: Rows, effort: Effort, seed: int, budget: Budget) -> Iterator[Trial]:
-    """Tries all bands with the fewest units, then more units in the band that was best and wider ones."""
+def climb(rows: Rows, effort: Effort, seed: int, budget: Budget, goal: float = GOAL) -> Iterator[Trial]:
+    """Tries all bands with the fewest units, then more units in the best band and wider ones, until `goal` is met."""
     num_rows, num_inputs = len(rows.train.inputs), len(varying(rows.every.inputs))
     sizes = tuple(size for size in FEWER_UNITS if size < effort.bands[0]) + effort.bands
     enough = [size for size in sizes if LEAST_ROWS * size <= num_rows]
@@ -84,7 +90,7 @@ def climb(rows: Rows, effort: Effort, seed: int, budget: Budget) -> Iterator[Tri
         final = 2 * len(rows.every.inputs) * units**2
         for position, radius in enumerate(radii):
             # The first size is the least that a fit needs; whoever gives no time for it gets the linear candidate.
-            if best[0] < GOAL or not budget.allows(operations, final=min(final, budget.left)):
+            if best[0] < goal or not budget.allows(operations, final=final):
                 return
             trial, ridge = _try(rows, some, units, radius, ridges, [seed, units, position], budget)
             yield trial
@@ -116,9 +122,8 @@ def _try(
 def _solve_all(mlp: Mlp, params: Params, ridge: float, budget: Budget, every: Batch) -> Members:
     """Solves the output layer of a band over all rows, or over as many as there is time for."""
     units = mlp.sizes[1]
-    units, some = mlp.sizes[1], len(every.inputs)
-    if math.isfinite(budget.left):
-        some = min(some, max(MOST_ROWS * units, int(budget.left / (2 * units**2))))
+    units = mlp.sizes[1]
+    some = min(len(every.inputs), max(MOST_ROWS * units, int(budget.left / (2 * units**2))))
     weight, bias = penalized(triangle(mlp, params, every.inputs[:some], every.targets[:some]), ridge * some)
     return ((mlp, with_output(params, weight, bias)),)
 

@@ -56,7 +56,7 @@ class Budget:
         self.seconds, self.by_clock = seconds, by_clock
         self.began, self.planned = time.perf_counter(), 0.0
 
-    def allows(self, operations: float, *, final: float = 0.0, overhead: float = 0.0) -> bool:
+    def allows(self, operations: float, final: float = 0.0, *, overhead: float = 0.0) -> bool:
         """Whether a candidate fits in, and if so counts it.
 
         Args:
@@ -69,7 +69,8 @@ class Budget:
         if self.by_clock:
             spent = time.perf_counter() - self.began
             slowness = min(4.0, max(1.0, spent / self.planned)) if self.planned > 1 else 1.0
-        if spent + slowness * (estimate + final / RATE) > self.seconds:
+        # The last fit takes as many rows as half the budget allows, if all are too many.
+        if spent + slowness * (estimate + min(final / RATE, 0.5 * self.seconds)) > self.seconds:
             return False
         self.planned += estimate
         return True
@@ -78,4 +79,4 @@ class Budget:
     def left(self) -> float:
         """Operations that are left, at least those of half the budget: a winner is always fitted once more."""
         spent = time.perf_counter() - self.began if self.by_clock else self.planned
-        return RATE * max(self.seconds - spent, 0.5 * self.seconds)
+        return RATE * min(1e9, max(self.seconds - spent, 0.5 * self.seconds))

@@ -22,6 +22,8 @@ TRIAL_UNITS = 2048  # enough to compare candidates by
 TALL_UNITS = 2048  # where rows are many
 MOST_ROWS = 5  # times the units: what a trial is fitted to
 PENALTIES = 10.0 ** np.arange(-28, 1.0)  # of the largest squared singular value
+COMPILING = 1.0  # seconds
+SHORTENED = 3  # times that the evidence gets less, where there is no time for it
 GO_ON = 40  # evaluations for the spectrum of all rows, from that of the training rows
 WELL_KNOWN = 1e-4  # noise above it leaves nothing for more units to gain
 
@@ -43,9 +45,9 @@ class Found(NamedTuple):
 class Units:
     """Fits sine units to rows: called first with the training rows, at last with all, where it goes on."""
 
-    def __init__(self, effort: Effort, seed: int) -> None:
+    def __init__(self, effort: Effort, seed: int, budget: Budget) -> None:
         """Fixes what does not depend on the rows."""
-        self.effort, self.seed = effort, seed
+        self.effort, self.seed, self.budget = effort, seed, budget
         self.found: Found | None = None
         self.last = False
 
@@ -71,7 +73,9 @@ class Units:
         )
         both, noise = np.r_[widths, widths], float(np.exp(theta[-1]))
         if self.last and self.found and len(inputs) > num + 1:
-            layer = penalized(triangle(mlp, params, batch.inputs, batch.targets), self.found.penalty, both)
+            few = max(MOST_ROWS * num, int(self.budget.left / (2 * num**2)))  # as many as there is time for
+            factored_rows = triangle(mlp, params, batch.inputs[:few], batch.targets[:few])
+            layer = penalized(factored_rows, self.found.penalty, both)
             return ((mlp, with_output(params, *layer)),)
         most = MOST_ROWS * num
         factored = factor(mlp, params, batch.inputs[:most], batch.targets[:most], both)
@@ -92,7 +96,7 @@ class Units:
     def _num_units(self, num_rows: int, noise: float) -> int:
         num = _most_units(num_rows, self.effort.operations)
         if num == FEWEST_UNITS:
-            return TALL_UNITS if self.last and num_rows > 2 * TALL_UNITS else FEWEST_UNITS
+            return _tall_units(num_rows, self.budget) if self.last else FEWEST_UNITS
         return min(num, TRIAL_UNITS) if not self.last or noise > WELL_KNOWN else num
 
 
@@ -104,16 +108,38 @@ def _most_units(num_rows: int, operations: float) -> int:
     return int(2 ** math.floor(math.log2(min(max(num, FEWEST_UNITS), MOST_UNITS))))
 
 
+def _tall_units(num_rows: int, budget: Budget) -> int:
+    """Where rows are many: more units if all rows can be solved for in time."""
+    many = num_rows > 2 * TALL_UNITS and 2.0 * num_rows * TALL_UNITS**2 <= budget.left
+    return TALL_UNITS if many else FEWEST_UNITS
+
+
 def try_units(splits: list[Rows], effort: Effort, seed: int, budget: Budget) -> Trial | None:
-    """Tries the units where there is time for them."""
-    train, every = len(splits[0].train.inputs), len(splits[0].every.inputs)
-    rows = min(train, effort.rows)
+    """Tries the units; where time is short, with fewer rows and evaluations of the evidence; where it is over, not."""
+    for shorter in range(SHORTENED + 1):
+        less = effort._replace(
+            evaluations=max(30, effort.evaluations >> shorter),
+            rows=int(effort.rows * 0.6**shorter),
+            operations=effort.operations / 4**shorter,
+        )
+        if not budget.allows(*_operations(splits, less, budget), overhead=COMPILING):
+            continue
+        units = Units(less, seed, budget)
+        trial = trial_of("sine units of a spectrum by evidence", units, splits, units.noise)
+        return trial._replace(refit=units.refit)
+    return None
+
+
+def _operations(splits: list[Rows], effort: Effort, budget: Budget) -> tuple[float, float]:
+    """Those of the trial, all splits, and those of the fit to all rows."""
+    num_rows, every = len(splits[0].train.inputs), len(splits[0].every.inputs)
+    rows = min(num_rows, effort.rows)
     evaluations = effort.evaluations + (GO_ON if rows < min(every, effort.rows) else 0)
     evidence = evaluations * (3.5 * rows**3 + 60 * rows**2 * splits[0].train.inputs.shape[1])
-    solve = 3 * min(train, TRIAL_UNITS) ** 2 * TRIAL_UNITS + 10 * min(train, FEWEST_UNITS) ** 3
-    final = effort.operations if every < 2 * TALL_UNITS else 2 * every * TALL_UNITS**2
-    if not budget.allows(len(splits) * (evidence + solve), final=min(final, budget.left), overhead=1.0):
-        return None
-    units = Units(effort, seed)
-    trial = trial_of("sine units of a spectrum by evidence", units, splits, units.noise)
-    return trial._replace(refit=units.refit)
+    if _most_units(num_rows, effort.operations) > FEWEST_UNITS:
+        solve = 3.0 * num_rows**2 * TRIAL_UNITS + 10 * num_rows**3
+    else:
+        solve = 2.0 * min(num_rows, MOST_ROWS * FEWEST_UNITS) * FEWEST_UNITS**2 + 10 * FEWEST_UNITS**3
+    wide = _most_units(every, effort.operations) > FEWEST_UNITS
+    tall = 2.0 * every * _tall_units(every, budget) ** 2
+    return len(splits) * (evidence + solve), effort.operations if wide else tall

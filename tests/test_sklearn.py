@@ -1,0 +1,156 @@
+"""scikit-learn's contract, its tools, and what the estimators learn."""
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
+
+import jaxbp
+from jaxbp.sklearn import Classifier, Regressor
+
+GENERATOR = np.random.default_rng(0)
+POINTS = GENERATOR.uniform(-1, 1, (60, 2))
+OUTPUTS = 100 + 5 * np.sin(2 * POINTS[:, 0]) * POINTS[:, 1]
+PLAIN = {"hidden": (16,), "solver": "gauss_newton", "steps": 30, "random_state": 0}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quick_to_compile():
+    """Many shapes are compiled and little is computed: LLVM's optimizations would take most of the time."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+    jax.clear_caches()
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")  # where pandas is not installed
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        Regressor(effort="low", seconds=0),
+        Classifier((16,), steps=50),
+        pytest.param(Regressor(), marks=pytest.mark.slow),
+        pytest.param(Regressor((16,), solver="gauss_newton", steps=20), marks=pytest.mark.slow),
+        pytest.param(Classifier(), marks=pytest.mark.slow),
+        pytest.param(Classifier((16,), solver="gauss_newton", steps=30), marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_scikit_learns_own_checks(estimator):
+    check_estimator(estimator)
+
+
+@pytest.mark.parametrize(("solver", "steps"), [("auto", None), ("gauss_newton", 30), ("adam", 500)])
+def test_a_smooth_function_is_learned_in_its_units(solver, steps):
+    regressor = Regressor((16,), solver=solver, steps=steps, effort="low", random_state=0)
+    regressor.fit(POINTS, OUTPUTS)
+    assert regressor.score(POINTS, OUTPUTS) > 0.98
+    assert regressor.predict(POINTS).shape == (60,)
+    assert regressor.predict(POINTS).dtype == np.float64
+    assert regressor.n_iter_ == (steps or len(regressor.model_.history))
+    assert regressor.loss_curve_[-1] < 0.02
+    np.testing.assert_array_equal(regressor.model_(POINTS), regressor.predict(POINTS))
+
+
+def test_several_outputs_and_constant_columns():
+    points = np.column_stack([POINTS, np.full(60, 7.0)])
+    outputs = np.column_stack([OUTPUTS, 3 - OUTPUTS, np.full(60, 0.1)])
+    predicted = Regressor(**PLAIN).fit(points, outputs).predict(points)
+    assert predicted.shape == (60, 3)
+    np.testing.assert_allclose(predicted, outputs, rtol=0, atol=1)
+    np.testing.assert_allclose(predicted[:, 2], 0.1, rtol=0, atol=1e-3)
+
+
+def test_classes_and_their_probabilities():
+    points, labels = load_iris(return_X_y=True)
+    names = np.array(["setosa", "versicolor", "virginica"])[labels]
+    classifier = Classifier((16,), steps=200, random_state=0).fit(points, names)
+    assert classifier.classes_.tolist() == ["setosa", "versicolor", "virginica"]
+    assert classifier.score(points, names) > 0.95
+    probabilities = classifier.predict_proba(points)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=0, atol=1e-12)
+    log_loss = -np.log(probabilities[np.arange(len(labels)), labels]).mean()
+    np.testing.assert_allclose(log_loss, classifier.loss_curve_[-1], rtol=1e-9)
+    assert classifier.validation_loss_curve_ is None
+
+
+def test_early_stopping_keeps_the_best_on_rows_held_out():
+    noisy = OUTPUTS + GENERATOR.normal(0, 3, 60)
+    options = {"early_stopping": True, "validation_fraction": 0.25, "n_iter_no_change": 5}
+    regressor = Regressor(**PLAIN | {"steps": 200}, **options).fit(POINTS, noisy)
+    curve = regressor.validation_loss_curve_
+    assert regressor.n_iter_ < 200
+    assert len(curve) == len(regressor.loss_curve_) == int(np.argmin(curve)) + 6
+    held_out = np.random.RandomState(0).permutation(60)[:15]
+    error = (regressor.predict(POINTS[held_out]) - noisy[held_out]) / noisy.std()
+    assert np.mean(error**2) <= min(curve) * (1 + 1e-9)  # the output layer, solved last, may do better still
+
+
+def test_the_same_seed_gives_the_same_model():
+    first, second = (Regressor(**PLAIN).fit(POINTS, OUTPUTS).predict(POINTS) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    other = Regressor(**PLAIN | {"random_state": 1}).fit(POINTS, OUTPUTS).predict(POINTS)
+    assert np.abs(first - other).max() > 1e-6
+
+
+def test_pipeline_search_scores_clone_and_pickle():
+    pipeline = make_pipeline(StandardScaler(), Regressor(**PLAIN))
+    search = GridSearchCV(pipeline, {"regressor__hidden": [(16,), (4,)]}, cv=2)
+    search.fit(POINTS, OUTPUTS)
+    assert search.best_score_ > 0.5
+    assert cross_val_score(Regressor(**PLAIN), POINTS, OUTPUTS, cv=2).min() > 0.5
+    again = pickle.loads(pickle.dumps(search.best_estimator_))
+    np.testing.assert_array_equal(again.predict(POINTS), search.predict(POINTS))
+    copy = clone(search.best_estimator_[-1])
+    assert copy.get_params() == search.best_estimator_[-1].get_params()
+    assert not hasattr(copy, "model_")
+
+
+def test_the_model_inside_is_saved_and_loaded(tmp_path):
+    regressor = Regressor(**PLAIN).fit(POINTS, OUTPUTS)
+    regressor.model_.save(tmp_path / "model.npz")
+    np.testing.assert_array_equal(jaxbp.load(tmp_path / "model.npz")(POINTS), regressor.predict(POINTS))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "pattern"),
+    [
+        ({"solver": "adma"}, "solver must be one of adam,.*; got 'adma'"),
+        ({"activation": "tnah"}, "hidden must be one of tanh,.*; got 'tnah'"),
+        ({"steps": 0}, "steps must be a whole number of at least 1, got 0"),
+        ({"hidden": (16, -1)}, r"sizes\[2\] must be a whole number of at least 1, got -1"),
+        ({"batch_size": 2.5}, "batch_size must be a whole number of at least 1, got 2.5"),
+        ({"damping": 0.0}, "damping must be positive, got 0.0"),
+        ({"solver": "adam", "learning_rate": -1.0}, "learning_rate must be a finite number of at least 0, got -1.0"),
+        ({"early_stopping": True, "validation_fraction": 1.0}, "validation_fraction must be .* below 1, got 1.0"),
+        ({"early_stopping": True, "n_iter_no_change": 0}, "n_iter_no_change must be a whole number of at least 1"),
+        ({"solver": "auto", "effort": "hihg"}, "effort must be one of high,.*; got 'hihg'"),
+    ],
+)
+def test_wrong_parameters_are_named(wrong, pattern):
+    with pytest.raises(ValueError, match=pattern):
+        Regressor(**PLAIN | wrong).fit(POINTS, OUTPUTS)
+
+
+def test_rows_too_few_to_hold_any_out():
+    assert Regressor((4,), steps=5).fit(POINTS[:4], OUTPUTS[:4]).predict(POINTS).shape == (60,)
+    with pytest.raises(ValueError, match="early_stopping must leave samples to train on, got n_samples = 1"):
+        Regressor(**PLAIN, early_stopping=True).fit(POINTS[:1], OUTPUTS[:1])
+
+
+def test_without_scikit_learn_the_extra_is_named():
+    code = "import sys; sys.modules['sklearn'] = None; sys.modules['sklearn.base'] = None; import jaxbp.sklearn"
+    root = str(Path(jaxbp.__file__).parent.parent)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=root)
+    assert done.stderr.endswith("jaxbp.sklearn needs scikit-learn: pip install 'jaxbp[sklearn]'\n")
