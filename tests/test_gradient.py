@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
-from architectures import ACTIVATION_NAMES, LOSS_NAMES, QUICKLY, draw_case
+from architectures import ACTIVATION_NAMES, LOSS_NAMES, QUICKLY, draw_case, draw_params
 
 import jaxbp
 from jaxbp.gradcheck import rounding_bound
@@ -34,7 +34,7 @@ def cast(case, dtype):
     """On the host: a cast by JAX would compile a program for each shape."""
     params, inputs = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), (case.params, case.inputs))
     targets = np.asarray(case.targets, np.int32 if case.targets.ndim == 1 else dtype)
-    return jax.tree.map(jnp.asarray, (params, inputs, targets))
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), (params, inputs, targets))
 
 
 # Jitted: eagerly each operation of each shape would be a program of its own.
@@ -59,21 +59,22 @@ def test_every_leaf_agrees_with_float64_autodiff(seed):
     case = draw_case(seed)
 
     def compute(narrow, wide):
-        """All gradients of one case in one compiled function, the sweep and the rule in both precisions."""
+        """All gradients of one case in one program: the rule in both precisions, the sweep in one or the other."""
         swept = [jaxbp.backprop(case.mlp, *arguments, case.loss) for arguments in (narrow, wide)]
         ruled = [by_vjp(jaxbp.predict, case, *arguments) for arguments in (narrow, wide)]
         judge = by_vjp(jaxbp.reference_predict, case, *wide)
-        return num_flips(case, *swept), judge, [trace.gradient for trace in swept], ruled
+        return num_flips(case, *swept), judge, swept[seed % 2].gradient, ruled
 
     with jax.enable_x64(True):
         narrow, wide = cast(case, np.float32), cast(case, np.float64)
-        options = None if seed % 8 == 0 else QUICKLY  # every eighth as users get them
-        flips, judge, *answers = jax.device_get(jax.jit(compute, compiler_options=options)(narrow, wide))
-        for dtype, swept, ruled in zip(("float32", "float64"), *answers, strict=True):
+        options = None if seed % 16 == 0 else QUICKLY  # some as users get them
+        flips, judge, swept, ruled = jax.device_get(jax.jit(compute, compiler_options=options)(narrow, wide))
+        for position, dtype in enumerate(("float32", "float64")):
             if dtype == "float32" and flips:
                 continue  # on the two sides of a kink there are two gradients, both right: no bound holds between them
             allowed = rounding_bound(case.mlp, len(case.inputs), dtype)
-            for answer, right in ((ruled, judge), (swept, judge[0])):
+            answers = [(ruled[position], judge), *([(swept, judge[0])] if position == seed % 2 else [])]
+            for answer, right in answers:
                 assert all(leaf.dtype == dtype for leaf in jax.tree.leaves(answer))
                 errors = relative_errors(answer, right)
                 if errors.max() > allowed:
@@ -134,7 +135,7 @@ def test_numpy_agrees_on_large_batches(seed, num_samples):
 def test_tiles_change_the_order_of_summation_only(seed, x64):
     case = draw_case(seed, 64)
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=QUICKLY)
     def compute(*arguments):
         return [
             jaxbp.loss_and_gradient(case.mlp, *arguments, case.loss, tile=tile) for tile in (None, 1, 3, 7, 64, 100)
@@ -149,7 +150,8 @@ def test_backprop_shows_both_passes(x64):
     """Each number of the trace follows from its neighbours by the equation that defines it."""
     case = draw_case(5, 7)
     params, inputs, targets = cast(case, np.float64)
-    trace = jax.jit(jaxbp.backprop, static_argnums=(0, 4))(case.mlp, params, inputs, targets, case.loss)
+    passes = jax.jit(jaxbp.backprop, static_argnums=(0, 4), compiler_options=QUICKLY)
+    trace = passes(case.mlp, params, inputs, targets, case.loss)
     previous = trace.inputs
     for layer in range(case.mlp.num_layers):
         weight, bias = params[layer]
@@ -172,10 +174,9 @@ def test_backprop_shows_both_passes(x64):
 @pytest.mark.parametrize("rate", [0.0, 0.3, 0.9])
 def test_dropout_is_part_of_the_hand_written_rule(rate, x64):
     """Autodiff of a forward pass with the same masks, written here, agrees."""
-    case = draw_case(9, 33)
     mlp = jaxbp.Mlp((3, 8, 8, 2), hidden=("sine", "softplus"))
-    params = jaxbp.init(mlp, jax.random.key(0))
-    inputs, targets = jnp.asarray(case.inputs[:, :1]) * jnp.ones((1, 3)), jnp.ones((33, 2))
+    params = draw_params(mlp)
+    inputs, targets = np.random.default_rng(1).standard_normal((33, 3)), np.ones((33, 2))
     masks = jaxbp.dropout_masks(mlp, jax.random.key(1), rate, 33, jnp.float64)
 
     def loss(params):
@@ -209,7 +210,7 @@ def test_adjoint_identity(seed, x64):
     v = jax.tree.map(lambda leaf: jnp.asarray(generator.standard_normal(leaf.shape)), (params, inputs))
     u = jnp.asarray(generator.standard_normal((len(inputs), case.mlp.sizes[-1])))
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=QUICKLY)
     def both(point, v, u):
         jv = jax.jvp(lambda p, x: jaxbp.reference_predict(case.mlp, p, x), point, v)[1]
         return jv, jax.vjp(lambda p, x: jaxbp.predict(case.mlp, p, x), *point)[1](u)
@@ -262,5 +263,5 @@ def test_the_sweep_keeps_nothing_alive_that_the_gradient_does_not_read(sizes, hi
         compiled = jax.jit(function).lower(*arguments).compile({"xla_backend_optimization_level": 0})
         return compiled.memory_analysis().temp_size_in_bytes
 
-    params = jaxbp.init(mlp, jax.random.key(0), dtype=np.float32)
+    params = draw_params(mlp, dtype=np.float32)
     assert temporary(lambda *arguments: jaxbp.loss_and_gradient(mlp, *arguments, tile=tile)) <= 1.001 * temporary(lean)

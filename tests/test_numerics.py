@@ -105,6 +105,7 @@ def test_labels_are_one_hot_rows(x64):
     ("scheme", "variance"),
     [("glorot", 2 / 500), ("he", 2 / 300), ("lecun", 1 / 300), ("uniform", 1 / 3), ("normal", 1.0), ("sine", 2 / 300)],
 )
+@pytest.mark.usefixtures("compiled_quickly")
 def test_schemes_have_their_variance(scheme, variance):
     mlp = jaxbp.Mlp((300, 300, 200, 1))
     _, layer, _ = jaxbp.init(mlp, jax.random.key(3), scheme)
@@ -119,6 +120,7 @@ def test_schemes_have_their_variance(scheme, variance):
     assert not np.asarray(layer.bias).any()
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 def test_sine_networks_start_with_frequencies_and_phases():
     layer = jaxbp.init(jaxbp.Mlp((2, 1000, 10, 1), hidden="sine"), jax.random.key(0), "sine", scale=7.0)[0]
     assert 6.9 < float(jnp.abs(layer.weight).max()) <= 7.0
