@@ -243,6 +243,7 @@ def test_rivals_of_surfaces_are_as_exact_as_they_should(x64):
     assert franke.error(rivals._rbf("quintic", 1.0, 60, franke)(franke.test.points)) < 1e-3
 
 
+@pytest.mark.slow
 def test_own_solvers_rank_as_they_claim(x64):
     """After steps that take about the same time on a quiet machine."""
     franke = surface_problem("franke", 1000, 0)

@@ -130,6 +130,7 @@ def test_every_kind_of_input_gives_the_same_table_and_pictures(flags, prefix, tm
         assert result["test_points"] == 201 * 201
 
 
+@pytest.mark.slow
 def test_the_main_job_is_accurate_to_a_hundred_thousandth(tmp_path):
     ended = start("--quiet", out=tmp_path)
     assert ended.returncode == 0, ended.stderr

@@ -32,6 +32,7 @@ def test_right_gradients_pass(seed, dtype):
     assert report.summary == f"largest error {report.share:.1g} of what rounding allows"
 
 
+@pytest.mark.slow
 def test_a_trained_network_passes(x64):
     """Near a minimum the terms of the gradient cancel, and every program's error grows against what is left."""
     mlp = jaxbp.Mlp((2, 8, 1))

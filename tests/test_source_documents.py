@@ -160,6 +160,7 @@ def test_check_gradients(experiment):
     assert "WRONG" in text
 
 
+@pytest.mark.slow
 def test_errata(experiment):
     _, found = experiment(errata, seeds=50, epochs=200)
     by_name = {f"{one['mistake']}: {one['quantity']}": (one["printed"], one["corrected"]) for one in found["errata"]}
