@@ -4,6 +4,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import jax
 import numpy as np
 
 from jaxbp.activations import ACTIVATIONS
@@ -13,7 +14,9 @@ from jaxbp.params import Layer, Mlp, Params
 ACTIVATION_NAMES, LOSS_NAMES = tuple(ACTIVATIONS), tuple(LOSSES)
 
 # Options of jit where the claim is not what an optimizer makes of a program: it then compiles in a third of the time.
-QUICKLY = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+QUICKLY = {"xla_backend_optimization_level": 0}
+if jax.__version_info__ < (0, 11):  # later versions know no such option
+    QUICKLY["xla_cpu_use_fusion_emitters"] = False
 
 
 class Case(NamedTuple):
