@@ -3,8 +3,8 @@
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxbp.activations import ACTIVATIONS

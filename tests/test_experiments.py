@@ -146,6 +146,7 @@ def short(tmp_path_factory):
     return out, run(*SHORT, "--seed", 7, out=out)
 
 
+@pytest.mark.slow
 def test_details_and_film_of_kinks_on_a_measured_surface(tmp_path):
     kinked = ("--activation", "relu", "--scheme", "he", "--surface", "terrain")
     run(*SHORT, "--details", "--film", *kinked, out=tmp_path)
@@ -161,6 +162,7 @@ def test_the_contrast_shows_both_fits(tmp_path, monkeypatch):
     assert (tmp_path / "surface_contrast.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_a_second_stage_goes_on_where_the_first_stalls(tmp_path):
     flags = ("--steps", 60, "--samples", 2000, "--hidden", 24, 24, "--batch-size", 200, "--quiet")
     one, two = (run(*flags, "--stages", stages, out=tmp_path / str(stages)) for stages in (1, 2))

@@ -147,6 +147,7 @@ def test_digits_from_idx_files(experiment, tmp_path):
     assert len(re.findall("train acc", text)) == 101
 
 
+@pytest.mark.slow
 def test_check_gradients(experiment):
     text, found = experiment(check_gradients, "gradient_check")
     # The criterion of the document is a mean difference; each judge's own bound is on the relative one.
