@@ -114,7 +114,8 @@ def fit(
         warnings.warn(f"fit {outcome}; the last good parameters are kept", RuntimeWarning, stacklevel=2)
     chooses = keep_best or patience is not None
     watched = train if held_out is None or not chooses else held_out
-    params = finished(run, best.params if chooses else point.state.params, watched)
+    params = best.params if chooses else point.state.params
+    params = finished(run, params, watched) if steps else params  # no steps return the start
     history = History.of([point.record for point in seen])
     recorded = [point.layers for point in seen if point.layers is not None]
     layers = LayerHistory.of(history.step, recorded) if recorded else None
