@@ -122,7 +122,6 @@ def _try(
 def _solve_all(mlp: Mlp, params: Params, ridge: float, budget: Budget, every: Batch) -> Members:
     """Solves the output layer of a band over all rows, or over as many as there is time for."""
     units = mlp.sizes[1]
-    units = mlp.sizes[1]
     some = min(len(every.inputs), max(MOST_ROWS * units, int(budget.left / (2 * units**2))))
     weight, bias = penalized(triangle(mlp, params, every.inputs[:some], every.targets[:some]), ridge * some)
     return ((mlp, with_output(params, weight, bias)),)
