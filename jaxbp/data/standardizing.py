@@ -41,4 +41,4 @@ def standardizer(values: np.ndarray, names: tuple[str, ...] | None = None) -> St
     if names is not None and constant.any():
         column = int(constant.argmax())
         raise ValueError(f"column {names[column]} must vary to be standardized, got {values[0, column]} in every row")
-    return Standardizer(mean, np.where(constant, 1.0, scale))
+    return Standardizer(np.where(constant, values[0], mean), np.where(constant, 1.0, scale))

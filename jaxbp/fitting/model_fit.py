@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxbp._checks import check_number, look_up
+from jaxbp.data import standardizer
 from jaxbp.fitting.bands import FEWER_UNITS, LEAST_ROWS, climb
 from jaxbp.fitting.effort import EFFORTS, Budget, Effort
 from jaxbp.fitting.networks import try_networks
@@ -31,7 +32,6 @@ from jaxbp.fitting.rows import (
     Trial,
     held_out_targets,
     rms,
-    scaler_of,
     split,
     table,
     trial_of,
@@ -95,7 +95,7 @@ def fit_model(
         raise ValueError(f"inputs and outputs must have one row each, at least {LEAST_ROWS_OF_ALL}; got {counts}")
     columns = values.reshape(len(values), -1)
     with jax.enable_x64(True):
-        scalers = scaler_of(points), scaler_of(columns)
+        scalers = standardizer(points), standardizer(columns)
         splits = split(scalers[0].standardize(points), scalers[1].standardize(columns), seed)
         trials: list[Trial] = []
         for trial in _trials(splits, chosen, seed, budget, trials):

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxbp._checks import as_float_array, check_finite
-from jaxbp.data import Standardizer
 from jaxbp.network import forward
 from jaxbp.params import Mlp, Params
 from jaxbp.score import Candidate
@@ -84,13 +83,6 @@ def split(inputs: np.ndarray, targets: np.ndarray, seed: int) -> list[Rows]:
         (permutation[first : first + size], np.delete(permutation, slice(first, first + size))) for first in starts
     ]
     return [Rows(every, _batch(inputs, targets, train), _batch(inputs, targets, held)) for held, train in parts]
-
-
-def scaler_of(values: np.ndarray) -> Standardizer:
-    """Mean and standard deviation of each column; a constant one keeps its scale."""
-    mean, scale = values.mean(axis=0), values.std(axis=0)
-    constant = scale <= 8 * np.finfo(np.float64).eps * np.abs(mean)
-    return Standardizer(np.where(constant, values[0], mean), np.where(constant | (scale == 0), 1.0, scale))
 
 
 def varying(inputs: Any) -> np.ndarray:
