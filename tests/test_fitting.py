@@ -12,6 +12,7 @@ from sklearn.linear_model import RidgeCV
 
 import jaxbp
 from jaxbp.fitting import Rows, choose_band
+from jaxbp.fitting.bands import fill_ball
 from jaxbp.fitting.effort import RATE, Budget
 from jaxbp.fitting.spectrum import choose_spectrum, energy_and_gradient
 from jaxbp.network import forward
@@ -268,7 +269,7 @@ def test_an_average_has_a_spread():
     np.testing.assert_allclose(average.spread(points), np.abs(points[:, 0] - points.mean()), rtol=1e-12)
 
 
-def test_a_band_leaves_its_output_layer_at_zero(x64):
+def test_a_band_comes_with_its_output_layer_solved(x64):
     generator = np.random.default_rng(9)
     inputs = generator.uniform(-1.7, 1.7, (400, 2))
     targets = np.sin(2 * inputs[:, :1] + inputs[:, 1:])
@@ -276,10 +277,28 @@ def test_a_band_leaves_its_output_layer_at_zero(x64):
     shown = []
     trial = choose_band(rows, effort="low", on_candidate=shown.append)
     mlp, params = trial.members[0]
-    assert not np.any(params[-1].weight)
+    np.testing.assert_allclose(forward(mlp, params, inputs)[0], targets, rtol=0, atol=1e-6)
     assert trial.candidate.held_out == min(some.held_out for some in shown) < 1e-6
     ((_, refitted),) = trial.refit(rows.every)
     np.testing.assert_allclose(forward(mlp, refitted, inputs)[0], targets, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("num_inputs", [1, 2, 3])
+def test_frequencies_fill_their_ball_evenly(num_inputs):
+    """Of a ball around 0, and of each half of it, they hold the share of its volume."""
+    pairs, radius = 600, 7.0
+    mlp = jaxbp.Mlp((num_inputs, 2 * pairs, 1), hidden="sine")
+    params = fill_ball(mlp, np.arange(num_inputs), radius, np.random.default_rng(3))
+    frequencies, other = np.split(np.asarray(params[0].weight), 2, axis=1)
+    np.testing.assert_array_equal(frequencies, other)
+    sizes = np.linalg.norm(frequencies, axis=0)
+    for share in (0.1, 0.5, 1.0):
+        assert np.mean(sizes <= radius * share ** (1 / num_inputs)) == pytest.approx(share, abs=1.5 / pairs)
+    # A frequency and its opposite are one: of the ball of both each slice has its share.
+    both = np.concatenate([frequencies, -frequencies], axis=1)
+    second = np.mean(both**2, axis=1)
+    np.testing.assert_allclose(second, radius**2 / (num_inputs + 2), rtol=0.03)
+    np.testing.assert_array_less(np.abs(np.cov(both, bias=True) - np.diag(second)), 0.03 * radius**2)
 
 
 @pytest.mark.parametrize(

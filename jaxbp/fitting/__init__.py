@@ -2,7 +2,7 @@
 
 from jaxbp.fitting.bands import choose_band
 from jaxbp.fitting.effort import EFFORTS, Effort
-from jaxbp.fitting.model_fit import fit_model
+from jaxbp.fitting.model_fit import MOST_INPUTS_OF_BANDS, fit_model
 from jaxbp.fitting.rows import Rows, Trial
 
-__all__ = ["EFFORTS", "Effort", "Rows", "Trial", "choose_band", "fit_model"]
+__all__ = ["EFFORTS", "MOST_INPUTS_OF_BANDS", "Effort", "Rows", "Trial", "choose_band", "fit_model"]

@@ -1,14 +1,18 @@
-"""Few inputs: a ladder of frequency bands, each a layer of random sine units with a solved output layer.
+"""Few inputs: a ladder of frequency bands, each a layer of sine units with a solved output layer.
 
-A band is the ball of radius R that the frequencies are drawn from, in pairs of a sine and a cosine, over standardized
-inputs. Uniform ones fill a box of side 2 sqrt(3), on which a ball holds about (sqrt(3) / pi)^d volume(R) independent
-functions. A band that is too narrow cannot follow the function, one that is too wide needs more units than there are:
-held-out rows decide.
+A band is the ball of radius R that the frequencies fill, in pairs of a sine and a cosine, over standardized inputs.
+Uniform ones fill a box of side 2 sqrt(3), on which a ball holds about (sqrt(3) / pi)^d volume(R) independent functions.
+A band that is too narrow cannot follow the function, one that is too wide needs more units than there are: held-out
+rows decide.
+
+The frequencies fill the ball evenly rather than at random: random ones leave gaps, which the units beside them pay for
+with large weights. Radii are those of shells of equal volume; directions follow an additive recurrence, in the plane by
+the golden angle.
 
 Legend: n rows, d inputs, k outputs, r ridges.
 
 References:
-    Rahimi and Recht 2007 (random features).
+    Rahimi and Recht 2007 (random features); Vogel 1979 (the spiral by the golden angle).
 """
 
 import math
@@ -35,10 +39,16 @@ RIDGES: tuple[float, ...] = (
     *(1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1),
 )
 GOAL = 1e-11  # of the standard deviation: rounding is all that is left
+MANY, FINE = 1536, 100.0  # so many units are not worth their time where the error is within that factor of the goal
+PATIENCE = 2  # bands that are narrower and worse than the best, before the search ends
 MOST_ROWS = 5  # times the units: what a band is chosen on
 MOST_HELD_OUT = 500
 LEAST_ROWS = 1.25  # times the units
 FEWER_UNITS = (128, 256)  # where the rows are too few for the first of the effort
+ROUGH = 1e-2  # of the standard deviation: if the widest band leaves more, units are missing, and many at once are tried
+WIDER = 1.17  # times what holds as many functions as 0.6 of the units: the most that sampling supports
+# By the number of inputs: the steps of an additive recurrence, powers of the golden ratio and of the plastic number.
+RECURRENCE = {1: np.empty(0), 2: np.array([0.6180339887498949]), 3: np.array([0.7548776662466927, 0.5698402909980532])}
 TIE = 1.04  # of the mean squared error: the larger ridge is the safer one
 
 
@@ -46,6 +56,7 @@ def choose_band(
     rows: Rows,
     *,
     effort: str = "normal",
+    seconds: float = math.inf,
     enough: float = GOAL,
     seed: int = 0,
     on_candidate: Callable[[Candidate], None] | None = None,
@@ -55,16 +66,17 @@ def choose_band(
     Args:
         rows: in standard units, float64, of at most three inputs.
         effort: low, normal or high, as in `fit_model`.
+        seconds: that the candidates are estimated to take.
         enough: the held-out error over the standard deviation below which nothing more is tried.
         seed: of the frequencies.
         on_candidate: called with each candidate when it has been tried.
 
     Returns:
-        The best trial; its member has a zero output layer, to be solved or trained.
+        The best trial; the output layer of its member is solved over the training rows, or some of them.
     """
     chosen, trials = look_up("effort", effort, EFFORTS), []
     with jax.enable_x64(True):
-        for trial in climb(rows, chosen, seed, Budget(math.inf), enough):
+        for trial in climb(rows, chosen, seed, Budget(seconds), enough):
             trials.append(trial)
             if on_candidate is not None:
                 on_candidate(trial.candidate)
@@ -82,16 +94,22 @@ def climb(rows: Rows, effort: Effort, seed: int, budget: Budget, goal: float = G
         top = widest(num_inputs, units)
         if units == first:
             radii, ridges = [top * 2 ** (-j / 2) for j in range(6)], RIDGES
+        elif best[0] > ROUGH and best[1] >= widest(num_inputs, first):
+            if units < enough[-1]:
+                continue
+            radii, ridges = [WIDER * top, top], _near(best[2])[1:-1]
         else:
             factors = (1.0, 1.4, 2.0) if units < 1536 else (1.0, 1.2)
             radii, ridges = [factor * best[1] for factor in factors if factor * best[1] < 1.6 * top], _near(best[2])
         some = min(num_rows, MOST_ROWS * units)
-        operations = 2 * some * units**2 + len(ridges) * units**3 // 2
-        final = 2 * len(rows.every.inputs) * units**2
+        operations = some * units**2 + len(ridges) * units**3 // 2
+        final = len(rows.every.inputs) * units**2 if rows.every is not rows.train else 0
         for position, radius in enumerate(radii):
             # The first size is the least that a fit needs; whoever gives no time for it gets the linear candidate.
-            if best[0] < goal or not budget.allows(operations, final=final):
+            if best[0] < goal * (1 if units < MANY else FINE) or not budget.allows(operations, final=final):
                 return
+            if units == first and radius * 2 ** (PATIENCE / 2) < 0.99 * best[1]:
+                break
             trial, ridge = _try(rows, some, units, radius, ridges, [seed, units, position], budget)
             yield trial
             best = min(best, (trial.candidate.held_out, radius, ridge))
@@ -103,7 +121,7 @@ def _try(
     """Solves the output layer of one band for every ridge, and takes the one that the held-out rows prefer."""
     start = time.perf_counter()
     mlp = Mlp((rows.every.inputs.shape[1], units, rows.every.targets.shape[1]), hidden="sine")
-    params = draw_ball(mlp, varying(rows.every.inputs), radius, np.random.default_rng(seed))
+    params = fill_ball(mlp, varying(rows.every.inputs), radius, np.random.default_rng(seed))
     factored = triangle(mlp, params, rows.train.inputs[:num_rows], rows.train.targets[:num_rows])
     hidden = np.asarray(hidden_activations(mlp, params, rows.held_out.inputs))
     targets, few = np.asarray(rows.held_out.targets), slice(0, MOST_HELD_OUT)
@@ -116,7 +134,7 @@ def _try(
         f"{units} sine units, frequencies up to {radius:.3g}", rms(predictions - targets), time.perf_counter() - start
     )
     refit = partial(_solve_all, mlp, params, ridges[place], budget)
-    return Trial(found, ((mlp, params),), predictions, refit), ridges[place]
+    return Trial(found, ((mlp, with_output(params, weight, bias)),), predictions, refit), ridges[place]
 
 
 def _solve_all(mlp: Mlp, params: Params, ridge: float, budget: Budget, every: Batch) -> Members:
@@ -133,13 +151,22 @@ def widest(num_inputs: int, units: int) -> float:
     return (0.6 * units / ((math.sqrt(3) / math.pi) ** num_inputs * ball)) ** (1 / num_inputs)
 
 
-def draw_ball(mlp: Mlp, columns: np.ndarray, radius: float, generator: np.random.Generator) -> Params:
-    """Pairs of a sine and a cosine, their frequencies uniform in the ball over these columns; a zero output layer."""
+def fill_ball(mlp: Mlp, columns: np.ndarray, radius: float, generator: np.random.Generator) -> Params:
+    """Pairs of a sine and a cosine, their frequencies evenly in the ball over these columns; a zero output layer."""
     num_inputs, units, num_outputs = mlp.sizes
-    directions = generator.standard_normal((len(columns), units // 2))
-    radii = radius * generator.random(units // 2) ** (1 / len(columns))
-    frequencies = np.zeros((num_inputs, units // 2))
-    frequencies[columns] = directions / np.linalg.norm(directions, axis=0) * radii
+    places, d = np.arange(units // 2), len(columns)
+    radii = radius * ((places + 0.5) / len(places)) ** (1 / d)
+    turns = (places * RECURRENCE[d][:, np.newaxis] + generator.random((d - 1, 1))) % 1
+    # Half of the directions are enough: a sine and a cosine serve the opposite one, too.
+    if d == 1:
+        directions = np.ones((1, len(places)))
+    elif d == 2:
+        directions = np.stack([np.cos(np.pi * turns[0]), np.sin(np.pi * turns[0])])
+    else:
+        ring = np.sqrt(1 - turns[0] ** 2)
+        directions = np.stack([turns[0], ring * np.cos(2 * np.pi * turns[1]), ring * np.sin(2 * np.pi * turns[1])])
+    frequencies = np.zeros((num_inputs, len(places)))
+    frequencies[columns] = radii * directions
     return paired(frequencies, num_outputs)
 
 

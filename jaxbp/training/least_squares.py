@@ -36,7 +36,7 @@ from jaxbp.network import forward
 from jaxbp.params import Mlp, Params
 
 TILE = 4096  # samples whose hidden activations are held at a time
-BLOCK = 32  # columns that tpqrt reflects at a time
+BLOCK = 64  # columns that tpqrt reflects at a time
 ROUNDING = 2.0**-52
 TIE = 1.02  # of the least score: with many units noise leaves it flat, and the larger penalty is the safer one
 
