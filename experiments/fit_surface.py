@@ -6,8 +6,11 @@ file with every number go to --out.
 """
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 import jaxbp
@@ -20,6 +23,9 @@ from surface_fits import fit
 from surface_flags import MINIMA, PRESETS, Config, check, runs_of
 from surface_pictures import PICTURES, Fitted, draw, draw_contrast
 
+CHECKED = 1000  # samples on which the gradient is held against jax.grad
+TILE = 1000  # samples a time
+
 
 def main(config: Config) -> None:
     """Samples, fits, scores, draws."""
@@ -28,12 +34,14 @@ def main(config: Config) -> None:
     fitted: Fitted | None = None
     for one in runs_of(config):
         task = task_of(one)
+        check_inputs(one, task)
         goes_on = fitted is not None and len(fitted.task.train.values) == one.samples
         fitted = fit(one, task, fitted if goes_on else None)
         model, result = fitted.model, fitted.result
         score = Score(model(task.test.points[task.scored]), task.test.values[task.scored])
-        report = jaxbp.check_gradients(model.mlps[0], model.params, *model.standardize(*task.train), one.loss)
-        numbers = summary(fitted, score, report)
+        inputs, targets = model.standardize(*task.train)
+        report = jaxbp.check_gradients(model.mlps[0], model.params, inputs[:CHECKED], targets[:CHECKED], one.loss)
+        numbers = summary(fitted, score, report) | {"output_gradient": output_gradient(fitted, one.loss)}
         print_table(table(numbers, result, report), task.title if one.stem else one.surface)
         files = draw(one, fitted, numbers)
         finish(replace(one, **PICTURES), folder, f"{one.stem}fit_surface", numbers, files)
@@ -42,6 +50,24 @@ def main(config: Config) -> None:
     if config.contrast and fitted is not None:
         tutorial = fit(replace(PRESETS["tutorial"], quiet=True), task_of(PRESETS["tutorial"]))
         finish(config, folder, "surface_contrast", {}, draw_contrast(fitted, tutorial))
+
+
+def check_inputs(config: Config, task: Task) -> None:
+    """Raises a ValueError for a picture that needs two inputs where there is another number of them."""
+    num_inputs = task.train.points.shape[1]
+    for name in PICTURES:
+        if getattr(config, name) and num_inputs != 2:
+            raise ValueError(f"--{name} must be left out with {num_inputs} input columns: it draws maps of two")
+
+
+def output_gradient(fitted: Fitted, loss: str) -> dict[str, float]:
+    """The norm of the output layer's gradient over all training samples, and what it is where that layer is zero."""
+    model = fitted.model
+    samples, params = model.standardize(*fitted.task.train), model.params
+    zero = (*params[:-1], jax.tree.map(jnp.zeros_like, params[-1]))
+    gradient = jax.jit(partial(jaxbp.loss_and_gradient, model.mlps[0], loss=loss, tile=TILE))
+    ends = {name: gradient(some, *samples)[1][-1] for name, some in (("end", params), ("zero", zero))}
+    return {name: float(np.sqrt(sum(jnp.sum(leaf**2) for leaf in layer))) for name, layer in ends.items()}
 
 
 def task_of(config: Config) -> Task:
@@ -96,6 +122,9 @@ def table(numbers: dict[str, Any], result: Any, report: Report) -> dict[str, str
         "  1 - R2": f"{numbers['unexplained']:.3e}",
         "  largest error": f"{numbers['max_error']:.3e} at ({where})",
         **{f"  NRMSE, {name}": f"{error:.3e}" for name, error in numbers["phases"].items()},
+        "gradient of the output layer": "{end:.1e}, of {zero:.1e} where it is zero".format(
+            **numbers["output_gradient"]
+        ),
         "gradient by hand and by jax.grad": report.summary,
     }
 

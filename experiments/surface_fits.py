@@ -9,44 +9,36 @@ import numpy as np
 
 import jaxbp
 from jaxbp.data import Task
-from jaxbp.fitting import Rows, choose_band
+from jaxbp.fitting import MOST_INPUTS_OF_BANDS, Rows, choose_band
 from jaxbp.model import Candidate
 from jaxbp.params import SINE_FREQUENCY
 from jaxbp.training import Batch, FitResult, Record, named_optimizer
 from surface_flags import Config
 from surface_pictures import Fitted
 
-WIDE = (128, 128)  # hidden layers where none are given and no band of frequencies is enough
+HIDDEN = (128, 128)  # where no units are asked for and none are chosen
 ENOUGH = 1e-10  # of the standard deviation on the held-out samples: no band with more units is tried then
-ROUGH = 1e-3  # of the standard deviation: what a band leaves on the held-out samples where it is not enough
+CHOOSING = 12.0  # seconds that the candidates are estimated to take
+MOST_TRAINED = 2048  # units: more of them fill their band so densely that training moves nothing
 
 
 def fit(config: Config, task: Task, earlier: Fitted | None = None) -> Fitted:
     """Fits a network to the task; goes on from an earlier fit to the same samples if there is one."""
     dtype = np.float64 if config.x64 else np.float32
     init_key, fit_key = jax.random.split(jax.random.key(config.seed))
-    mlp = jaxbp.Mlp((len(task.labels) - 1, *(config.hidden or WIDE), 1), hidden=config.activation)
-    if config.scheme == "tutorial":
-        params = tutorial_params(mlp, dtype)
-    else:
-        params = jaxbp.init(mlp, init_key, config.scheme, scale=config.scale, dtype=dtype)
+    mlp, params = network_of(config, len(task.labels) - 1, init_key, dtype)
     start = jaxbp.Model.for_data(mlp, params, *task.train, task.labels)
     train, held_out = start.standardize(*task.train), start.standardize(*task.held_out)
     if config.chooses:
-        every = Batch(*map(jnp.asarray, train))
-        rows = Rows(every, every, Batch(*map(jnp.asarray, held_out)))
-        show = None if config.quiet else print_candidate
-        trial = choose_band(rows, enough=ENOUGH, seed=config.seed, on_candidate=show)
-        if trial.candidate.held_out < ROUGH:
-            mlp, params = trial.members[0]
-            params = jax.tree.map(lambda leaf: leaf.astype(dtype), params)
-            start = start.with_terms([mlp], [jaxbp.training.Stage(params, np.ones(1))])
-    steps = config.steps if config.steps is not None else 330 if mlp.num_layers > 2 else 60 * 512 // mlp.sizes[1]
+        mlp, params = chosen_start(config, train, held_out)
+        params = jax.tree.map(lambda leaf: leaf.astype(dtype), params)
+        start = start.with_terms([mlp], [jaxbp.training.Stage(params, np.ones(1))])
+    steps = config.steps if config.steps is not None else steps_for(mlp)
     options: dict[str, Any] = {
         "solver": solver_of(config, steps),
         "batch_size": None if config.batch_size is None else min(config.batch_size, len(train[0])),
         "validation": held_out,
-        "record_every": config.record_every or max(1, steps // 20),
+        "record_every": config.record_every or max(1, round(steps / 10)),
         "key": fit_key,
     }
     if not config.quiet:
@@ -74,12 +66,45 @@ def fit(config: Config, task: Task, earlier: Fitted | None = None) -> Fitted:
     return Fitted(task, best, result, start, snapshots, phases)
 
 
+def network_of(config: Config, num_inputs: int, key: jax.Array, dtype: type) -> tuple[jaxbp.Mlp, jaxbp.Params]:
+    """The network that the flags describe, at its start; a linear one where the samples are to choose."""
+    if config.chooses:
+        linear = jaxbp.Layer(jnp.zeros((num_inputs, 1), dtype), jnp.zeros(1, dtype))
+        return jaxbp.Mlp((num_inputs, 1)), (linear,)
+    mlp = jaxbp.Mlp((num_inputs, *(config.hidden or HIDDEN), 1), hidden=config.activation)
+    if config.scheme == "tutorial":
+        return mlp, tutorial_params(mlp, dtype)
+    return mlp, jaxbp.init(mlp, key, config.scheme, scale=config.scale, dtype=dtype)
+
+
+def chosen_start(config: Config, train: Any, held_out: Any) -> tuple[jaxbp.Mlp, jaxbp.Params]:
+    """The network that the held-out samples prefer, its output layer solved."""
+    show = None if config.quiet else print_candidate
+    if train[0].shape[1] > MOST_INPUTS_OF_BANDS:
+        model = jaxbp.fit_model(*train, seed=config.seed, on_candidate=show)
+        return model.mlps[0], model.params
+    every = Batch(*map(jnp.asarray, train))
+    rows = Rows(every, every, Batch(*map(jnp.asarray, held_out)))
+    words: dict[str, Any] = {"effort": "high", "seconds": CHOOSING, "enough": ENOUGH}
+    return choose_band(rows, seed=config.seed, on_candidate=show, **words).members[0]
+
+
+def steps_for(mlp: jaxbp.Mlp) -> int:
+    """The steps of a run whose flags do not say: as many as take some seconds."""
+    if mlp.num_layers > 2:
+        return 330
+    return 30 * 512 // mlp.sizes[1] if 1 < mlp.sizes[1] <= MOST_TRAINED else 0
+
+
 def phases_of(config: Config, start: jaxbp.Model, train: Any, result: FitResult) -> dict[str, jaxbp.Model]:
     """What the start, the training and the last solve each brought; the training alone with an optax optimizer."""
     if config.solver != "gauss_newton":
         return {"every layer trained": start.with_params(result.params)}
+    first = start if config.chooses else start.with_params(jaxbp.solve_output(start.mlps[0], start.params, train))
+    if int(result.history.step[-1]) == 0:
+        return {"output layer solved": first}
     return {
-        "output layer solved at the start": start.with_params(jaxbp.solve_output(start.mlps[0], start.params, train)),
+        "output layer solved at the start": first,
         "every layer trained": start.with_params(result.state.params),
         "output layer solved at the end": start.with_params(result.params),
     }

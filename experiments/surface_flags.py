@@ -33,8 +33,8 @@ class Config(Common):
     sampling: Literal["uniform", "grid"] = "uniform"
     """Random samples, or a square grid of them."""
     hidden: tuple[int, ...] | None = None
-    """Units of each hidden layer; unless given, as many sine units, with frequencies up to such a bound, as the
-    held-out samples prefer, or two layers of 128 where these do not follow the surface."""
+    """Units of each hidden layer; unless given, as many sine units, with such frequencies, as the held-out samples
+    prefer."""
     activation: Annotated[str, choice(ACTIVATIONS)] = "sine"
     """Activation of the hidden layers."""
     scheme: Annotated[str, choice([*SCHEMES, "tutorial"])] = "sine"
@@ -50,7 +50,8 @@ class Config(Common):
     schedule: Annotated[str, choice(SCHEDULES)] = "cosine"
     """How the learning rate changes over the steps."""
     steps: int | None = None
-    """Number of training steps; unless given 60 for one hidden layer of 512, fewer for a wider one, 330 for two."""
+    """Number of training steps; unless given 30 for one hidden layer of 512, fewer for a wider one, none above
+    2,048, 330 for two."""
     stages: int = 1
     """Number of networks to fit one after the other, each to what is left, each for all the steps."""
     batch_size: int | None = 512
@@ -66,7 +67,7 @@ class Config(Common):
     tile: int | None = None
     """Samples that a gradient holds in memory at a time."""
     record_every: int | None = None
-    """Steps from one record of the loss to the next; about 20 records unless given."""
+    """Steps from one record of the loss to the next; about 10 records unless given."""
     x64: bool = True
     """Compute in float64; --no-x64 for float32."""
     details: bool = False

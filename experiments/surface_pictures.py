@@ -8,7 +8,7 @@ import numpy as np
 
 import jaxbp
 from jaxbp import viz
-from jaxbp.data import Grid, Task
+from jaxbp.data import Grid, Samples, Task
 from jaxbp.training import FitResult, StagesResult
 from surface_flags import Config
 
@@ -45,20 +45,11 @@ class Fitted(NamedTuple):
 def draw(config: Config, fitted: Fitted, numbers: dict[str, Any]) -> dict[str, Any]:
     """Draws the pictures of every run, by file name; adds the contour levels to the numbers."""
     task, history, prefix = fitted.task, fitted.result.history, config.stem
-    comparison = viz.draw_surface_comparison(
-        task.grid or task.test.points,
-        task.test.values,
-        fitted.model(task.test.points),
-        labels=task.labels,
-        title=task.title,
-        footer=(
-            f"NRMSE {numbers['nrmse']:.2g}   1 − R² {numbers['unexplained']:.2g}   ·   {numbers['samples']} samples, "
-            f"{numbers['parameters']} parameters, {numbers['steps']} steps, seed {config.seed}"
-        ),
+    footer = (
+        f"NRMSE {numbers['nrmse']:.2g}   1 − R² {numbers['unexplained']:.2g}   ·   {numbers['samples']} samples, "
+        f"{numbers['parameters']} parameters, {numbers['steps']} steps, seed {config.seed}"
     )
-    numbers["levels"] = comparison.numbers["levels"]
-    rows = np.column_stack(task.train)
-    samples = viz.draw_samples(rows, labels=task.labels, title=f"{task.title}: {len(rows)} samples")
+    figures = draw_plane(fitted, footer, numbers) if task.train.points.shape[1] == 2 else draw_cuts(fitted, footer)
     # The loss curve is that of the training between the two solves of the output layer.
     held_out = {name: phase.score(*task.held_out).nrmse ** 2 for name, phase in fitted.phases.items()}
     solved = {f"{name}, held out": error for name, error in held_out.items() if "solved" in name}
@@ -70,13 +61,53 @@ def draw(config: Config, fitted: Fitted, numbers: dict[str, Any]) -> dict[str, A
         title=f"{task.title}: loss",
         references={"variance": 1.0} | solved,
     )
-    figures = {"surface_true_pred.png": comparison, "surface_samples.png": samples, "loss_curve.svg": curves}
+    figures["loss_curve.svg"] = curves
     if config.details:
         figures |= details(fitted)
     files: dict[str, Any] = {f"{prefix}{name}": drawing.figure for name, drawing in figures.items()}
     if config.film:
         files |= dict.fromkeys((f"{prefix}training_film.gif", f"{prefix}training_film.html"), film(fitted))
     return files
+
+
+def draw_plane(fitted: Fitted, footer: str, numbers: dict[str, Any]) -> dict[str, Any]:
+    """Draws a fit of two inputs as maps; adds the contour levels to the numbers."""
+    task = fitted.task
+    comparison = viz.draw_surface_comparison(
+        task.grid or task.test.points,
+        task.test.values,
+        fitted.model(task.test.points),
+        labels=task.labels,
+        title=task.title,
+        footer=footer,
+    )
+    numbers["levels"] = comparison.numbers["levels"]
+    rows = np.column_stack(task.train)
+    samples = viz.draw_samples(rows, labels=task.labels, title=f"{task.title}: {len(rows)} samples")
+    return {"surface_true_pred.png": comparison, "surface_samples.png": samples}
+
+
+def draw_cuts(fitted: Fitted, footer: str) -> dict[str, Any]:
+    """Draws a fit of another number of inputs: rows that were not trained on, cuts through the most central one."""
+    task, points, values = fitted.task, fitted.task.test.points, fitted.task.test.values
+    scored = Samples(points[task.scored], values[task.scored])
+    scale = np.where(np.ptp(points, axis=0) > 0, np.ptp(points, axis=0), 1.0)
+    middle = int(np.argmin(np.sum(((scored.points - np.median(points, axis=0)) / scale) ** 2, axis=1)))
+    cuts = {}
+    for i, name in enumerate(task.labels[:-1]):
+        along = np.repeat(scored.points[[middle]], SIDE, axis=0)
+        along[:, i] = np.linspace(points[:, i].min(), points[:, i].max(), SIDE)
+        cuts[name] = along[:, i], fitted.model(along)
+    drawn = viz.draw_regression(
+        scored.values,
+        fitted.model(scored.points),
+        cuts=cuts,
+        point=(scored.points[middle], float(scored.values[middle])),
+        label=task.labels[-1],
+        title=task.title,
+        footer=footer,
+    )
+    return {"true_pred.png": drawn}
 
 
 def details(fitted: Fitted) -> dict[str, Any]:

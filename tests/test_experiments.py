@@ -130,6 +130,23 @@ def test_every_kind_of_input_gives_the_same_table_and_pictures(flags, prefix, tm
         assert result["test_points"] == 201 * 201
 
 
+@pytest.mark.parametrize("num_inputs", [1, 4])
+def test_another_number_of_inputs_is_drawn_as_cuts(num_inputs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    points = np.random.default_rng(1).uniform(-1, 1, size=(200, num_inputs))
+    names = [f"x{i}" for i in range(num_inputs)]
+    np.savez("samples.npz", **dict(zip(names, points.T, strict=True)), z=np.sin(points @ np.ones(num_inputs)))
+    flags = ("--data", "samples.npz", "--columns", *names, "z")
+    with pytest.raises(ValueError, match=f"--details must be left out with {num_inputs} input columns"):
+        run(*flags, "--details", out=tmp_path / "out")
+    result = run(*flags, out=tmp_path / "out")
+    assert result["nrmse"] < 1e-4
+    # The solved layer leaves nothing but what its ridge holds back and rounding.
+    assert result["output_gradient"]["end"] < 1e-4 * result["output_gradient"]["zero"]
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"data_true_pred.png", "data_loss_curve.svg", "data_fit_surface.json"}
+
+
 @pytest.mark.slow
 def test_the_main_job_is_accurate_to_a_hundred_thousandth(tmp_path):
     ended = start("--quiet", out=tmp_path)

@@ -118,6 +118,31 @@ def test_points_that_span_no_area(num_points):
     settle(viz.draw_surface_comparison(np.column_stack([x, 2 * x]), x, x))
 
 
+@pytest.mark.parametrize("num_inputs", [1, 4, 9])
+def test_a_regression_shows_rows_errors_and_cuts(num_inputs):
+    generator = np.random.default_rng(0)
+    true = generator.standard_normal(300)
+    predicted = true + 1e-3 * generator.standard_normal(300)
+    predicted[7] = np.nan
+    x = np.linspace(0, 1, 5)
+    cuts = {f"x{i}": (x, i * x) for i in range(num_inputs)}
+    drawn = settle(
+        viz.draw_regression(true, predicted, cuts=cuts, point=(np.full(num_inputs, 0.5), 0.1), label="z (m)")
+    )
+    assert drawn.numbers["gaps"] == 1
+    assert "1 of 300 rows" in drawn.axes["points"].get_title()
+    np.testing.assert_array_equal(drawn.artists["points"].get_offsets(), np.delete(np.c_[true, predicted], 7, axis=0))
+    assert sum(bar.get_height() for bar in drawn.artists["bars"]) == 299
+    for name, line in drawn.artists["cuts"].items():
+        np.testing.assert_array_equal(line.get_xydata(), np.column_stack(cuts[name]))
+    for same in (true, np.full(300, 2.0)):
+        settle(viz.draw_regression(same, same))
+    with pytest.raises(ValueError, match=r"one shape \(n,\), got \(300,\) and \(299,\)"):
+        viz.draw_regression(true, true[1:])
+    with pytest.raises(ValueError, match="got none in 300"):
+        viz.draw_regression(true, np.full(300, np.inf))
+
+
 def test_shapes_are_checked(surfaces):
     grid, true, predicted = surfaces
     with pytest.raises(ValueError, match="predicted must have shape"):

@@ -23,6 +23,7 @@ from jaxbp.viz.pages import save_film as save_film
 from jaxbp.viz.planes import draw_decision_map as draw_decision_map
 from jaxbp.viz.planes import draw_heatmap as draw_heatmap
 from jaxbp.viz.planes import draw_paths as draw_paths
+from jaxbp.viz.regression import draw_regression as draw_regression
 from jaxbp.viz.style import Drawing as Drawing
 from jaxbp.viz.style import save_figure as save_figure
 from jaxbp.viz.style import style as style

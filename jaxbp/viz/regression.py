@@ -1,0 +1,116 @@
+"""A fit of any number of inputs: predicted beside true values, the errors, cuts through one point."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jaxbp.viz.language import language
+from jaxbp.viz.style import BLUE, GREY, RED, WIDTH, Drawing, new_figure, number, power_of_ten, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST_BINS = 60
+MOST_POINTS = 20_000  # that are drawn
+COLUMNS = 4  # cuts beside each other
+
+
+def draw_regression(
+    true: np.ndarray,
+    predicted: np.ndarray,
+    *,
+    cuts: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
+    point: tuple[np.ndarray, float] | None = None,
+    label: str = "z",
+    title: str = "",
+    footer: str = "",
+    lang: str = "en",
+) -> Drawing:
+    """Draws predicted against true values, the histogram of the error, and cuts through a point.
+
+    Args:
+        true: (n,) in the units of the data.
+        predicted: (n,).
+        cuts: by the name of an input, its values (m,) and what is predicted there while the other inputs stay.
+        point: the inputs (d,) of the point that the cuts go through, in their order, and the true value there.
+        label: the name of the values, with their unit.
+        title: above the figure.
+        footer: one line under the panels.
+        lang: "en", or "zh" for Chinese labels where a font for them is installed.
+
+    Returns:
+        The drawing; artists `points`, `bars` and `cuts` by name; number `gaps`, how many rows are left out because a
+        number is not finite.
+
+    Raises:
+        ValueError: true and predicted are not of one length, or none of their rows is finite.
+    """
+    true, predicted = np.asarray(true, float), np.asarray(predicted, float)
+    if true.ndim != 1 or true.shape != predicted.shape:
+        raise ValueError(f"true and predicted must have one shape (n,), got {true.shape} and {predicted.shape}")
+    finite = np.isfinite(true) & np.isfinite(predicted)
+    if not finite.any():
+        raise ValueError(f"true and predicted must hold a row of finite numbers, got none in {len(true)}")
+    word, curves = language(lang), dict(cuts or {})
+    num_columns = min(COLUMNS, max(1, len(curves)))
+    num_rows = -(-len(curves) // num_columns)
+    with style():
+        figure = new_figure(WIDTH, 3.7 + 2.0 * num_rows + 0.3 * bool(footer), title)
+        ratios = [3.7, 2.0 * num_rows] if curves else [1.0]
+        top, *rest = figure.subfigures(len(ratios), 1, height_ratios=ratios, squeeze=False)[:, 0]
+        left, right = top.subplots(1, 2)
+        artists: dict[str, Any] = {
+            "points": _draw_points(left, true[finite], predicted[finite], label, word),
+            "bars": _draw_errors(right, predicted[finite] - true[finite], label, word),
+            "cuts": {},
+        }
+        if gaps := int((~finite).sum()):
+            left.set_title(f"{gaps} of {len(true)} rows are not finite", fontsize=9)
+        axes = {"points": left, "errors": right}
+        if curves:
+            below = rest[0].subplots(num_rows, num_columns, squeeze=False, sharey=True).ravel()
+            for i, (name, (x, values)) in enumerate(curves.items()):
+                axes[name], ax = below[i], below[i]
+                artists["cuts"][name] = ax.plot(x, values, color=BLUE, linewidth=1.6)[0]
+                if point is not None:
+                    ax.plot(point[0][i], point[1], "o", color=RED, markersize=5, zorder=3)
+                ax.set(xlabel=name, ylabel=label if i % num_columns == 0 else "")
+                ax.locator_params(nbins=4)
+                ax.grid(alpha=0.25, linewidth=0.6)
+            if point is not None:
+                rest[0].suptitle(word("cuts through the marked row"), fontsize=9)
+            for ax in below[len(curves) :]:
+                ax.remove()
+        if footer:
+            (rest or [top])[0].supxlabel(footer, fontsize=9)
+    return Drawing(figure, axes, artists, {"gaps": gaps})
+
+
+def _draw_points(ax: "Axes", true: np.ndarray, predicted: np.ndarray, label: str, word: Any) -> Any:
+    """A dot for each row over the diagonal on which a perfect fit lies."""
+    low, high = min(true.min(), predicted.min()), max(true.max(), predicted.max())
+    margin = 0.04 * (high - low) or 1.0
+    ends = (low - margin, high + margin)
+    ax.plot(ends, ends, color=GREY, linewidth=1.0)
+    every = 1 + (len(true) - 1) // MOST_POINTS
+    size = min(20.0, max(2.0, 6e3 / len(true)))
+    drawn = ax.scatter(true[::every], predicted[::every], s=size, color=BLUE, linewidths=0, alpha=0.6, rasterized=True)
+    ax.set(
+        xlim=ends, ylim=ends, aspect="equal", xlabel=f"{word('true')} {label}", ylabel=f"{word('predicted')} {label}"
+    )
+    ax.locator_params(nbins=5)
+    ax.grid(alpha=0.25, linewidth=0.6)
+    return drawn
+
+
+def _draw_errors(ax: "Axes", error: np.ndarray, label: str, word: Any) -> Any:
+    """How many rows have which error, on a scale that shows all but the rarest; the largest is named."""
+    largest = float(np.abs(error).max())
+    usual = float(np.quantile(np.abs(error), 0.995)) or largest or 1.0
+    bins = int(min(MOST_BINS, max(8, 2 * len(error) ** (1 / 3))))
+    bars = ax.hist(np.clip(error, -usual, usual), bins=bins, range=(-usual, usual), color=BLUE)[2]
+    ax.set(xlim=(-1.02 * usual, 1.02 * usual), ylabel=word("rows"))
+    power_of_ten(ax.xaxis, usual, f"{word('error: predicted − true')} ({label})")
+    ax.set_title(f"{word('largest')} {number(largest)}", fontsize=9)
+    return bars
