@@ -426,6 +426,20 @@ def test_the_scripts_stay_readable():
         assert re.search(rf"^function {name}\(", (FOLDER / "engine.js").read_text(encoding="utf-8"), re.MULTILINE)
 
 
+def test_a_model_is_shown_in_the_units_that_its_network_computes_in(tmp_path):
+    mlp, generator = NETWORKS["2-2-1"][0], np.random.default_rng(0)
+    points, outputs = 100 + 30 * generator.standard_normal((4, 2)), 7 * generator.standard_normal(4)
+    model = jaxbp.Model.for_data(mlp, random_params(mlp, generator), points, outputs)
+    inputs, targets = model.standardize(points, outputs)
+    path = save_page(model, points, outputs, tmp_path / "model.html")
+    alike = save_page((mlp, model.params), inputs, targets, tmp_path / "pair.html")
+    assert path.read_text(encoding="utf-8") == alike.read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="one network for a page, got 2"):
+        save_page(model.with_terms([mlp] * 2, model.terms * 2), points, outputs, tmp_path / "two.html")
+    with pytest.raises(ValueError, match=r"inputs and targets must be \(n, 2\).* got \(4, 3\) and \(4,\)"):
+        save_page(model, np.ones((4, 3)), outputs, tmp_path / "wide.html")
+
+
 def test_what_no_page_can_show_is_refused(tmp_path):
     mlp, _, loss = NETWORKS["2-2-1"]
     params = random_params(mlp, np.random.default_rng(0))
