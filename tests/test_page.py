@@ -301,6 +301,20 @@ def test_a_recorded_run_is_replayed_to_the_digit(opened, tmp_path, x64):
         assert opened.run("page.state.params[0].weight[1][3]") == float(recording["double"][1][k][1][0].weight[1, 3])
 
 
+COMMITTED = [p for p in sorted((ROOT / "figures").glob("*.html")) if 'id="data"' in p.read_text(encoding="utf-8")]
+
+
+@needs_browser
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.name)
+def test_the_committed_pages_agree_with_jaxbp(opened, path):
+    opened.show(path, view="training")
+    assert opened.run("document.getElementById('badge').className") == "badge good"
+    runs = opened.run("views.training ? views.training.runs.length : 0")
+    assert path.stat().st_size <= (1_000_000 if runs else 150_000)
+    verdicts = opened.run("[...document.querySelectorAll('.run .verdict')].map((e) => e.className)")
+    assert verdicts == ["verdict good"] * runs
+
+
 @needs_browser
 def test_the_map_of_a_unit_is_what_the_walk_shows_there(opened, pages):
     opened.show(pages("2-16-16-1"), view="plane")
