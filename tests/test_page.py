@@ -316,6 +316,15 @@ def test_the_committed_pages_agree_with_jaxbp(opened, path):
 
 
 @needs_browser
+def test_each_mistake_can_be_made_on_a_page_of_the_errata(opened):
+    possible = set()
+    for path in (path for path in COMMITTED if path.name.startswith("errata")):
+        opened.show(path, view="check")
+        possible |= set(opened.run("Object.keys(MISTAKES).filter((name) => !MISTAKES[name].applies(page.state))"))
+    assert possible == set(FIRST)
+
+
+@needs_browser
 def test_the_map_of_a_unit_is_what_the_walk_shows_there(opened, pages):
     opened.show(pages("2-16-16-1"), view="plane")
     worst = opened.run("""(() => {
