@@ -19,7 +19,7 @@ from jaxbp.viz.page._contents import data_of, network_of, recorded
 VIEWS = ("walk", "check", "plane", "training", "depth", "reveal")
 LANGUAGES = ("en", "zh")
 # The scripts that every page has, before those of its views; each uses what stands before it.
-SHARED = ("engine", "formulas", "mistakes", "maps", "page", "tour", "frame")
+SHARED = ("engine", "formulas", "rounding", "mistakes", "maps", "page", "tour", "frame")
 MAX_UNITS, MAX_SAMPLES = 100, 512
 MAX_BYTES, MAX_BYTES_RECORDED = 150_000, 1_000_000
 
