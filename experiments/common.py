@@ -28,12 +28,12 @@ except ModuleNotFoundError:
     sys.exit("the experiments need tyro: pip install 'jaxbp[experiments]'")
 
 from jaxbp import viz
-from jaxbp._checks import check_number, nearest_first
+from jaxbp._checks import check_name, check_number, nearest_first
 from jaxbp._files import atomic_write
 from jaxbp.training import PLATFORMS, use_platform
 
 Config = TypeVar("Config")
-NOT_RECORDED = ("out", "show", "quiet")  # flags that change no number
+NOT_RECORDED = ("out", "lang", "show", "quiet")  # flags that change no number
 
 
 def choice(table: Iterable[str]) -> Any:
@@ -50,6 +50,8 @@ class Common:
 
     out: str = "figures"
     """Folder of the pictures."""
+    lang: str = "en"
+    """Language of pictures and pages: en, or zh where a Chinese font is installed."""
     seed: int = 0
     """Random seed."""
     platform: Annotated[str, choice(PLATFORMS)] = "auto"
@@ -117,6 +119,7 @@ def begin(config: Any, **minima: float) -> Path:
 
     `minima` are the smallest values that flags take, 0 unless given; a flag `x64` decides on float64.
     """
+    check_name("lang", getattr(config, "lang", "en"), ("en", "zh"))
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         for number in value if isinstance(value, tuple) else (value,):

@@ -30,8 +30,6 @@ class Config(Common):
     """Number of starts of exclusive or."""
     epochs: int = 2000
     """Epochs of the fits of the surface."""
-    lang: str = "en"
-    """Language of the pages: en or zh."""
 
 
 class Erratum(NamedTuple):

@@ -18,6 +18,7 @@ from jaxbp.gradcheck import Report
 from jaxbp.model import Score
 from surface_fits import fit
 from surface_flags import MINIMA, PRESETS, Config, check, runs_of
+from surface_page import draw_page
 from surface_pictures import PICTURES, Fitted, draw, draw_contrast
 
 
@@ -42,6 +43,8 @@ def main(config: Config) -> None:
     if config.contrast and fitted is not None:
         tutorial = fit(replace(PRESETS["tutorial"], quiet=True), task_of(PRESETS["tutorial"]))
         finish(config, folder, "surface_contrast", {}, draw_contrast(fitted, tutorial))
+    if config.page and fitted is not None:
+        finish(config, folder, f"{config.stem}surface_page", *draw_page(config, fitted.task))
 
 
 def task_of(config: Config) -> Task:

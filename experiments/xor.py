@@ -29,8 +29,6 @@ class Config(Common):
     """Full-batch epochs; a multiple of 1,000."""
     learning_rate: float = 0.1
     """Learning rate; the document's is 0.1."""
-    lang: str = "en"
-    """Language of the page: en or zh."""
 
 
 MLP = jaxbp.Mlp((2, 2, 1), hidden="sigmoid", output="sigmoid")
