@@ -100,16 +100,17 @@ def _assemble(data: dict[str, Any], views: Sequence[str], title: str, lang: str)
     def read(name: str) -> str:
         return folder.joinpath(name).read_text(encoding="utf-8")
 
-    def unindented(name: str) -> str:
-        return re.sub(r"(?m)^ +", "", read(name))  # a tenth of the page; whoever wants to read it finds the files here
+    def short(name: str) -> str:
+        """Without indentation, and lines of comment alone: a sixth of the page. To be read, there are the files."""
+        return re.sub(r"(?m)^(//.*)?\n", "", re.sub(r"(?m)^ +", "", read(name)))
 
     words = {key: text[lang] for key, text in json.loads(read("words.json")).items()}
-    scripts = [f"<script>\n{unindented(f'{name}.js')}</script>" for name in (*SHARED, *views)]
+    scripts = [f"<script>\n{short(f'{name}.js')}</script>" for name in (*SHARED, *views)]
     panels = [f'<section id="panel-{name}" role="tabpanel" aria-labelledby="tab-{name}"></section>' for name in views]
     parts = {
         "lang": "zh-Hans" if lang == "zh" else "en",
         "title": html.escape(title),
-        "css": unindented("page.css"),
+        "css": short("page.css"),
         "views": html.escape(words["views"]),
         "noscript": html.escape(words["noscript"]),
         "panels": "\n".join(panels),
