@@ -164,9 +164,10 @@ def draw_losses(found: dict[Variant, Runs], title: str) -> viz.Drawing:
     """Draws quantiles of the losses over the seeds for each variant."""
     panels: dict[str, Any] = {}
     for variant, runs in found.items():
-        epochs = EVERY * np.arange(runs.losses.shape[1])
-        quantiles = zip((10, 50, 90), np.percentile(runs.losses, (10, 50, 90), axis=0), strict=True)
-        panels[variant.name] = {f"{share} % of the seeds below": (epochs, losses) for share, losses in quantiles}
+        epochs = np.array([epoch for epoch, _, _ in runs.records])
+        losses = np.stack([losses for _, _, losses in runs.records], axis=1)
+        quantiles = zip((10, 50, 90), np.percentile(losses, (10, 50, 90), axis=0), strict=True)
+        panels[variant.name] = {f"{share} % of the seeds below": (epochs, some) for share, some in quantiles}
     return viz.draw_panels(panels, xlabel="epoch", ylabel="mean squared error", title=title)
 
 

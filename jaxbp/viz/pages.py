@@ -5,10 +5,10 @@ import html
 import io
 import json
 from pathlib import Path
-from typing import Any
 
 from jaxbp._files import atomic_write
 from jaxbp.viz.films import Film
+from jaxbp.viz.pixels import png_bytes
 from jaxbp.viz.style import style
 
 EMBED_LIMIT = 20.0  # megabytes of one page
@@ -60,13 +60,9 @@ def gif_bytes(film: Film, dpi: float = 64.0) -> bytes:
 
 
 def _png(film: Film, frame: int, dpi: float) -> bytes:
-    """One frame as a PNG that does not name the version that drew it."""
     film.show(frame)
-    buffer = io.BytesIO()
-    options: Any = {"metadata": {"Software": None}, "pil_kwargs": {"optimize": True}}
     with style():
-        film.figure.savefig(buffer, format="png", dpi=dpi, **options)
-    return buffer.getvalue()
+        return png_bytes(film.figure, dpi)
 
 
 def _page(frames: list[bytes], film: Film, title: str) -> str:
