@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import jax
@@ -284,6 +284,17 @@ def test_a_run_that_diverges_says_so(tmp_path):
     ):
         run(*flags, out=tmp_path)
     assert json.loads((tmp_path / "fit_surface.json").read_text())["result"]["status"].startswith("diverged")
+
+
+def test_help_is_grouped_and_says_what_the_script_does(capsys):
+    with pytest.raises(SystemExit):
+        parse(Config, ["--help"], PRESETS, "What it does.")
+    text = capsys.readouterr().out
+    places = [text.index(f"{group} options") for group in ("data", "network", "training", "output")]
+    assert places == sorted(places)
+    assert "What it does." in text
+    for field in fields(Config):
+        assert f"--{field.name.replace('_', '-')}" in text
 
 
 @pytest.mark.slow
