@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import warnings
 from itertools import pairwise
 from pathlib import Path
 
@@ -40,8 +39,6 @@ AXE = next(
     (p for p in (ROOT / "node_modules/axe-core/axe.min.js", Path(os.environ.get("AXE_CORE", "-"))) if p.is_file()), None
 )
 
-if chromium.BROWSER is None:
-    warnings.warn("NO CHROMIUM: the live page is not opened, its engine not compared with jaxbp", stacklevel=1)
 needs_browser = pytest.mark.skipif(chromium.BROWSER is None, reason="NO CHROMIUM: install one to test the live page")
 
 
