@@ -10,6 +10,7 @@ import sys
 import webbrowser
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -20,6 +21,7 @@ import jax
 import matplotlib
 import numpy as np
 
+from chinese import PHRASES
 from flags import choice as choice
 from flags import parse as parse
 from jaxbp import viz
@@ -104,9 +106,14 @@ def finish(config: Any, folder: Path, stem: str, numbers: Mapping[str, Any], fil
         if isinstance(content, str):
             paths.append(write_text(path, content))
         elif isinstance(content, viz.Film):
+            show = partial(_show_translated, content, config.lang)
+            content = dataclasses.replace(content, show=show)
             paths.append(viz.save_film(content, path, dpi=64 if path.suffix == ".gif" else 80))
+        elif callable(content):
+            paths.append(content(path))
         else:
-            paths.append(content(path) if callable(content) else viz.save_figure(content, path))
+            viz.translate(content, getattr(config, "lang", "en"), PHRASES)
+            paths.append(viz.save_figure(content, path))
         if config.show and path.suffix in (".png", ".svg", ".gif", ".html"):
             webbrowser.open(path.resolve().as_uri())
     flags = {name: value for name, value in dataclasses.asdict(config).items() if name not in NOT_RECORDED}
@@ -114,6 +121,11 @@ def finish(config: Any, folder: Path, stem: str, numbers: Mapping[str, Any], fil
     content = _plain({"config": flags, "result": numbers, "versions": versions})
     paths.append(write_text(folder / f"{stem}.json", json.dumps(content, indent=1, allow_nan=False) + "\n"))
     print("\nwrote\n" + "\n".join(f"  {path}" for path in paths))
+
+
+def _show_translated(film: viz.Film, lang: str, frame: int) -> None:
+    film.show(frame)
+    viz.translate(film.figure, lang, PHRASES)
 
 
 def write_text(path: Path, text: str) -> Path:

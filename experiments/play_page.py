@@ -23,6 +23,8 @@ class Config:
     """Folder of the film."""
     show: bool = False
     """Open the film afterwards."""
+    quiet: bool = False
+    """Changes nothing: it prints the name of the film alone."""
 
 
 WIDTH, HEIGHT, SCALE = 1200, 880, 0.75  # of the window in pixels of the page, and of the picture

@@ -760,3 +760,22 @@ def test_contour_lines_are_numbered_inside_the_panel():
             box = text.get_window_extent()
             assert panel.x0 <= box.x0, text
             assert box.x1 <= panel.x1, text
+
+
+def test_the_texts_of_a_picture_are_translated_line_by_line(surfaces, monkeypatch):
+    from chinese import PHRASES
+    from jaxbp.viz import language
+
+    monkeypatch.setattr(language, "chinese_family", lambda: "some font")
+    drawn = viz.draw_surface_comparison(*surfaces, title=r"$\sin x + 3^{x/3}$: loss")
+    viz.translate(drawn.figure, "en", PHRASES)
+    assert drawn.axes["true"].get_title() == "true"
+    viz.translate(drawn.figure, "zh", PHRASES)
+    assert drawn.axes["true"].get_title() == "真实值"
+    assert drawn.figure.get_suptitle() == "sin x + 3^(x/3):损失"  # mathtext's fonts have no Chinese
+    (title,) = (ax.get_title() for ax in drawn.figure.axes if "位于" in ax.get_title())
+    assert re.fullmatch(r"误差:预测值 − 真实值\n最大 \S+,位于 \(.*\)", title)
+    for pattern, translated in (PHRASES | language.PATTERNS).items():
+        referred = [int(number) for number in re.findall(r"\\(\d)", translated)]
+        assert max(referred, default=0) <= re.compile(pattern).groups, pattern
+        assert re.search(r"[\u4e00-\u9fff]", translated) or "误差" in translated, pattern

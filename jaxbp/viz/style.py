@@ -115,7 +115,7 @@ def power(exponent: int) -> str:
 def log_ticks(axis: Any) -> None:
     """Numbers a logarithmic axis whose own ticks would overlap, or leave the floats.
 
-    Over less than two decades they stand at 1 and 3 times powers of ten, over less than one at 1, 2 and 5 times, or
+    Over less than two decades they stand at 1, 2 and 5 times powers of ten, beside each other at 1 and 3 times, or
     evenly where these are too far apart; over more than ten at every so many powers, counted from 1.
     """
     from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -129,7 +129,8 @@ def log_ticks(axis: Any) -> None:
         axis.set_ticks(10.0 ** (every * np.arange(np.ceil(first / every), np.floor(last / every) + 1)))
     elif last - first < 2:
         powers = 10.0 ** np.arange(np.floor(first), np.ceil(last) + 1)
-        ticks: Any = np.outer(powers, (1, 3) if last - first > 1 else (1, 2, 5)).ravel()
+        wide = axis.axis_name == "x" and last - first > 1
+        ticks: Any = np.outer(powers, (1, 3) if wide else (1, 2, 5)).ravel()
         if ((low <= ticks) & (ticks <= high)).sum() < 2:
             ticks = np.asarray(MaxNLocator(3).tick_values(low, high))
         axis.set_ticks(ticks[(low <= ticks) & (ticks <= high)])
