@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 COLOURS = 256  # as many as a palette holds
+AREA = 20  # pixels of one colour that are more than the smoothed edge of a line
 
 
 def png_bytes(figure: Any, dpi: float) -> bytes:
@@ -21,7 +22,8 @@ def png_bytes(figure: Any, dpi: float) -> bytes:
 def few_colours(image: Any) -> Any:
     """An RGB image with the palette that suits it, each pixel at the nearest colour of it; exact for up to 256 colours.
 
-    A colour counts less than its pixels do, or a colour bar would lose to the map beside it.
+    Three quarters of the palette are the colours that most pixels are near to. The rest go one by one to the colour of
+    some area that is farthest from all of them, or a colour bar would lose its shades to the map beside it.
     """
     from PIL import Image
     from scipy.spatial import cKDTree
@@ -32,8 +34,13 @@ def few_colours(image: Any) -> Any:
     palette, nearest = colours, np.arange(len(colours))
     if len(colours) > COLOURS:
         weighted = np.repeat(colours, np.ceil(counts**0.6).astype(int), axis=0)
-        reduced = Image.fromarray(weighted[None]).quantize(COLOURS, kmeans=1, dither=Image.Dither.NONE)
+        reduced = Image.fromarray(weighted[None]).quantize(3 * COLOURS // 4, kmeans=1, dither=Image.Dither.NONE)
         palette = np.asarray(reduced.getpalette(), np.uint8).reshape(-1, 3)
+        areas = colours[counts >= AREA]
+        far = cKDTree(palette).query(areas)[0]
+        while len(palette) < COLOURS and far.max(initial=0) > 0:
+            palette = np.vstack([palette, areas[far.argmax()]])
+            far = np.minimum(far, np.linalg.norm(areas - palette[-1].astype(float), axis=1))
         nearest = cKDTree(palette).query(colours)[1]
     found = Image.fromarray(nearest[places].reshape(red.shape).astype(np.uint8), "P")
     found.putpalette(palette.tobytes())
