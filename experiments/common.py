@@ -2,18 +2,17 @@
 
 import dataclasses
 import io
-import itertools
 import json
 import math
 import os
 import platform
-import re
 import sys
 import webbrowser
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar
 
 # OpenBLAS's threads, which factorize matrices for JAX on a CPU, and XLA's own get into each other's way.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -22,26 +21,16 @@ import jax
 import matplotlib
 import numpy as np
 
-try:
-    import tyro
-except ModuleNotFoundError:
-    sys.exit("the experiments need tyro: pip install 'jaxbp[experiments]'")
-
+from chinese import PHRASES
+from flags import choice as choice
+from flags import parse as parse
 from jaxbp import viz
-from jaxbp._checks import check_number, nearest_first
+from jaxbp._checks import check_name, check_number
 from jaxbp._files import atomic_write
 from jaxbp.training import PLATFORMS, use_platform
 
 Config = TypeVar("Config")
-NOT_RECORDED = ("out", "show", "quiet")  # flags that change no number
-
-
-def choice(table: Iterable[str]) -> Any:
-    """Makes a flag take the keys of a table, read when the flags are: `name: Annotated[str, choice(TABLE)]`."""
-    return tyro.conf.arg(
-        constructor_factory=lambda: tyro.extras.literal_type_from_choices(list(table)),
-        help_behavior_hint=lambda default: "(default: " + re.sub(r"[^\w ]", "", default) + ")",
-    )
+NOT_RECORDED = ("out", "lang", "show", "quiet")  # flags that change no number
 
 
 @dataclass(frozen=True)
@@ -50,6 +39,8 @@ class Common:
 
     out: str = "figures"
     """Folder of the pictures."""
+    lang: str = "en"
+    """Language of pictures and pages: en, or zh where a Chinese font is installed."""
     seed: int = 0
     """Random seed."""
     platform: Annotated[str, choice(PLATFORMS)] = "auto"
@@ -77,39 +68,11 @@ def run(main: Callable[[Config], None], config_type: type[Config], presets: Mapp
     """
     sys.stdout = io.TextIOWrapper(io.BufferedWriter(_Unbroken(1, "w", closefd=False)), "utf-8", line_buffering=True)
     try:
-        main(parse(config_type, sys.argv[1:], presets))
+        main(parse(config_type, sys.argv[1:], presets, sys.modules[main.__module__].__doc__))
     except (ValueError, TypeError, OSError, OverflowError, MemoryError) as error:
         sys.exit(f"error: {' '.join(str(error).split()) or type(error).__name__}")
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def parse(config_type: type[Config], arguments: Sequence[str], presets: Mapping[str, Config] | None = None) -> Config:
-    """Reads flags into a frozen dataclass; exits with status 2 and the nearest known name where one is wrong.
-
-    The flag --preset, where there are presets, decides on the defaults of the others.
-    """
-    pairs = (argument.split("=", 1) if argument.startswith("--") else [argument] for argument in arguments)
-    arguments = list(itertools.chain.from_iterable(pairs))
-    hints, flag, default = get_type_hints(config_type, include_extras=True), "", config_type()
-    for argument in arguments:
-        flag = argument if argument.startswith("--") else flag
-        names = _names(hints.get(flag.removeprefix("--").replace("-", "_")))
-        if names and argument not in (flag, *names):
-            known = ", ".join(nearest_first(argument, names))
-            print(f"{flag} must be one of {known}; got {argument!r}", file=sys.stderr)
-            raise SystemExit(2)
-        default = (presets or {}).get(argument, default) if flag == "--preset" else default
-    about = sys.modules[config_type.__module__].__doc__
-    return tyro.cli(config_type, args=arguments, default=default, description=about)
-
-
-def _names(hint: Any) -> tuple[str, ...]:
-    """The names that a flag of this type takes, none where it is open."""
-    if get_origin(hint) is Literal:
-        return get_args(hint)
-    choices = [mark.constructor_factory() for mark in get_args(hint) if getattr(mark, "constructor_factory", None)]
-    return next(filter(None, map(_names, choices or get_args(hint))), ())
 
 
 def begin(config: Any, **minima: float) -> Path:
@@ -117,6 +80,7 @@ def begin(config: Any, **minima: float) -> Path:
 
     `minima` are the smallest values that flags take, 0 unless given; a flag `x64` decides on float64.
     """
+    check_name("lang", getattr(config, "lang", "en"), ("en", "zh"))
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         for number in value if isinstance(value, tuple) else (value,):
@@ -142,9 +106,14 @@ def finish(config: Any, folder: Path, stem: str, numbers: Mapping[str, Any], fil
         if isinstance(content, str):
             paths.append(write_text(path, content))
         elif isinstance(content, viz.Film):
+            show = partial(_show_translated, content, config.lang)
+            content = dataclasses.replace(content, show=show)
             paths.append(viz.save_film(content, path, dpi=64 if path.suffix == ".gif" else 80))
+        elif callable(content):
+            paths.append(content(path))
         else:
-            paths.append(content(path) if callable(content) else viz.save_figure(content, path))
+            viz.translate(content, getattr(config, "lang", "en"), PHRASES)
+            paths.append(viz.save_figure(content, path))
         if config.show and path.suffix in (".png", ".svg", ".gif", ".html"):
             webbrowser.open(path.resolve().as_uri())
     flags = {name: value for name, value in dataclasses.asdict(config).items() if name not in NOT_RECORDED}
@@ -152,6 +121,11 @@ def finish(config: Any, folder: Path, stem: str, numbers: Mapping[str, Any], fil
     content = _plain({"config": flags, "result": numbers, "versions": versions})
     paths.append(write_text(folder / f"{stem}.json", json.dumps(content, indent=1, allow_nan=False) + "\n"))
     print("\nwrote\n" + "\n".join(f"  {path}" for path in paths))
+
+
+def _show_translated(film: viz.Film, lang: str, frame: int) -> None:
+    film.show(frame)
+    viz.translate(film.figure, lang, PHRASES)
 
 
 def write_text(path: Path, text: str) -> Path:

@@ -52,7 +52,7 @@ def main(config: Config) -> None:
     print_table(rows, stem)
     curves = {name: (found["iteration"], values) for name, values in found.items()}
     panels = {"accuracy": {"train": curves["train"], "test": curves["test"]}, "loss": {"train": curves["loss"]}}
-    drawn = viz.draw_panels(panels, xlabel="iteration", ylabel="", yscale="linear", share_y=False)
+    drawn = viz.draw_panels(panels, xlabel="iteration", ylabel="", xscale="log", yscale="linear", share_y=False)
     gallery = viz.draw_images(
         images.test_images[wrong].reshape(-1, images.side, images.side),
         [f"{images.test_labels[i]} taken for {outputs[i].argmax()}" for i in wrong],

@@ -1,7 +1,9 @@
-"""Measure what the documents' wrong formulas do: each quantity as printed and as corrected."""
+"""Measure what the documents' wrong formulas do, each quantity as printed and as corrected; two pages to make them."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -60,7 +62,26 @@ def main(config: Config) -> None:
         xlabel={name: one.quantity for name, one in named.items()},
         title="Wrong formulas, as printed and as corrected",
     )
-    finish(config, folder, "errata", {"errata": found}, {"errata.svg": dots.figure})
+    files: dict[str, Any] = {"errata.svg": dots.figure}
+    files |= {name: partial(save_live_page, config, name) for name in PAGES}
+    finish(config, folder, "errata", {"errata": found}, files)
+
+
+# Networks on which a reader can make the mistakes: the first takes all of them but the guard under the logarithm.
+PAGES = {
+    "errata.html": (jaxbp.Mlp((2, 3, 1), hidden="sigmoid"), "mean_squared_error", "Break this: a mean squared error"),
+    "errata_softmax.html": (jaxbp.Mlp((3, 4, 3), hidden="relu"), "softmax_cross_entropy", "Break this: three classes"),
+}
+
+
+def save_live_page(config: Config, name: str, path: Path) -> Path:
+    """Writes a page whose rules can be replaced by the documents' mistakes, one at a time."""
+    mlp, loss, title = PAGES[name]
+    start = jaxbp.init(mlp, jax.random.key(config.seed), dtype=jnp.float64)
+    params = jax.tree.map(lambda leaf: np.round(np.asarray(leaf), 2), start)  # to be read
+    inputs, targets = (xor.INPUTS, xor.TARGETS) if mlp.sizes[-1] == 1 else (np.eye(3) - 0.5, np.eye(3))
+    views, network = ("walk", "check", "training"), (mlp, params)
+    return viz.save_page(network, inputs, targets, path, views=views, loss=loss, lang=config.lang, title=title)
 
 
 def upstream_gradient(seed: int) -> list[Erratum]:

@@ -21,6 +21,7 @@ from jaxbp.gradcheck import Report
 from jaxbp.model import Score
 from surface_fits import fit
 from surface_flags import MINIMA, PRESETS, Config, check, runs_of
+from surface_page import draw_page
 from surface_pictures import PICTURES, Fitted, draw, draw_contrast
 
 CHECKED = 1000  # samples on which the gradient is held against jax.grad
@@ -50,6 +51,8 @@ def main(config: Config) -> None:
     if config.contrast and fitted is not None:
         tutorial = fit(replace(PRESETS["tutorial"], quiet=True), task_of(PRESETS["tutorial"]))
         finish(config, folder, "surface_contrast", {}, draw_contrast(fitted, tutorial))
+    if config.page and fitted is not None:
+        finish(config, folder, f"{config.stem}surface_page", *draw_page(config, fitted.task))
 
 
 def check_inputs(config: Config, task: Task) -> None:

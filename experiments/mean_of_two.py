@@ -56,7 +56,9 @@ def main(config: Config) -> None:
         title="2-3-1 ReLU network: the mean of two numbers",
         footer=f"{config.samples} pairs, {config.steps} steps, root mean square error {rmse:.1e}",
     )
-    walk = viz.draw_walk(trace, report=check_trace(trace), title="One example: inputs 0.1 and 0.3, target 0.2")
+    walk = viz.draw_walk(
+        trace, report=check_trace(trace), title="One example: inputs 0.1 and 0.3, target 0.2", lang=config.lang
+    )
     numbers = {"prediction": trace.activations[-1][0, 0], "preactivations": trace.preactivations, "changes": changes}
     numbers |= {"rmse": rmse, "step": result.history.step, "loss": result.history.loss}
     finish(

@@ -50,7 +50,7 @@ def main(config: Config) -> None:
     losses = descend(trace.params, config.steps, config.learning_rate)
     shown = range(0, config.steps + 1, max(1, config.steps // 5))
     print("gradient descent: " + ", ".join(f"step {step}: {losses[step]:.6f}" for step in shown))
-    walk = viz.draw_walk(trace, report=report, title="3-4-2 sigmoid network, half squared error")
+    walk = viz.draw_walk(trace, report=report, title="3-4-2 sigmoid network, half squared error", lang=config.lang)
     values = {entry.name: entry.value for entry in ledger.entries}
     numbers = {"loss": trace.loss, "values": values, "ok": report.ok, "share": report.share, "descent": losses}
     finish(config, folder, "node_errors", numbers, {"node_errors.svg": walk.figure})

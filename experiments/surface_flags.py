@@ -76,6 +76,8 @@ class Config(Common):
     """Also write a film of the surface as it is learned, as GIF and as a page."""
     contrast: bool = False
     """Also fit as the tutorial does, and draw both fits beside the true surface."""
+    page: bool = False
+    """Also write a page that replays the tutorial's descent and Gauss-Newton on a small network, side by side."""
 
     @property
     def stem(self) -> str:
@@ -137,7 +139,7 @@ def check(config: Config) -> None:
     if config.surface == "terrain":
         unread.append(("--surface terrain", ("sampling",)))
     if config.is_tutorial:
-        unread.append((f"--preset {config.preset}", ("stages", "contrast")))
+        unread.append((f"--preset {config.preset}", ("stages", "contrast", "page")))
     if config.stages > 1:
         unread.append(("--stages above 1", ("tile", "dropout", "patience", "details", "film")))
     for reason, names in unread:

@@ -19,6 +19,7 @@ PICTURES: dict[str, Any] = {
     "details": False,
     "film": False,
     "contrast": False,
+    "page": False,
 }  # flags that add pictures and change no number
 
 

@@ -34,8 +34,6 @@ class Config(Common):
     """Activation of the hidden layers."""
     output: Annotated[str, choice(ACTIVATIONS)] = "sigmoid"
     """Activation of the last layer."""
-    lang: str = "en"
-    """Language of the pictures: en, or zh where a Chinese font is installed."""
 
 
 PRODUCT = "= dot_general["  # in the text of a jaxpr

@@ -5,6 +5,7 @@ The printed program divides the gradient by the batch size twice, and so it hard
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -50,11 +51,15 @@ VARIANTS = (PRINTED, CORRECTED, Variant("PyTorch twin", True, 1))
 
 
 class Runs(NamedTuple):
-    """Networks from many seeds: losses (seeds, epochs / EVERY + 1) from the start on, solved (seeds,)."""
+    """Networks from many seeds: losses (seeds, epochs / EVERY + 1) from the start on, solved (seeds,).
+
+    `records` holds (epoch, params, losses (seeds,)) at epochs that are about even on a logarithmic scale.
+    """
 
     params: jaxbp.Params
     losses: np.ndarray
     solved: np.ndarray
+    records: list[tuple[int, jaxbp.Params, np.ndarray]]
 
 
 def main(config: Config) -> None:
@@ -77,8 +82,9 @@ def main(config: Config) -> None:
     best = int(np.argmin(found[CORRECTED].losses[:, -1]))
     params = jax.tree.map(lambda leaf: leaf[best], found[CORRECTED].params)
     boundary = draw_boundary(params, f"2-2-1 sigmoid network, seed {seeds[best]}")
-    figures = {"xor_boundary.png": boundary.figure, "xor_losses.svg": draw_losses(found, title).figure}
-    finish(config, folder, "xor", numbers, figures)
+    files: dict[str, Any] = {"xor_boundary.png": boundary.figure, "xor_losses.svg": draw_losses(found, title).figure}
+    files["xor.html"] = partial(save_live_page, config, found)
+    finish(config, folder, "xor", numbers, files)
 
 
 def starts(variant: Variant, seeds: range) -> jaxbp.Params:
@@ -106,12 +112,14 @@ def train(variant: Variant, seeds: range, epochs: int, learning_rate: float) -> 
     state = jax.vmap(lambda params: TrainState.start(params, solver))(starts(variant, seeds))
     step = jax.jit(jax.vmap(partial(advance, problem, solver), (0, None, None, None)))
     loss = jax.jit(jax.vmap(lambda params: evaluate(problem, params, batch).loss))
-    losses = [loss(state.params)]
-    for stop in range(EVERY, epochs + 1, EVERY):
+    records = [(0, state.params, np.asarray(loss(state.params)))]
+    for stop in sorted({*np.geomspace(1, epochs, 33).astype(int).tolist(), *range(EVERY, epochs + 1, EVERY)}):
         state = step(state, batch, stop, epochs).state
-        losses.append(loss(state.params))
+        records.append((stop, state.params, np.asarray(loss(state.params))))
     outputs = np.asarray(jax.vmap(lambda params: jaxbp.predict(MLP, params, INPUTS))(state.params))
-    return Runs(state.params, np.stack(losses, axis=1), np.all((outputs > 0.5) == (TARGETS > 0.5), axis=(1, 2)))
+    solved = np.all((outputs > 0.5) == (TARGETS > 0.5), axis=(1, 2))
+    losses = np.stack([losses for epoch, _, losses in records if epoch % EVERY == 0], axis=1)
+    return Runs(state.params, losses, solved, records)
 
 
 def printed_lines(variant: Variant, losses: np.ndarray) -> list[str]:
@@ -138,13 +146,28 @@ def draw_boundary(params: jaxbp.Params, title: str) -> viz.Drawing:
     )
 
 
+def save_live_page(config: Config, found: dict[Variant, Runs], path: Path) -> Path:
+    """Writes the page on which three runs of the first seed that learns by the corrected program are replayed.
+
+    The network of the page is where that run starts.
+    """
+    row, recording = int(np.argmax(found[CORRECTED].losses[:, -1] < 0.05)), {}
+    for variant, runs in found.items():
+        steps = [(epoch, jax.tree.map(lambda leaf: leaf[row], params)) for epoch, params, _ in runs.records]
+        recording[variant.name] = MLP, steps, [losses[row] for _, _, losses in runs.records]
+    network = MLP, recording[CORRECTED.name][1][0][1]
+    title = f"Exclusive or, 2-2-1, three starts, seed {config.seed + row}"
+    return viz.save_page(network, INPUTS, TARGETS, path, recording=recording, lang=config.lang, title=title)
+
+
 def draw_losses(found: dict[Variant, Runs], title: str) -> viz.Drawing:
     """Draws quantiles of the losses over the seeds for each variant."""
     panels: dict[str, Any] = {}
     for variant, runs in found.items():
-        epochs = EVERY * np.arange(runs.losses.shape[1])
-        quantiles = zip((10, 50, 90), np.percentile(runs.losses, (10, 50, 90), axis=0), strict=True)
-        panels[variant.name] = {f"{share} % of the seeds below": (epochs, losses) for share, losses in quantiles}
+        epochs = np.array([epoch for epoch, _, _ in runs.records])
+        losses = np.stack([losses for _, _, losses in runs.records], axis=1)
+        quantiles = zip((10, 50, 90), np.percentile(losses, (10, 50, 90), axis=0), strict=True)
+        panels[variant.name] = {f"{share} % of the seeds below": (epochs, some) for share, some in quantiles}
     return viz.draw_panels(panels, xlabel="epoch", ylabel="mean squared error", title=title)
 
 

@@ -134,3 +134,18 @@ def _check_values(loss: Loss, targets: Any, num_classes: int) -> None:
         if wrong_rows.size:
             row = int(wrong_rows[0, 0])
             raise ValueError(f"targets[{row}] must sum to 1 as a distribution over the classes, got {sums[row]:g}")
+
+
+def as_points(points: Any, dtype: Any, num_inputs: int) -> Array:
+    """Casts points (n, d) to a floating dtype; a ValueError says what their shape must be."""
+    array = as_float_array("points", points, dtype)
+    if array.ndim != 2 or array.shape[1] != num_inputs:
+        hint = "; add a batch axis: points[None]" if array.ndim == 1 and array.shape[0] == num_inputs else ""
+        raise ValueError(f"points must have shape (n, {num_inputs}), got {array.shape}{hint}")
+    return array
+
+
+def padded(points: np.ndarray) -> np.ndarray:
+    """Repeats the last point up to a power of two, so that tables of any length share a few compiled programs."""
+    extra = (1 << (len(points) - 1).bit_length()) - len(points) if len(points) else 0
+    return np.pad(points, ((0, extra), (0, 0)), mode="edge") if extra else points

@@ -10,12 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxbp._checks import as_float_array
+from jaxbp._html import card, number, table
+from jaxbp._samples import as_points, padded
 from jaxbp.data import Standardizer, standardizer
 from jaxbp.model_file import read_model, write_model
 from jaxbp.params import Mlp, Params
 from jaxbp.score import Candidate as Candidate
 from jaxbp.score import Score as Score
+from jaxbp.score import tried_html
 from jaxbp.training import Stage
 from jaxbp.training.stages import predict_stages
 
@@ -111,12 +113,12 @@ class Model:
             TypeError: points does not hold real numbers.
         """
         if isinstance(points, Array):
-            return self._predict(_as_points(points, jnp.result_type(float), self.num_inputs))
+            return self._predict(as_points(points, jnp.result_type(float), self.num_inputs))
         with jax.enable_x64(True):
-            array = np.asarray(_as_points(points, jnp.float64, self.num_inputs))
+            array = np.asarray(as_points(points, jnp.float64, self.num_inputs))
             tiles = [array[first : first + TILE] for first in range(0, max(1, len(array)), TILE)]
             plain = replace(self, history=(), names=())  # models that differ in words alone share a compiled program
-            return np.concatenate([np.asarray(_predict(plain, _padded(tile)), float)[: len(tile)] for tile in tiles])
+            return np.concatenate([np.asarray(_predict(plain, padded(tile)), float)[: len(tile)] for tile in tiles])
 
     @property
     def num_inputs(self) -> int:
@@ -139,9 +141,7 @@ class Model:
             ValueError: the model is no average of several networks.
         """
         if not (self.average and len(self.terms) > 1):
-            raise ValueError(
-                f"the model must be an average of several networks to have a spread, got {len(self.terms)}"
-            )
+            raise ValueError(f"model must be an average of several networks to have a spread, got {len(self.terms)}")
         pairs = zip(self.mlps, self.terms, strict=True)
         members = [self.with_terms([mlp], [term._replace(scale=np.ones_like(term.scale))]) for mlp, term in pairs]
         return np.std([member(np.asarray(points)) for member in members], axis=0)
@@ -149,6 +149,15 @@ class Model:
     def score(self, points: Any, outputs: Any) -> Score:
         """Compares the predictions at points with the true outputs, (n,) or (n, k) as in the fit."""
         return Score(self(np.asarray(points)), np.asarray(outputs))
+
+    def _repr_html_(self) -> str:
+        """Columns and what was tried, as tables."""
+        means, scales = (np.concatenate(pair) for pair in zip(self.input_scaler, self.output_scaler, strict=True))
+        names = self.names or [str(column) for column in range(len(means))]
+        rows = [(name, number(a), number(b)) for name, a, b in zip(names, means, scales, strict=True)]
+        networks = ", ".join("-".join(map(str, mlp.sizes)) for mlp in self.mlps)
+        columns = table(("column, outputs last", "mean", "standard deviation"), rows)
+        return card(f"model: {networks}, {self.num_params} parameters", columns, tried_html(self.history))
 
     def save(self, path: str | Path) -> None:
         """Writes the model to one file, whole or not at all, for `load` to read: every number, scalers, names, history.
@@ -175,12 +184,6 @@ def load(path: str | Path) -> Model:
     return Model(**read_model(Path(path).expanduser()))
 
 
-def _padded(points: np.ndarray) -> np.ndarray:
-    """Repeats the last point up to a power of two, so that tables of any length share a few compiled programs."""
-    extra = (1 << (len(points) - 1).bit_length()) - len(points) if len(points) else 0
-    return np.pad(points, ((0, extra), (0, 0)), mode="edge") if extra else points
-
-
 @jax.jit
 def _predict(model: Model, points: Array) -> Array:
     return model._predict(points)
@@ -190,11 +193,3 @@ def _as_jax(leaf: Any) -> Array:
     # The dtype is named: what JAX makes of an array that a jitted function closes over, float32 while x64 is off, it
     # keeps, and would hand out again for the same array once x64 is on.
     return jnp.asarray(leaf, jax.dtypes.canonicalize_dtype(leaf.dtype))
-
-
-def _as_points(points: Any, dtype: Any, num_inputs: int) -> Array:
-    array = as_float_array("points", points, dtype)
-    if array.ndim != 2 or array.shape[1] != num_inputs:
-        hint = "; add a batch axis: points[None]" if array.ndim == 1 and array.shape[0] == num_inputs else ""
-        raise ValueError(f"points must have shape (n, {num_inputs}), got {array.shape}{hint}")
-    return array

@@ -1,8 +1,11 @@
 """How a fit does: the score of a model, and what was tried on the way to it."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+
+from jaxbp._html import number, table
 
 
 class Score(float):
@@ -48,3 +51,12 @@ class Candidate(NamedTuple):
     held_out: float
     seconds: float
     chosen: bool = False
+
+
+def tried_html(candidates: Sequence[Candidate]) -> str:
+    """What was tried as a table for notebooks, empty where nothing was."""
+    header = ("tried", "held-out error / deviation", "seconds", "")
+    rows = [
+        (one.name, number(one.held_out), f"{one.seconds:.1f}", "chosen" if one.chosen else "") for one in candidates
+    ]
+    return table(header, rows) if rows else ""

@@ -37,3 +37,11 @@ def _close_figures():
 
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Says in capitals how many tests had no browser to run in."""
+    skipped = [report for report in terminalreporter.stats.get("skipped", []) if "NO CHROMIUM" in str(report.longrepr)]
+    if skipped:
+        text = f"NO CHROMIUM: {len(skipped)} tests of the pages in a browser were SKIPPED"
+        terminalreporter.write_sep("!", text, red=True, bold=True)

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import fields, replace
 from pathlib import Path
 
 import jax
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 import fit_surface
+import surface_page
 from common import parse
 from jaxbp.activations import ACTIVATIONS
 from surface_flags import PRESETS, Config, runs_of
@@ -299,3 +301,28 @@ def test_a_run_that_diverges_says_so(tmp_path):
     ):
         run(*flags, out=tmp_path)
     assert json.loads((tmp_path / "fit_surface.json").read_text())["result"]["status"].startswith("diverged")
+
+
+def test_help_is_grouped_and_says_what_the_script_does(capsys):
+    with pytest.raises(SystemExit):
+        parse(Config, ["--help"], PRESETS, "What it does.")
+    text = capsys.readouterr().out
+    places = [text.index(f"{group} options") for group in ("data", "network", "training", "output")]
+    assert places == sorted(places)
+    assert "What it does." in text
+    for field in fields(Config):
+        assert f"--{field.name.replace('_', '-')}" in text
+
+
+@pytest.mark.slow
+def test_the_page_replays_two_runs_of_a_small_network(tmp_path, monkeypatch, x64):
+    short = {name: replace(preset, steps=3) for name, preset in surface_page.RUNS.items()}
+    monkeypatch.setattr(surface_page, "RUNS", short)
+    monkeypatch.setattr(surface_page, "HIDDEN", (4,))
+    config = Config(samples=200)
+    numbers, files = surface_page.draw_page(config, fit_surface.task_of(config))
+    assert {name: found["steps"] for name, found in numbers.items()} == dict.fromkeys(short, 3)
+    path = files["surface_page.html"](tmp_path / "page.html")
+    data = json.loads(re.search(r'id="data">(.*?)</script>', path.read_text(encoding="utf-8")).group(1))
+    assert data["title"].startswith("sin x + x cos y + y + 3^(x/3): ")
+    assert [run["steps"] for run in data["recording"].values()] == [[0, 1, 2, 3]] * 2

@@ -3,11 +3,9 @@
 import json
 import os
 import re
-import warnings
 from itertools import pairwise
 from pathlib import Path
 
-import browser as chromium
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +13,7 @@ import optax
 import pytest
 from architectures import targets_for
 
+import browser as chromium
 import jaxbp
 from jaxbp.activations import ACTIVATIONS
 from jaxbp.losses import LOSSES
@@ -40,8 +39,6 @@ AXE = next(
     (p for p in (ROOT / "node_modules/axe-core/axe.min.js", Path(os.environ.get("AXE_CORE", "-"))) if p.is_file()), None
 )
 
-if chromium.BROWSER is None:
-    warnings.warn("NO CHROMIUM: the live page is not opened, its engine not compared with jaxbp", stacklevel=1)
 needs_browser = pytest.mark.skipif(chromium.BROWSER is None, reason="NO CHROMIUM: install one to test the live page")
 
 
@@ -301,6 +298,29 @@ def test_a_recorded_run_is_replayed_to_the_digit(opened, tmp_path, x64):
         assert opened.run("page.state.params[0].weight[1][3]") == float(recording["double"][1][k][1][0].weight[1, 3])
 
 
+COMMITTED = [p for p in sorted((ROOT / "figures").glob("*.html")) if 'id="data"' in p.read_text(encoding="utf-8")]
+
+
+@needs_browser
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.name)
+def test_the_committed_pages_agree_with_jaxbp(opened, path):
+    opened.show(path, view="training")
+    assert opened.run("document.getElementById('badge').className") == "badge good"
+    runs = opened.run("views.training ? views.training.runs.length : 0")
+    assert path.stat().st_size <= (1_000_000 if runs else 150_000)
+    verdicts = opened.run("[...document.querySelectorAll('.run .verdict')].map((e) => e.className)")
+    assert verdicts == ["verdict good"] * runs
+
+
+@needs_browser
+def test_each_mistake_can_be_made_on_a_page_of_the_errata(opened):
+    possible = set()
+    for path in (path for path in COMMITTED if path.name.startswith("errata")):
+        opened.show(path, view="check")
+        possible |= set(opened.run("Object.keys(MISTAKES).filter((name) => !MISTAKES[name].applies(page.state))"))
+    assert possible == set(FIRST)
+
+
 @needs_browser
 def test_the_map_of_a_unit_is_what_the_walk_shows_there(opened, pages):
     opened.show(pages("2-16-16-1"), view="plane")
@@ -424,6 +444,20 @@ def test_the_scripts_stay_readable():
     assert {f"{view}.js" for view in module.VIEWS} <= {script.name for script in SCRIPTS}
     for name in ("forward", "nodeErrors", "gradient", "loss", "backprop"):
         assert re.search(rf"^function {name}\(", (FOLDER / "engine.js").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_a_model_is_shown_in_the_units_that_its_network_computes_in(tmp_path):
+    mlp, generator = NETWORKS["2-2-1"][0], np.random.default_rng(0)
+    points, outputs = 100 + 30 * generator.standard_normal((4, 2)), 7 * generator.standard_normal(4)
+    model = jaxbp.Model.for_data(mlp, random_params(mlp, generator), points, outputs)
+    inputs, targets = model.standardize(points, outputs)
+    path = save_page(model, points, outputs, tmp_path / "model.html")
+    alike = save_page((mlp, model.params), inputs, targets, tmp_path / "pair.html")
+    assert path.read_text(encoding="utf-8") == alike.read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="one network for a page, got 2"):
+        save_page(model.with_terms([mlp] * 2, model.terms * 2), points, outputs, tmp_path / "two.html")
+    with pytest.raises(ValueError, match=r"inputs and targets must be \(n, 2\).* got \(4, 3\) and \(4,\)"):
+        save_page(model, np.ones((4, 3)), outputs, tmp_path / "wide.html")
 
 
 def test_what_no_page_can_show_is_refused(tmp_path):

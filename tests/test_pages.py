@@ -1,16 +1,15 @@
 """The pages in a real browser, where one is installed: opened without a network, and clicked."""
 
 import re
-import shutil
 import subprocess
 
 import numpy as np
 import pytest
 
+from browser import BROWSER
 from jaxbp import viz
 from jaxbp.data import Grid
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 CLICKS = """
 <script>
 window.addEventListener("load", () => setTimeout(() => {
@@ -36,7 +35,7 @@ window.addEventListener("load", () => setTimeout(() => {
 """
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no headless browser is installed")
+@pytest.mark.skipif(BROWSER is None, reason="NO CHROMIUM: install one to test the pages")
 def test_a_page_plays_pauses_and_steps(tmp_path):
     grid = Grid(np.linspace(0, 1, 5), np.linspace(0, 1, 5))
     true = grid.points.prod(axis=1)

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from PIL import Image
 
 import jaxbp
 from jaxbp import viz
 from jaxbp.data import Grid
 from jaxbp.gradcheck import check_trace
+from jaxbp.viz.pixels import few_colours
 
 
 @pytest.fixture
@@ -744,3 +746,61 @@ def test_a_grid_of_one_point_or_one_row(grid):
     settle(viz.draw_error_detail(grid, values, values + 1, {1: values[:, np.newaxis] - 2}))
     settle(viz.draw_unit_maps(grid, values[:, np.newaxis], values[:, np.newaxis]))
     settle(viz.draw_heatmap(grid, values, labels=("x", "y", "z")))
+
+
+def test_a_picture_keeps_its_colours_where_they_are_few_and_nearly_where_they_are_many():
+    few = Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3))
+    np.testing.assert_array_equal(np.asarray(few_colours(few).convert("RGB")), np.asarray(few))
+    ramp = np.linspace(0, 255, 64).astype(np.uint8)
+    many = Image.fromarray(np.stack([*np.meshgrid(ramp, ramp), np.full((64, 64), 128, np.uint8)], axis=-1))
+    found = few_colours(many)
+    assert found.mode == "P"
+    assert np.abs(np.asarray(found.convert("RGB"), int) - np.asarray(many, int)).max() < 24
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.3, 0.8), (0.31, 0.33), (2e-5, 9e-4), (1e-9, 1e3)])
+def test_the_numbers_of_a_logarithmic_axis_stand_apart(low, high):
+    x = np.geomspace(low, high, 5)
+    drawn = viz.draw_panels({f"{k}": {"curve": (x, x)} for k in range(3)}, xlabel="x", ylabel="y", xscale="log")
+    drawn.figure.draw_without_rendering()
+    for axis in (drawn.axes["0"].xaxis, drawn.axes["0"].yaxis):
+        texts = [text for text in (*axis.get_ticklabels(), *axis.get_ticklabels(minor=True)) if text.get_text()]
+        inside = [text for text in texts if low <= text.get_position()[axis.axis_name == "y"] <= high]
+        boxes = [text.get_window_extent() for text in inside]
+        assert len(boxes) >= 2
+        assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def test_contour_lines_are_numbered_inside_the_panel():
+    grid = Grid(np.linspace(-10, 10, 60), np.linspace(-10, 10, 60))
+    x, y = grid.points.T
+    true = np.sin(x) + x * np.cos(y) + y + 3 ** (x / 3)
+    drawn = viz.draw_surface_comparison(grid, true, true + 1e-3)
+    drawn.figure.draw_without_rendering()
+    for name in ("true", "predicted"):
+        panel = drawn.axes[name].get_window_extent()
+        texts = [text for text in drawn.axes[name].texts if re.fullmatch(r"[−\-\d.]+", text.get_text())]
+        assert len(texts) >= 3
+        for text in texts:
+            box = text.get_window_extent()
+            assert panel.x0 <= box.x0, text
+            assert box.x1 <= panel.x1, text
+
+
+def test_the_texts_of_a_picture_are_translated_line_by_line(surfaces, monkeypatch):
+    from chinese import PHRASES
+    from jaxbp.viz import language
+
+    monkeypatch.setattr(language, "chinese_family", lambda: "some font")
+    drawn = viz.draw_surface_comparison(*surfaces, title=r"$\sin x + 3^{x/3}$: loss")
+    viz.translate(drawn.figure, "en", PHRASES)
+    assert drawn.axes["true"].get_title() == "true"
+    viz.translate(drawn.figure, "zh", PHRASES)
+    assert drawn.axes["true"].get_title() == "真实值"
+    assert drawn.figure.get_suptitle() == "sin x + 3^(x/3):损失"  # mathtext's fonts have no Chinese
+    (title,) = (ax.get_title() for ax in drawn.figure.axes if "位于" in ax.get_title())
+    assert re.fullmatch(r"误差:预测值 − 真实值\n最大 \S+,位于 \(.*\)", title)
+    for pattern, translated in (PHRASES | language.PATTERNS).items():
+        referred = [int(number) for number in re.findall(r"\\(\d)", translated)]
+        assert max(referred, default=0) <= re.compile(pattern).groups, pattern
+        assert re.search(r"[\u4e00-\u9fff]", translated) or "误差" in translated, pattern

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxbp._html import card, note, table
+
 
 class Row(NamedTuple):
     """What one judge says of one leaf.
@@ -87,6 +89,20 @@ class Report(NamedTuple):
             (f"note  {x}" for x in self.notes),
         )
         return "\n".join(["ok" if self.ok else "WRONG", *rows, *faults, *notes])
+
+    def _repr_html_(self) -> str:
+        """The same as a table, what is wrong first."""
+        header = ("leaf", "judge", "relative error", "allowed", "hand", "judge has", "")
+        rows = [
+            (
+                *(f"{row.path}{list(row.place) if row.place else ''}", row.judge),
+                *(f"{row.error:.1e}", f"{row.allowed:.1e}", f"{row.hand:.8g}", f"{row.expected:.8g}"),
+                "✓ ok" if row.ok else "✗ WRONG",
+            )
+            for row in sorted(self.rows, key=lambda row: row.ok)
+        ]
+        title = f"{'✓' if self.ok else '✗'} {self.summary}"
+        return card(title, table(header, rows), *map(note, (*self.faults, *self.notes)))
 
 
 def compare(root: str, hand: Any, expected: Any, judge: str, allowed: list[float]) -> list[Row]:

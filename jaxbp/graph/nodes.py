@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxbp._html import card, numbers, table
+
 
 @dataclass(frozen=True, eq=False)
 class Node:
@@ -66,6 +68,20 @@ class Graph(NamedTuple):
             derivative = "" if node.derivative is None else f"   d output / d this = {_short(node.derivative)}"
             lines.append(f"%{node.index} {label} = {_short(node.value)}{derivative}")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """The same as a table."""
+        header = ("node", "operation", "of", "value", "d output / d this")
+        rows = [
+            (
+                *(f"%{node.index} {node.name}".rstrip(), node.operation),
+                ", ".join(f"%{parent}" for parent in node.parents),
+                numbers(node.value),
+                "" if node.derivative is None else numbers(node.derivative),
+            )
+            for node in self.nodes
+        ]
+        return card(f"computational graph of {len(rows)} nodes, output %{self.output}", table(header, rows))
 
 
 def _short(value: Array) -> str:

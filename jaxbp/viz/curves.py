@@ -59,6 +59,7 @@ def draw_curves(
             for i, (label, values) in enumerate(curves.items())
         }
         log_ticks(ax.yaxis)
+        log_ticks(ax.xaxis)
         label_ends(ax, lines | levels)
     return Drawing(figure, {"curves": ax}, {"lines": lines, "references": levels})
 
@@ -123,6 +124,7 @@ def draw_panels(
             if i % num_columns == 0:
                 ax.set_ylabel(ylabel)
             log_ticks(ax.yaxis)
+            log_ticks(ax.xaxis)
             if num_columns < 3:
                 label_ends(ax, lines[ax.get_title()])
         handles = [next(found[label] for found in lines.values() if label in found) for label in labels]

@@ -1,5 +1,6 @@
 """Films: a surface while it is learned, and the two passes step by step."""
 
+import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,13 @@ class Film:
     show: Callable[[int], object]
     fps: float
     hold: float = 2.0
+
+    def _repr_html_(self) -> str:
+        """The film as a GIF inside the markup, for notebooks."""
+        from jaxbp.viz.pages import gif_bytes  # which writes films
+
+        data = base64.b64encode(gif_bytes(self)).decode()
+        return f'<img src="data:image/gif;base64,{data}" alt="film of {self.num_frames} frames">'
 
 
 def animate_training(

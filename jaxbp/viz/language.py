@@ -1,7 +1,9 @@
 """Labels in English, and in Chinese where a font for them is installed."""
 
+import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from jaxbp._checks import check_name
 from jaxbp.viz.style import CHINESE_FAMILIES, chinese_family
@@ -32,6 +34,39 @@ CHINESE = {
     "hand-written = jax.grad": "手写反向传播与 jax.grad 一致",
     "hand-written DIFFERS from jax.grad": "手写反向传播与 jax.grad 不一致",
 }
+# What the drawing functions write by themselves: a pattern for each line, and its translation.
+PATTERNS = {
+    r"step": "步",
+    r"step (\d+), RMSE (\S+)": r"第 \1 步,RMSE \2",
+    r"predicted, step (\d+)": r"预测值,第 \1 步",
+    r"\| predicted − true \|": "| 预测值 − 真实值 |",
+    r"layer": "层",
+    r"layer (\d+)": r"第 \1 层",
+    r"points": "点数",
+    r"true": "真实值",
+    r"predicted": "预测值",
+    r"error: predicted − true": "误差:预测值 − 真实值",
+    r"largest (\S+)": r"最大 \1",
+    r"largest (\S+) at (\(.*\))": r"最大 \1,位于 \2",
+    r"\(colours: 99 % of the points\)": "(颜色覆盖 99 % 的点)",
+    r"exact: 0 at all (\d+) points": r"完全一致:\1 个点上均为 0",
+    r"finite nowhere": "处处不是有限数",
+    r"(\d+) of (\d+) not finite": r"\2 个中有 \1 个不是有限数",
+    r"\| error \| \((.*)\)": r"| 误差 | (\1)",
+    r"share of points with at most this": "误差不超过此值的点所占比例",
+    r"error in (.*)": r"\1 的误差",
+    r"error along (.*)": r"沿 \1 的误差",
+    r"distribution over (\d+) points": r"\1 个点上的分布",
+    r"activation a": "激活值 a",
+    r"node error δ = ∂L/∂z": "结点误差 δ = ∂L/∂z",
+    r"update ‖ΔW‖ / ‖W‖": "更新 ‖ΔW‖ / ‖W‖",
+    r"gradient ‖∂L/∂W‖": "梯度 ‖∂L/∂W‖",
+    r"dead units \(share\)": "失活结点(比例)",
+    r"guide (\S+)": r"参考线 \1",
+    r"across: to unit; down: from unit; colours linear up to the median size, then logarithmic": (
+        "横向:到达的结点;纵向:出发的结点;颜色在中位数以内为线性,以外为对数"
+    ),
+}
 _warned: set[str] = set()
 
 
@@ -57,3 +92,37 @@ def language(lang: str) -> Callable[[str], str]:
             )
         return str
     return lambda label: CHINESE.get(label, label)
+
+
+def translate(figure: Any, lang: str, phrases: Mapping[str, str] | None = None) -> None:
+    """Puts the lines of a figure's texts into a language, those that are known; the others stay.
+
+    Args:
+        figure: what a drawing function drew.
+        lang: "en" or "zh", as for `language`.
+        phrases: further patterns of whole lines, with their translations as `re.Match.expand` takes them.
+
+    Raises:
+        ValueError: the language is not known.
+    """
+    word = language(lang)
+    if word is str:
+        return
+    from matplotlib.text import Text
+
+    patterns = {**(phrases or {}), **PATTERNS}
+
+    def line_of(line: str) -> str:
+        found = ((re.fullmatch(pattern, line), other) for pattern, other in patterns.items())
+        return next((match.expand(other) for match, other in found if match), word(line))
+
+    for text in figure.findobj(Text):
+        old = text.get_text()
+        new = "\n".join(map(line_of, old.split("\n")))
+        if new != old:
+            text.set_text(_plain(new))
+
+
+def _plain(text: str) -> str:
+    """The text without mathtext, whose fonts have no Chinese."""
+    return re.sub(r"[$\\]", "", re.sub(r"\{(.*?)\}", r"(\1)", text))

@@ -55,8 +55,26 @@ def fill(ax: "Axes", where: Where, values: np.ndarray, levels: np.ndarray) -> An
         filled, drawn = ax.contourf(where.x, where.y, table, **bands), ax.contour(where.x, where.y, table, **lines)
     else:
         return colour(ax, where, values, cmap=SEQUENTIAL, vmin=low, vmax=high)
-    ax.clabel(drawn, drawn.levels[:: max(1, len(drawn.levels) // 4)], fontsize=8, inline_spacing=2)
+    _number_lines(ax, drawn, drawn.levels[:: max(1, len(drawn.levels) // 4)])
     return filled
+
+
+def _number_lines(ax: "Axes", drawn: Any, levels: np.ndarray) -> None:
+    """Numbers the contour lines of these levels where the number lies inside the panel and not upon another."""
+    low, high = np.transpose([ax.get_xlim(), ax.get_ylim()])
+    places: list[np.ndarray] = []
+    for level, path in zip(drawn.levels, drawn.get_paths(), strict=True):
+        for line in path.to_polygons(closed_only=False) if level in levels else ():
+            share = (line - low) / (high - low)
+            inner = share[((share > 0.1) & (share < 0.9)).all(axis=1)]
+            if len(inner) < 2 or np.abs(np.diff(share, axis=0)).sum() < 0.4:
+                continue
+            place = inner[len(inner) // 2]
+            if all(np.abs(place - other).max() > 0.12 for other in places):
+                places.append(place)
+    if places:
+        manual = [tuple(low + place * (high - low)) for place in places]
+        ax.clabel(drawn, levels, fontsize=8, inline_spacing=2, manual=manual)
 
 
 def colour(ax: "Axes", where: Where, values: np.ndarray, **options: Any) -> Any:

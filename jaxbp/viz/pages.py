@@ -5,10 +5,10 @@ import html
 import io
 import json
 from pathlib import Path
-from typing import Any
 
 from jaxbp._files import atomic_write
 from jaxbp.viz.films import Film
+from jaxbp.viz.pixels import png_bytes
 from jaxbp.viz.style import style
 
 EMBED_LIMIT = 20.0  # megabytes of one page
@@ -33,10 +33,10 @@ def save_film(film: Film, path: str | Path, *, dpi: float = 80.0) -> Path:
     if path.suffix not in (".gif", ".html"):
         raise ValueError(f"path must end in .gif or .html, got {path.name}")
     with atomic_write(path) as partial:
-        frames = [_png(film, frame, dpi) for frame in range(film.num_frames)]
         if path.suffix == ".gif":
-            _write_gif(frames, film, partial)
+            partial.write_bytes(gif_bytes(film, dpi))
         else:
+            frames = [_png(film, frame, dpi) for frame in range(film.num_frames)]
             page = _page(frames, film, path.stem.replace("_", " "))
             if len(page) > EMBED_LIMIT * 1e6:
                 raise ValueError(
@@ -47,24 +47,22 @@ def save_film(film: Film, path: str | Path, *, dpi: float = 80.0) -> Path:
     return path
 
 
-def _png(film: Film, frame: int, dpi: float) -> bytes:
-    """One frame as a PNG that does not name the version that drew it."""
-    film.show(frame)
-    buffer = io.BytesIO()
-    options: Any = {"metadata": {"Software": None}, "pil_kwargs": {"optimize": True}}
-    with style():
-        film.figure.savefig(buffer, format="png", dpi=dpi, **options)
+def gif_bytes(film: Film, dpi: float = 64.0) -> bytes:
+    """A GIF: frames of equal time, but for the last, which stays longer; the film repeats."""
+    from PIL import Image
+
+    frames = [Image.open(io.BytesIO(_png(film, frame, dpi))) for frame in range(film.num_frames)]
+    images = [frame.convert("RGB").quantize(256, dither=Image.Dither.NONE) for frame in frames]
+    each, buffer = round(1000 / film.fps), io.BytesIO()
+    times = [each] * (len(images) - 1) + [each + round(1000 * film.hold)]
+    images[0].save(buffer, format="GIF", save_all=True, append_images=images[1:], duration=times, loop=0)
     return buffer.getvalue()
 
 
-def _write_gif(frames: list[bytes], film: Film, path: Path) -> None:
-    """Frames of equal time, but for the last, which stays longer; the film repeats."""
-    from PIL import Image
-
-    images = [Image.open(io.BytesIO(frame)).convert("RGB").quantize(256, dither=Image.Dither.NONE) for frame in frames]
-    each = round(1000 / film.fps)
-    times = [each] * (len(images) - 1) + [each + round(1000 * film.hold)]
-    images[0].save(path, format="GIF", save_all=True, append_images=images[1:], duration=times, loop=0)
+def _png(film: Film, frame: int, dpi: float) -> bytes:
+    film.show(frame)
+    with style():
+        return png_bytes(film.figure, dpi)
 
 
 def _page(frames: list[bytes], film: Film, title: str) -> str:

@@ -81,7 +81,7 @@ def add_bar(ax: "Axes", drawn: Any, label: str = "", **options: Any) -> None:
     bar.locator = MaxNLocator(5) if levels is None else FixedLocator(levels[:: max(1, len(levels) // 6)])
     bar.formatter = FuncFormatter(lambda value, _: number(value * 10.0**-exponent))
     bar.update_ticks()
-    ax.text(1.04, -0.04, f"{label} {power(exponent)}".strip(), transform=ax.transAxes, va="top")
+    ax.text(1.08, -0.055, f"{label} {power(exponent)}".strip(), transform=ax.transAxes, va="top")
 
 
 def bar_below(figure: "Figure", drawn: Any, axes: "list[Axes]", label: str) -> Any:

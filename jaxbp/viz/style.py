@@ -1,5 +1,7 @@
 """What all figures share: the look, how one is made, what a drawing function returns, how a figure is written."""
 
+import io
+import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cache
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxbp._files import atomic_write
+from jaxbp.viz.pixels import png_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -110,11 +113,31 @@ def power(exponent: int) -> str:
 
 
 def log_ticks(axis: Any) -> None:
-    """Puts five ticks on a logarithmic axis over so many decades that matplotlib's own would leave the floats."""
+    """Numbers a logarithmic axis whose own ticks would overlap, or leave the floats.
+
+    Over less than two decades they stand at 1, 2 and 5 times powers of ten, beside each other at 1 and 3 times, or
+    evenly where these are too far apart; over more than ten at every so many powers, counted from 1.
+    """
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
     low, high = sorted(axis.get_view_interval())
-    if axis.get_scale() == "log" and (decades := np.log10(high) - np.log10(low)) > 60:
-        axis.set_ticks(10.0 ** np.round(np.log10(low) + decades * np.linspace(0.05, 0.95, 5)))
-        axis.set_ticks([], minor=True)
+    if axis.get_scale() != "log" or not 0 < low < high:
+        return
+    first, last = np.log10((low, high))
+    if last - first > 10:
+        every = np.ceil((last - first) / 5)
+        axis.set_ticks(10.0 ** (every * np.arange(np.ceil(first / every), np.floor(last / every) + 1)))
+    elif last - first < 2:
+        powers = 10.0 ** np.arange(np.floor(first), np.ceil(last) + 1)
+        wide = axis.axis_name == "x" and last - first > 1
+        ticks: Any = np.outer(powers, (1, 3) if wide else (1, 2, 5)).ravel()
+        if ((low <= ticks) & (ticks <= high)).sum() < 2:
+            ticks = np.asarray(MaxNLocator(3).tick_values(low, high))
+        axis.set_ticks(ticks[(low <= ticks) & (ticks <= high)])
+        axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    else:
+        return
+    axis.set_ticks([], minor=True)
 
 
 def power_of_ten(axis: Any, size: float, label: str) -> None:
@@ -138,7 +161,7 @@ def save_figure(figure: "Figure | SubFigure", path: str | Path) -> Path:
 
     Args:
         figure: what to write.
-        path: .png or .svg; the folder is made if it is missing.
+        path: .png, of 256 colours, or .svg; the folder is made if it is missing.
 
     Returns:
         The path written.
@@ -150,9 +173,17 @@ def save_figure(figure: "Figure | SubFigure", path: str | Path) -> Path:
     path = Path(path).expanduser()
     if path.suffix not in (".png", ".svg"):
         raise ValueError(f"path must end in .png or .svg, got {path.name}")
-    options: dict[str, Any] = {"metadata": {"Date": None, "Creator": None}}
-    if path.suffix == ".png":
-        options = {"metadata": {"Software": None}, "pil_kwargs": {"optimize": True}}
+    figure = figure.get_figure(root=True)
     with atomic_write(path) as partial, style():
-        figure.get_figure(root=True).savefig(partial, format=path.suffix[1:], **options)
+        if path.suffix == ".png":
+            partial.write_bytes(png_bytes(figure, 150))
+        else:
+            buffer = io.StringIO()
+            figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+            partial.write_text(_rounded(buffer.getvalue()), encoding="utf-8")
     return path
+
+
+def _rounded(svg: str) -> str:
+    """Leaves two decimals of the coordinates of paths, hundredths of a point."""
+    return re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path.group()), svg)

@@ -9,7 +9,7 @@ from jaxbp.viz.curves import plot
 from jaxbp.viz.language import language
 from jaxbp.viz.maps import Where, check_values, draw_error, fill, map_height, mark_gaps, scatter
 from jaxbp.viz.scales import add_bar, contour_levels
-from jaxbp.viz.style import SEQUENTIAL, WIDTH, Drawing, new_figure, panel, style
+from jaxbp.viz.style import SEQUENTIAL, WIDTH, Drawing, log_ticks, new_figure, panel, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,6 +97,7 @@ def _draw_sizes(ax: "Axes", errors: Mapping[str, np.ndarray], unit: str) -> list
         zeros = int((error == 0).sum())
         line = plot(ax, sizes, (zeros + np.arange(1, len(sizes) + 1)) / len(error), i)
         line.set_label(name)
+    log_ticks(ax.xaxis)
     ax.legend(fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(-0.1, 1.0), borderaxespad=0.2)
     return list(ax.get_lines())
 

@@ -1,13 +1,16 @@
 """A headless Chromium, spoken to over a pipe with the standard library alone."""
 
+import base64
 import json
 import os
 import select
 import shlex
 import shutil
 import subprocess
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 PATIENCE = 120
@@ -17,9 +20,11 @@ BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
 class Browser:
     """One browser and one page of it; messages of the DevTools protocol are JSON, each ended by a zero byte."""
 
-    def __init__(self, write, read):
-        self._write, self._read, self._buffer, self._count, self._session = write, read, b"", 0, None
-        self.complaints, self.requests = [], []
+    def __init__(self, write: int, read: int) -> None:
+        """Opens a page, cut off from the network; `write` and `read` are descriptors of the pipe to the browser."""
+        self._write, self._read, self._buffer, self._count, self._session = write, read, b"", 0, ""
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
@@ -27,7 +32,7 @@ class Browser:
         self.send("Emulation.setFocusEmulationEnabled", enabled=True)
         self.send("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
 
-    def send(self, method, **parameters):
+    def send(self, method: str, **parameters: Any) -> Any:
         """Calls a method and waits for its answer; what happens meanwhile is noted."""
         self._count += 1
         message = {"id": self._count, "method": method, "params": parameters}
@@ -40,19 +45,19 @@ class Browser:
                 assert "error" not in answer, (method, answer["error"])
                 return answer["result"]
 
-    def wait(self, event):
+    def wait(self, event: str) -> None:
         """Waits for an event."""
         while self._next().get("method") != event:
             pass
 
-    def _next(self):
+    def _next(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:
             assert select.select([self._read], [], [], PATIENCE)[0], f"the browser said nothing for {PATIENCE} s"
             some = os.read(self._read, 1 << 20)
             assert some, "the browser ended"
             self._buffer += some
         raw, _, self._buffer = self._buffer.partition(b"\0")
-        message = json.loads(raw)
+        message: dict[str, Any] = json.loads(raw)
         method, parameters = message.get("method", ""), message.get("params", {})
         if method == "Runtime.exceptionThrown":
             self.complaints.append(parameters["exceptionDetails"].get("exception", {}).get("description", "exception"))
@@ -64,10 +69,20 @@ class Browser:
             self.requests.append(parameters["request"]["url"])
         return message
 
-    def show(self, path, width=1600, height=900, dark=False, still=False, view=""):
-        """Opens a file in a window of that size."""
+    def show(
+        self,
+        path: str | Path,
+        width: int = 1600,
+        height: int = 900,
+        dark: bool = False,
+        still: bool = False,
+        view: str = "",
+        scale: float = 1,
+    ) -> None:
+        """Opens a file in a window of that size, in pixels of the page; a picture of it has `scale` times as many."""
         self.requests.clear()
-        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": False}
+        self.send("Emulation.setDeviceMetricsOverride", **size)
         features = {
             "color-scheme": "dark" if dark else "light",
             "reduced-motion": "reduce" if still else "no-preference",
@@ -79,23 +94,23 @@ class Browser:
         self.send("Page.navigate", url=Path(path).as_uri() + (f"#{view}" if view else ""))
         self.wait("Page.loadEventFired")
 
-    def run(self, script):
+    def run(self, script: str) -> Any:
         """The value of an expression in the page, waited for where it is a promise."""
         answer = self.send("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def settle(self):
+    def settle(self) -> None:
         """Waits until what was changed is drawn."""
         self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
 
-    def press(self, key):
+    def press(self, key: str) -> None:
         """Presses a key on what has the focus."""
         for kind in ("keyDown", "keyUp"):
             self.send("Input.dispatchKeyEvent", type=kind, key=key, code=key)
         self.settle()
 
-    def drag(self, selector, by):
+    def drag(self, selector: str, by: float) -> None:
         """Drags the middle of an element to the right."""
         box = f"document.querySelector({json.dumps(selector)}).getBoundingClientRect()"
         self.run(f"document.querySelector({json.dumps(selector)}).scrollIntoView({{ block: 'center' }})")
@@ -110,9 +125,13 @@ class Browser:
             self.send("Input.dispatchMouseEvent", type=kind, x=at, y=y, button="left", buttons=1, clickCount=1)
         self.settle()
 
+    def picture(self) -> bytes:
+        """The window as a PNG."""
+        return base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"])
+
 
 @contextmanager
-def start(folder):
+def start(folder: str | Path) -> Iterator[Browser]:
     """Starts a browser that keeps its things in a folder, and ends it."""
     (child_read, write), (read, child_write) = os.pipe(), os.pipe()
     flags = [
@@ -126,7 +145,7 @@ def start(folder):
     ]
     # The protocol is read from descriptor 3 and written to descriptor 4.
     command = f"exec {shlex.join([BROWSER or '', *flags])} 3<&{child_read} 4>&{child_write}"
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    quiet: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
     process = subprocess.Popen(["bash", "-c", command], pass_fds=(child_read, child_write), **quiet)
     os.close(child_read)
     os.close(child_write)

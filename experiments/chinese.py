@@ -1,0 +1,80 @@
+"""The Chinese of what stands in the pictures of the experiments: a pattern for each line of text, and its translation.
+
+The words are those of the Chinese source documents where they have them.
+"""
+
+PHRASES = {
+    # surfaces
+    r"(\$.*\$|[^:]*): loss": r"\1:损失",
+    r"(\$.*\$|[^:]*): (\d+) samples": r"\1:\2 个样本",
+    r"NRMSE (\S+)   1 − R² (\S+)   ·   (\d+) samples, (\d+) parameters, (\d+) steps, seed (\d+)": (
+        r"NRMSE \1   1 − R² \2   ·   \3 个样本,\4 个参数,\5 步,种子 \6"
+    ),
+    r"the tutorial's fit": "教程的拟合",
+    r"this fit": "本程序的拟合",
+    r"train": "训练",
+    r"test": "测试",
+    r"held out": "留出样本",
+    r"variance": "方差",
+    r"output layer solved at the start, held out": "开始时求解输出层,留出样本",
+    r"output layer solved at the end, held out": "结束时求解输出层,留出样本",
+    r"mean squared error, standardized": "均方误差(标准化)",
+    r"mean squared error": "均方误差",
+    r"The units of the last hidden layer that matter most \((\d+) of (\d+) units\)": (
+        r"最后一个隐藏层中作用最大的结点(\2 个中的 \1 个)"
+    ),
+    r"The units of the last hidden layer that matter most": "最后一个隐藏层中作用最大的结点",
+    r"Weights, their gradients at the end, their change since the start": "权重、结束时的梯度、自开始以来的变化",
+    r"Layers through training": "训练过程中的各层",
+    # walks and graphs
+    r"(\S+) network, (\w+) and (\w+)": r"\1 网络,\2 与 \3",
+    r"(\S+) sigmoid network, half squared error": r"\1 sigmoid 网络,误差平方之半",
+    r"2-3-1 ReLU network: the mean of two numbers": "2-3-1 ReLU 网络:两个数的平均值",
+    r"One example: inputs 0.1 and 0.3, target 0.2": "一个例子:输入 0.1 和 0.3,目标 0.2",
+    # one layer and exclusive or
+    r"One sigmoid layer learns a disjunction": "单层 sigmoid 网络学习或运算",
+    r"chain rule": "链式法则",
+    r"as printed": "按原文",
+    r"corrected": "改正后",
+    r"PyTorch twin": "PyTorch 版本",
+    r"(\d+) seeds, (\d+) epochs": r"\1 个种子,\2 轮",
+    r"(\d+) % of the seeds below": r"\1 % 的种子低于此线",
+    r"2-2-1 sigmoid network, seed (\d+)": r"2-2-1 sigmoid 网络,种子 \1",
+    r"epoch": "轮",
+    # digits
+    r"iteration": "迭代次数",
+    r"accuracy": "正确率",
+    r"loss": "损失",
+    r"(\d) taken for (\d)": r"\1 误认为 \2",
+    r"Test images taken for others: (\d+) of (\d+)": r"认错的测试图像:\2 张中的 \1 张",
+    # checks and mistakes
+    r"Gradient check, (\S+), three images": r"梯度检验,\1,三幅图像",
+    r"‖hand-written − judge‖ / ‖judge‖": "‖手写 − 参照‖ / ‖参照‖",
+    r"Wrong formulas, as printed and as corrected": "错误的公式:按原文与改正后",
+    r"one layer: no upstream gradient \((.*)\)": r"单层网络:漏乘上游梯度",
+    r"exclusive or: batch size divides twice \((.*)\)": r"异或:两次除以样本数",
+    r"surface fit: half or whole \((.*)\)": r"曲面拟合:一半还是全部",
+    r"surface fit: grid, not samples \((.*)\)": r"曲面拟合:网格而非样本",
+    r"digits: weights without 0\.01 \((.*)\)": r"手写数字:权重缺少 0.01",
+    r"digits: log\(p \+ 1e-7\) \((.*)\)": r"手写数字:log(p + 1e-7)",
+    r"angle to the gradient, degrees": "与梯度的夹角,度",
+    r"length / gradient's": "长度 / 梯度的长度",
+    r"loss, 2,000 steps": "2000 步后的损失",
+    r"share of (\d+) starts that learn": r"\1 次初始化中学会的比例",
+    r"length / printed loss's gradient": "长度 / 所印损失的梯度",
+    r"squared error, (\d+) epochs": r"\1 轮后的平方误差",
+    r"first loss": "最初的损失",
+    r"relative difference on b2": "b2 的相对差",
+    # what the tutorials announce
+    r"What reaches layer l of (\d+), width (\d+)": r"\1 层网络中传到第 l 层的误差,每层 \2 个结点",
+    r"norm of the node errors / last layer's": "结点误差的范数 / 最后一层的范数",
+    r"30 steps on x²/20 \+ y² from \(−7, 2\)": "x²/20 + y² 上自 (−7, 2) 起的 30 步",
+    r"Optimizers on the target surface": "目标曲面上的各优化器",
+    r"Descent for (\d+) steps \(hatched: diverged\)": r"下降 \1 步(斜线:发散)",
+    r"100 samples with noise 0\.2": "100 个样本,噪声 0.2",
+    r"none": "无",
+    r"weight decay (\S+)": r"权重衰减 \1",
+    r"dropout (\S+)": r"随机失活 \1",
+    r"learning rate": "学习率",
+    r"seed": "种子",
+}
