@@ -130,14 +130,14 @@ def judge_directions(probe: Probe, leaves: Sequence[Leaf]) -> tuple[list[Row], l
 
 
 def _complex_step(probe: Probe, leaf: Leaf, noise: float) -> float | None:
-    """Im phi(x + i h v) / h; None where phi does not obey the Cauchy-Riemann equations."""
+    """Im phi(x + i h v) / h; None where phi lies at a kink or does not obey the Cauchy-Riemann equations."""
     ends = probe.values(leaf.position, np.multiply.outer([SMOOTH, -SMOOTH], leaf.direction))
-    steps = np.array([COMPLEX_STEP, SMOOTH, -SMOOTH])
+    steps = np.array([COMPLEX_STEP, -COMPLEX_STEP, SMOOTH, -SMOOTH])
     turned = probe.values(leaf.position, np.multiply.outer(1j * steps, leaf.direction))
-    real, imaginary = (ends[0] - ends[1]) / (2 * SMOOTH), (turned[1] - turned[2]) / (2j * SMOOTH)
-    if not abs(real - imaginary) <= SMOOTH * (leaf.scale + abs(real)) + noise / SMOOTH:
-        return None
-    return float(turned[0].imag / COMPLEX_STEP)
+    real, imaginary = (ends[0] - ends[1]) / (2 * SMOOTH), (turned[2] - turned[3]) / (2j * SMOOTH)
+    above, below = turned[:2].imag / steps[:2]
+    tolerance = SMOOTH * (leaf.scale + abs(real)) + noise / SMOOTH
+    return float(above) if max(abs(real - imaginary), abs(above - below)) <= tolerance else None
 
 
 def _at_elements(probe: Probe, leaf: Leaf, noise: float) -> tuple[Row | None, int]:
