@@ -152,8 +152,11 @@ def _at_elements(probe: Probe, leaf: Leaf, noise: float) -> tuple[Row | None, in
     values = probe.values(leaf.position, changes.reshape(-1, *leaf.bar.shape)).reshape(5, -1)
     coarse, fine = (values[4] - values[0]) / (4 * h), (values[3] - values[1]) / (2 * h)
     wide, narrow = (np.abs(a - 2 * values[2] + b) for a, b in ((values[4], values[0]), (values[3], values[1])))
-    kink = narrow > 0.375 * wide + 8 * noise  # a quarter of it where phi is smooth, half of it at a kink
-    allowed = leaf.allowed + (4 * np.abs(coarse - fine) / 3 + 4 * noise / h) / leaf.scale
+    kink = (
+        narrow > 0.3 * wide + 8 * noise
+    )  # a quarter of it where phi is smooth; below that a kink is at 4/7 h or more,
+    # and moves `fine` by at most 3/2 of what it moves it from `coarse`
+    allowed = leaf.allowed + (2 * np.abs(coarse - fine) + 4 * noise / h) / leaf.scale
     error = np.abs(leaf.bar.ravel()[chosen] - fine) / leaf.scale
     rows = [
         Row(

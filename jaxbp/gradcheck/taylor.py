@@ -15,7 +15,7 @@ CLEAR = 50  # times rounding: what a remainder must be, for its slope to be read
 def judge_remainders(probe: Probe, leaves: Sequence[Leaf]) -> tuple[list[Row], list[str]]:
     """Reads the slope of the Taylor remainder in each leaf, for cotangents in float64: 2 where they are right.
 
-    Where it is far from 2 and yet above 1.5, higher terms have the say, and nothing is decided.
+    Where it is neither that nor about 1, higher terms or kinks have the say, and nothing is decided.
     """
     rows, linear, kinks, undecided = [], [], [], []
     for leaf in leaves:
@@ -28,12 +28,12 @@ def judge_remainders(probe: Probe, leaves: Sequence[Leaf]) -> tuple[list[Row], l
             linear.append(leaf.path)
             continue
         last = clear[-1]
-        bend = np.abs(ahead - 2 * here + behind)  # falls as h^2; as h across a kink
-        if bend[last - 1] < 3 * bend[last] and bend[last] > CLEAR * probe.noise(leaf):
+        bend = np.abs(ahead - 2 * here + behind)[[last - 1, last]]  # falls as h^2, but across a kink
+        if bend[1] > CLEAR * probe.noise(leaf) and not 3.5 < bend[0] / bend[1] < 4.5:
             kinks.append(leaf.path)
             continue
-        slope = math.log2(remainder[last - 1] / remainder[last])
-        if 1.5 < slope < 1.95 or slope > 2.05:
+        slope = math.log2(max(remainder[last - 1], 1e-300) / remainder[last])
+        if not (0.9 < slope < 1.5 or 1.95 < slope < 2.05):
             undecided.append(leaf.path)
             continue
         rows.append(Row(leaf.path, "slope of the Taylor remainder", abs(slope - 2) / 2, 0.025, (), slope, 2.0))
