@@ -33,7 +33,7 @@ from jaxbp._files import atomic_write
 from jaxbp.training import PLATFORMS, use_platform
 
 Config = TypeVar("Config")
-NOT_RECORDED = ("out", "show", "quiet")  # flags that change no number
+NOT_RECORDED = ("out", "show", "quiet", "checkpoint", "checkpoint_every", "resume")  # flags that change no number
 
 
 def choice(table: Iterable[str]) -> Any:

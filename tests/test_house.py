@@ -21,6 +21,7 @@ PACKAGE = ROOT / "jaxbp"
 FLOORS = {
     "_checks": 0,
     "_files": 0,
+    "_interrupts": 0,
     "_version": 0,
     "_archive": 1,
     "activations": 1,
