@@ -30,7 +30,15 @@ from jaxbp._files import atomic_write
 from jaxbp.training import PLATFORMS, use_platform
 
 Config = TypeVar("Config")
-NOT_RECORDED = ("out", "lang", "show", "quiet")  # flags that change no number
+NOT_RECORDED = (
+    "out",
+    "lang",
+    "show",
+    "quiet",
+    "checkpoint",
+    "checkpoint_every",
+    "resume",
+)  # flags that change no number
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ measured terrain that ships with matplotlib, or a table of your own are fitted t
 file with every number go to --out.
 """
 
+import sys
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -46,6 +47,10 @@ def main(config: Config) -> None:
         print_table(table(numbers, result, report), task.title if one.stem else one.surface)
         files = draw(one, fitted, numbers)
         finish(replace(one, **PICTURES), folder, f"{one.stem}fit_surface", numbers, files)
+        if score.nrmse > 1:
+            print(
+                "warning: the mean of the data would be nearer to them than this fit; try other flags", file=sys.stderr
+            )
         if result.outcome.diverged:
             raise ValueError(f"the fit {result.outcome}; the pictures show the last good parameters")
     if config.contrast and fitted is not None:

@@ -31,6 +31,7 @@ JOBS = (
     ("fruit_graph", "", 1e-12),
     ("digits", "", 0.05),
     ("check_gradients", "", 10.0),
+    ("judges", "", 10.0),
     ("errata", "", 10.0),
     ("diagnose", "", 10.0),
 )

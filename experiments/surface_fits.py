@@ -1,6 +1,7 @@
 """Fitting a task as the flags of `fit_surface` say: the network, its start, its training."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -41,6 +42,10 @@ def fit(config: Config, task: Task, earlier: Fitted | None = None) -> Fitted:
         "record_every": config.record_every or max(1, round(steps / 10)),
         "key": fit_key,
     }
+    unsaved = {"checkpoint": None, "checkpoint_every": None, "resume": False}
+    if config.checkpoint is not None or config.resume or config.checkpoint_every is not None:
+        folder = None if config.checkpoint is None else Path(config.checkpoint) / (config.stem.rstrip("_") or "surface")
+        options |= {"checkpoint": folder, "checkpoint_every": config.checkpoint_every, "resume": config.resume}
     if not config.quiet:
         print("compiling ...", flush=True)
         options["on_record"] = print_epoch if config.is_tutorial else partial(print_record, steps)
@@ -58,7 +63,7 @@ def fit(config: Config, task: Task, earlier: Fitted | None = None) -> Fitted:
         # The tutorial prints a loss before the update that it leads to, so the last update follows the last line.
         result = jaxbp.fit(mlp, goes_on, train, steps=steps - 1, **options)
         if not result.outcome.diverged:
-            result = jaxbp.fit(mlp, result, train, steps=1, **options | {"on_record": None})
+            result = jaxbp.fit(mlp, result, train, steps=1, **options | unsaved | {"on_record": None})
     else:
         result = jaxbp.fit(mlp, goes_on, train, steps=steps, **options)
     phases = phases_of(config, start, train, result)

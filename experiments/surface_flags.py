@@ -68,6 +68,12 @@ class Config(Common):
     """Samples that a gradient holds in memory at a time."""
     record_every: int | None = None
     """Steps from one record of the loss to the next; about 10 records unless given."""
+    checkpoint: str | None = None
+    """Folder to save the run in while it trains, so that it can go on."""
+    checkpoint_every: int | None = None
+    """Steps from one checkpoint to the next; every record unless given."""
+    resume: bool = False
+    """Go on from the newest checkpoint, if there is one."""
     x64: bool = True
     """Compute in float64; --no-x64 for float32."""
     details: bool = False
@@ -125,7 +131,15 @@ PRESETS = {
     "tutorial-random": replace(TUTORIAL, preset="tutorial-random", sampling="uniform", steps=4000),
 }
 RANDOM_RUNS = ((1_000, 2000), (10_000, 2000), (10_000, 4000))  # the tutorial's samples and epochs
-MINIMA = {"samples": 2, "stages": 1, "batch_size": 1, "tile": 1, "record_every": 1, "domain": -math.inf}
+MINIMA = {
+    "samples": 2,
+    "stages": 1,
+    "batch_size": 1,
+    "tile": 1,
+    "record_every": 1,
+    "checkpoint_every": 1,
+    "domain": -math.inf,
+}
 
 
 def check(config: Config) -> None:

@@ -28,7 +28,7 @@ MAX_HEADER = 1024  # bytes of a member, before its numbers
 MAX_DIRECTORY = 2**22  # bytes
 _MAGIC = b"\x93NUMPY\1\0"  # of version 1.0 of the npy format
 _HEADER = re.compile(
-    r"\{'descr': '(<f4|<f8|<i4|<i8|\|u1)', 'fortran_order': False, 'shape': \(([0-9, ]{0,99})\), \} *\n"
+    r"\{'descr': '(<f4|<f8|<i4|<i8|<u4|\|u1|\|b1)', 'fortran_order': False, 'shape': \(([0-9, ]{0,99})\), \} *\n"
 )
 _END = struct.Struct("<4s4H2LH")  # of a zip file: signature, disks, counts, size and place of the directory, comment
 _LOCAL = 30  # bytes of a member's zip header before its name
@@ -42,7 +42,7 @@ class Slot(NamedTuple):
 
     Attributes:
         shape: of the array.
-        dtype: float32, float64, int32, int64 or uint8; little-endian in the file.
+        dtype: float32, float64, int32, int64, uint32, uint8 or bool; little-endian in the file.
     """
 
     shape: tuple[int, ...]
@@ -90,7 +90,7 @@ def write_archive(
     if text.nbytes > MAX_DESCRIPTION or len(arrays) >= MAX_MEMBERS or num_bytes > most:
         limits = f"less than {MAX_MEMBERS} arrays, {MAX_DESCRIPTION} bytes of description and {most} bytes in all"
         raise ValueError(f"{path} must hold {limits}; got {len(arrays)}, {text.nbytes} and {num_bytes}")
-    with atomic_write(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+    with atomic_write(path, durable=True) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
         for name, array in {DESCRIPTION: text, **{name: arrays[name] for name in slots}}.items():
             buffer = io.BytesIO()
             np.lib.format.write_array(buffer, np.array(array, _stored(array.dtype), order="C"), (1, 0), False)

@@ -1,6 +1,7 @@
 """The checker is checked: right gradients pass, wrong ones are caught and named."""
 
 import dataclasses
+import json
 import math
 from functools import cache
 
@@ -52,14 +53,10 @@ def add_at(array, index, change):
     return changed
 
 
+# Those that a report must place; tests/test_judges.py has many more.
 WRONG = {
     "scaled by 1.001": lambda g: jax.tree.map(lambda leaf: 1.001 * leaf, g),
-    "doubled": lambda g: jax.tree.map(lambda leaf: 2 * leaf, g),
-    "negated": lambda g: jax.tree.map(lambda leaf: -leaf, g),
     "square weight transposed": lambda g: (g[0], g[1]._replace(weight=g[1].weight.T), g[2]),
-    "bias forgotten": lambda g: (g[0]._replace(bias=0 * g[0].bias), *g[1:]),
-    "bias averaged": lambda g: (*g[:2], g[2]._replace(bias=g[2].bias / 7)),
-    "layer stale": lambda g: (g[0], g[1]._replace(bias=g[0].bias), g[2]),
     "one element off": lambda g: (g[0]._replace(weight=add_at(g[0].weight, (1, 3), 1e-3)), *g[1:]),
     "one element NaN": lambda g: (g[0]._replace(weight=add_at(g[0].weight, (1, 3), np.nan)), *g[1:]),
 }
@@ -216,10 +213,10 @@ def test_a_cotangent_of_another_dtype_is_a_fault(x64):
 
 
 def test_the_library_s_own_rule_passes():
-    case = draw_case(7)
-    params, inputs, _ = cast(case, np.float32)
-    functions = (jax.jit(lambda p, x, f=f: f(case.mlp, p, x)) for f in (jaxbp.predict, jaxbp.reference_predict))
-    report = jaxbp.check_rule(*functions, params, inputs)
+    mlp = jaxbp.Mlp((2, 3, 1), hidden="silu")
+    inputs = np.random.default_rng(0).standard_normal((4, 2)).astype(np.float32)
+    functions = (jax.jit(lambda p, x, f=f: f(mlp, p, x)) for f in (jaxbp.predict, jaxbp.reference_predict))
+    report = jaxbp.check_rule(*functions, draw_params(mlp, dtype=np.float32), inputs)
     assert report.ok, str(report)
 
 
@@ -228,6 +225,79 @@ def test_a_function_that_is_not_deterministic_is_not_judged():
     report = jaxbp.check_rule(lambda x: x + next(calls), lambda x: x, jnp.ones(3))
     assert not report.ok
     assert "not deterministic" in str(report)
+
+
+def test_a_rule_that_is_not_deterministic_is_not_judged():
+    calls = iter(range(100))
+    report = jaxbp.check_rule(rule(lambda x, bar: (3 * x**2 * bar + next(calls),)), lambda x: x**3, jnp.ones(3))
+    assert report.faults == ("not judged: the function is not deterministic, two equal calls differ",)
+    assert not report.rows
+
+
+def judges_against(report):
+    return {row.judge for row in report.rows if not row.ok}
+
+
+def test_every_judge_sees_a_wrong_element(x64):
+    x = np.linspace(-1, 2, 9)
+    report = jaxbp.check_rule(rule(lambda x, bar: ((3 * x**2 * bar).at[7].multiply(1.001),)), lambda x: x**3, x)
+    slope = "slope of the Taylor remainder"
+    wanted = {"autodiff", "second order", "adjoint identity", "complex step", "central difference", slope}
+    assert judges_against(report) == wanted
+    assert {row.place for row in report.rows if row.judge in ("autodiff", "central difference")} == {(7,)}
+    assert next(row.hand for row in report.rows if row.judge == slope) == pytest.approx(1, abs=0.01)
+    right = jaxbp.check_rule(rule(lambda x, bar: (3 * x**2 * bar,)), lambda x: x**3, x)
+    assert right.ok
+    assert {row.judge for row in right.rows} == {*wanted, "reference", "cotangent times -2"}
+    assert next(row.hand for row in right.rows if row.judge == slope) == pytest.approx(2, abs=0.05)
+
+
+def test_a_rule_must_be_linear_in_the_cotangent_and_right_at_second_order(x64):
+    """Two faults that no first derivative under one cotangent shows."""
+    x = np.linspace(0.5, 2, 4)
+    signs = rule(lambda x, bar: (3 * x**2 * jnp.where(bar[0] > 0, bar, bar * jnp.sign(bar) ** 2 + 1e-3 * (bar < -1)),))
+    assert "cotangent times -2" in judges_against(jaxbp.check_rule(signs, lambda x: x**3, x))
+    stale = rule(lambda x, bar: (3 * jax.lax.stop_gradient(x) ** 2 * bar,))
+    assert judges_against(jaxbp.check_rule(stale, lambda x: x**3, x)) == {"second order"}
+
+
+def test_kinks_are_left_out_and_counted(x64):
+    clamp = jax.custom_vjp(jax.nn.relu)
+    clamp.defvjp(lambda x: (jax.nn.relu(x), x > 0), lambda above, bar: (jnp.where(above, bar, 0),))
+    report = jaxbp.check_rule(clamp, jax.nn.relu, np.array([-1.0, 0.0, 1e-6, 0.5]))
+    assert report.ok, str(report)
+    assert "elements at a kink, where no difference is taken: 2" in report.notes
+    assert not jaxbp.check_rule(clamp, lambda x: 1.001 * jax.nn.relu(x), np.array([0.0, 0.5])).ok
+
+
+def test_where_a_reference_is_not_analytic_no_complex_step_is_taken(x64):
+    x = np.linspace(0.5, 2, 4)
+    report = jaxbp.check_rule(jnp.abs, jnp.abs, x)
+    assert report.ok, str(report)
+    assert "no complex step: the reference is not analytic in arguments[0]" in report.notes
+    report = jaxbp.check_rule(jnp.cbrt, jnp.cbrt, x)
+    assert report.ok, str(report)
+    assert any("the reference takes no complex numbers" in note for note in report.notes)
+
+
+def test_integers_and_results_without_a_derivative_are_passed_over():
+    report = jaxbp.check_rule(*[lambda x, i: (jnp.sin(x) * i, i)] * 2, jnp.ones(3), jnp.arange(3))
+    assert report.ok, str(report)
+    assert {row.path for row in report.rows if row.judge == "autodiff"} == {"arguments[0]"}
+    for value in (lambda x: x > 0, lambda x: x + 1j):
+        with pytest.raises(TypeError, match="function must return real numbers, got"):
+            jaxbp.check_rule(value, value, jnp.ones(3))
+
+
+def test_a_report_is_json(x64):
+    report = jaxbp.check_rule(rule(lambda x, bar: (3 * x**2 * bar,)), lambda x: x**3, np.ones(3))
+    content = json.loads(report.to_json())
+    assert content["ok"] is True
+    assert [(row["path"], row["error"], row["ok"]) for row in content["rows"]] == [
+        (row.path, row.error, True) for row in report.rows
+    ]
+    undefined = json.loads(Report((report.rows[0]._replace(error=math.nan),), ("no judge",)).to_json())
+    assert (undefined["ok"], undefined["rows"][0]["error"], undefined["faults"]) == (False, None, ["no judge"])
 
 
 def test_function_and_reference_must_return_the_same_structure():

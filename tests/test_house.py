@@ -22,6 +22,7 @@ FLOORS = {
     "_checks": 0,
     "_files": 0,
     "_html": 0,
+    "_interrupts": 0,
     "_version": 0,
     "_archive": 1,
     "activations": 1,
@@ -179,12 +180,18 @@ def code_blocks(language):
 
 
 def test_the_readmes_python_runs(capsys):
-    (block,) = code_blocks("python")
-    assert len([line for line in block.splitlines() if line.strip() and not line.startswith("import")]) <= 10
-    assert "jaxbp._" not in block
+    fitting, judging = code_blocks("python")
+    assert len([line for line in fitting.splitlines() if line.strip() and not line.startswith("import")]) <= 10
+    assert "jaxbp._" not in fitting + judging
+    names = {}
     with jax.enable_x64(False):
-        exec(compile(block, "README.md", "exec"), {})
-    assert "ok" in capsys.readouterr().out.split()
+        exec(compile(fitting, "README.md", "exec"), names)
+        assert "ok" in capsys.readouterr().out.split()
+        exec(compile(judging, "README.md", "exec"), names)
+    said, (shown,) = capsys.readouterr().out.splitlines(), code_blocks("text")
+    assert {line.split(":")[0] for line in shown.splitlines() if line.startswith("WRONG ")} == {
+        line.split(":")[0] for line in said if line.startswith("WRONG ")
+    }
 
 
 def test_the_readmes_commands_name_files_that_are_there():

@@ -1,6 +1,7 @@
 """Tables of numbers from CSV and npz files, with errors that name file, row and column."""
 
 import csv
+import itertools
 import math
 import zipfile
 import zlib
@@ -17,7 +18,8 @@ Columns = tuple[str, ...] | Literal["all"] | None
 def read_table(path: str | Path, columns: Columns = None) -> tuple[np.ndarray, tuple[str, ...]]:
     """Reads columns of numbers.
 
-    A CSV file has a first line of names; an npz file has one array for each name, all of one size.
+    A CSV file has a first line of names, between commas, or between semicolons as where numbers have decimal commas; an
+    npz file has one array for each name, all of one size.
 
     Args:
         path: a file that ends in .csv or .npz.
@@ -63,7 +65,9 @@ def _choose(path: Path, present: list[str], columns: Columns) -> tuple[str, ...]
 def _read_csv(path: Path, columns: Columns) -> tuple[np.ndarray, tuple[str, ...]]:
     # utf-8-sig also reads the byte-order mark that spreadsheets write before the first name.
     with path.open(newline="", encoding="utf-8-sig") as file:
-        lines = csv.reader(file)
+        first = file.readline()
+        semicolons = ";" in first and "," not in first
+        lines = csv.reader(itertools.chain([first], file), delimiter=";" if semicolons else ",")
         present = [name.strip() for name in next(lines, [])]
         names = _choose(path, present, columns)
         places = [present.index(name) for name in names]
@@ -73,7 +77,14 @@ def _read_csv(path: Path, columns: Columns) -> tuple[np.ndarray, tuple[str, ...]
                 continue
             if len(fields) != len(present):
                 raise ValueError(f"{path}, row {lines.line_num}: {len(fields)} fields under {len(present)} names")
-            rows.append([_number(path, lines.line_num, present[place], fields[place]) for place in places])
+            rows.append(
+                [
+                    _number(
+                        path, lines.line_num, present[place], fields[place].replace(",", "." if semicolons else ",")
+                    )
+                    for place in places
+                ]
+            )
     return np.array(rows, np.float64).reshape(-1, len(names)), names
 
 

@@ -116,7 +116,8 @@ def choose_spectrum(x: Any, y: Any, *, evaluations: int, start: np.ndarray | Non
 
     def value(theta: np.ndarray) -> tuple[float, np.ndarray]:
         nonlocal best, count
-        energy, gradient = map(np.asarray, energy_and_gradient(theta, x, y, mean, width))
+        with jax.debug_nans(False):  # a factorization that fails is part of the search
+            energy, gradient = map(np.asarray, energy_and_gradient(theta, x, y, mean, width))
         count += 1
         if not (np.isfinite(energy) and np.isfinite(gradient).all()):
             return FAILED, np.zeros_like(theta)

@@ -1,5 +1,6 @@
 """What a check says: a row for each leaf and judge, and the verdict over all of them."""
 
+import json
 import math
 from typing import Any, NamedTuple
 
@@ -82,6 +83,13 @@ class Report(NamedTuple):
             return f"largest error {self.share:.1g} of what rounding allows"
         return self.faults[0] if self.faults else str(next(row for row in self.rows if not row.ok))
 
+    def to_json(self) -> str:
+        """The report as JSON text: verdict, faults, notes, and every row; null for a number that is not finite."""
+        rows = [row._asdict() | {"ok": row.ok} for row in self.rows]
+        finite = [{name: _null_unless_finite(value) for name, value in row.items()} for row in rows]
+        content = {"ok": self.ok, "summary": self.summary, "rows": finite, "faults": self.faults, "notes": self.notes}
+        return json.dumps(content, allow_nan=False)
+
     def __str__(self) -> str:
         rows, faults, notes = (
             map(str, self.rows),
@@ -103,6 +111,10 @@ class Report(NamedTuple):
         ]
         title = f"{'✓' if self.ok else '✗'} {self.summary}"
         return card(title, table(header, rows), *map(note, (*self.faults, *self.notes)))
+
+
+def _null_unless_finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def compare(root: str, hand: Any, expected: Any, judge: str, allowed: list[float]) -> list[Row]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxbp.params import Params
 from jaxbp.training.evaluation import evaluate, first_overflow
+from jaxbp.training.progress import Point
 from jaxbp.training.recorder import LayerRecord, layer_record
 from jaxbp.training.solver import Batch, Problem, Solver
 from jaxbp.training.state import Outcome, Record, TrainState
@@ -46,22 +47,6 @@ class Run(NamedTuple):
         return jax.device_get((evaluate(self.problem, state.params, self.train), held_out, layers))
 
 
-class Point(NamedTuple):
-    """Where a run stands between two chunks.
-
-    Attributes:
-        state: the last good state.
-        record: what was measured there.
-        layers: of every layer, if asked for.
-        outcome: how the run ended, None while it goes on.
-    """
-
-    state: TrainState
-    record: Record
-    layers: LayerRecord | None
-    outcome: Outcome | None
-
-
 def compile_seconds(run: Run) -> float:
     """Compiles what the run needs, by a chunk of no steps and a first measurement; returns the time it took."""
     start = time.perf_counter()
@@ -70,9 +55,12 @@ def compile_seconds(run: Run) -> float:
     return time.perf_counter() - start
 
 
-def points(run: Run) -> Iterator[Point]:
-    """Takes the steps chunk by chunk and measures between them; divergence is decided here alone."""
-    state, before, alive, seconds = run.state, run.state, True, 0.0
+def points(run: Run, seconds: float = 0.0) -> Iterator[Point]:
+    """Takes the steps chunk by chunk and measures between them; divergence is decided here alone.
+
+    `seconds` is what the run took before.
+    """
+    state, before, alive = run.state, run.state, True
     while True:
         start = time.perf_counter()
         outcome = None if alive else refused(run.problem, run.solver, state, run.train)
@@ -96,32 +84,10 @@ def points(run: Run) -> Iterator[Point]:
         seconds += time.perf_counter() - start
 
 
-class Best(NamedTuple):
-    """The best parameters so far, by the validation loss, or the training loss without validation samples.
-
-    Attributes:
-        params: these parameters.
-        loss: their loss.
-        records_since: how many records have come since.
-    """
-
-    params: Params
-    loss: float = math.inf
-    records_since: int = 0
-
-    def see(self, point: Point) -> "Best":
-        """Looks at one point more."""
-        record = point.record
-        watched = record.loss if np.isnan(record.validation_loss) else record.validation_loss
-        if watched < self.loss:
-            return Best(point.state.params, watched)
-        return self._replace(records_since=self.records_since + 1)
-
-
-def finished(run: Run, params: Params, watched: Batch) -> Params:
+def finished(run: Run, start: Params, params: Params, watched: Batch) -> Params:
     """The parameters with the smallest loss over the watched samples: these, these after `finish`, or the start's."""
     if run.solver.finish is None:
         return params
-    proposals = [params, run.solver.finish(run.problem, params, run.train), run.state.params]
+    proposals = [params, run.solver.finish(run.problem, params, run.train), start]
     losses = [float(evaluate(run.problem, proposal, watched).loss) for proposal in proposals]
     return proposals[int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))]

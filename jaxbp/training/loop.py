@@ -1,7 +1,9 @@
 """`fit`: chunks of steps inside one compiled loop, a record between them."""
 
+import os
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,11 +17,11 @@ from jaxbp._checks import check_count, check_finite, check_number, look_up, warn
 from jaxbp._samples import as_samples, check_params
 from jaxbp.losses import LOSSES
 from jaxbp.params import Mlp, Params
-from jaxbp.training.chunks import Best, Point, Run, compile_seconds, finished, points
+from jaxbp.training.checkpoints import checkpoints
+from jaxbp.training.chunks import Run, compile_seconds, finished, points
 from jaxbp.training.first_order import first_order
-from jaxbp.training.recorder import LayerHistory
 from jaxbp.training.solver import Batch, Problem, Solver
-from jaxbp.training.state import FitResult, History, Outcome, Record, TrainState
+from jaxbp.training.state import FitResult, Outcome, Record, TrainState
 
 # One for all runs: a solver is static, and a new one would compile every program again.
 DEFAULT_SOLVER = first_order(optax.adam(1e-3))
@@ -44,6 +46,9 @@ def fit(
     on_record: Callable[[Record], None] | None = None,
     on_params: Callable[[int, Params], None] | None = None,
     record_layers: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: int | None = None,
+    resume: bool = False,
 ) -> FitResult:
     """Fits the parameters to samples.
 
@@ -70,16 +75,26 @@ def fit(
         on_record: called on the host with each record, for progress bars and logs.
         on_params: called on the host with the step and the parameters at each record, for films and snapshots.
         record_layers: also measures every layer at each record: `LayerRecord` says what.
+        checkpoint: a folder to save the run in, at a record every `checkpoint_every` steps and at the end, so that it
+            can go on; SIGTERM and SIGINT then save at the next record and exit with 128 + their number.
+        checkpoint_every: the number of steps from one checkpoint to the next; `record_every` unless given.
+        resume: goes on from the newest checkpoint in the folder, if there is one: the result is bit for bit that of the
+            same call without an interruption, on the same machine. A solver's settings are not in the file.
 
     Returns:
         Parameters, state, history and outcome.
 
     Raises:
-        ValueError: an argument is out of range or does not fit the others, or a sample is NaN or infinite.
+        ValueError: an argument is out of range or does not fit the others, a sample is NaN or infinite, or the
+            checkpoints in the folder are those of another run.
         TypeError: an array does not hold real numbers, or the solver is none.
+        OSError: a checkpoint cannot be written; those before it stay.
     """
     check_count("steps", steps, minimum=0)
     check_count("record_every", record_every, minimum=1)
+    every = check_count("checkpoint_every", record_every if checkpoint_every is None else checkpoint_every, minimum=1)
+    if checkpoint is None and (resume or checkpoint_every is not None):
+        raise ValueError("checkpoint must be given with resume and checkpoint_every: the folder of the checkpoints")
     check_number("dropout", dropout, minimum=0, below=1)
     if patience is not None:
         check_count("patience", patience, minimum=1)
@@ -98,43 +113,32 @@ def fit(
     problem = Problem(mlp, loss, batch_size, tile, dropout)
     run = Run(problem, solver, state, train, held_out, int(state.step) + steps, record_every, record_layers)
 
-    compiling = compile_seconds(run)
-    best, seen = Best(state.params), list[Point]()
-    for point in points(run):
-        seen.append(point)
-        if on_record is not None:
-            on_record(point.record)
-        if on_params is not None:
-            on_params(point.record.step, point.state.params)
-        best = best.see(point)
-        if patience is not None and best.records_since >= patience:
-            break
-    outcome = point.outcome or Outcome("stopped early", point.record.step)
+    folder = None if checkpoint is None else Path(checkpoint).expanduser()
+    with checkpoints(folder, every, resume, run) as (kept, progress):
+        rest, known = run._replace(state=progress.state), bool(progress.records)
+        compiling = compile_seconds(rest)
+        for point in points(rest, progress.seconds):
+            if not known:  # the first point of a run that goes on is its last record again
+                progress = progress.see(point)
+                if on_record is not None:
+                    on_record(point.record)
+                if on_params is not None:
+                    on_params(point.record.step, point.state.params)
+            known, impatient = False, patience is not None and progress.best.records_since >= patience
+            outcome = point.outcome or Outcome("stopped early" if impatient else "finished", point.record.step)
+            if not outcome.diverged:
+                kept.save(progress, ended=impatient or point.outcome is not None)
+            if impatient:
+                break
     if outcome.diverged:
         warnings.warn(f"fit {outcome}; the last good parameters are kept", RuntimeWarning, stacklevel=2)
     chooses = keep_best or patience is not None
     watched = train if held_out is None or not chooses else held_out
-    params = best.params if chooses else point.state.params
-    params = finished(run, params, watched) if steps else params  # no steps return the start
-    history = History.of([point.record for point in seen])
-    recorded = [point.layers for point in seen if point.layers is not None]
-    layers = LayerHistory.of(history.step, recorded) if recorded else None
-    result = FitResult(params, point.state, history, outcome, compiling, float(history.seconds[-1]), layers)
-    return joined(start, result) if isinstance(start, FitResult) else result
-
-
-def joined(first: FitResult, later: FitResult) -> FitResult:
-    """A run and its continuation as one."""
-    seconds = later.history._replace(seconds=first.run_seconds + later.history.seconds)
-    layers = later.layers
-    if first.layers is not None and layers is not None:
-        layers = first.layers.then(layers)
-    return later._replace(
-        history=first.history.then(seconds),
-        layers=layers,
-        compile_seconds=first.compile_seconds + later.compile_seconds,
-        run_seconds=first.run_seconds + later.run_seconds,
-    )
+    params = progress.best.params if chooses else progress.state.params
+    params = finished(run, progress.start, params, watched) if steps else params  # no steps return the start
+    history, layers = progress.history, progress.layer_history
+    result = FitResult(params, progress.state, history, outcome, compiling, progress.seconds, layers)
+    return start.then(result) if isinstance(start, FitResult) else result
 
 
 def _state(mlp: Mlp, start: Params | TrainState | FitResult, solver: Solver, key: Array | None) -> TrainState:

@@ -15,6 +15,7 @@ References:
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -137,7 +138,10 @@ def fit_stages(
     stages: list[Stage] = []
     results: list[FitResult] = []
     histories: list[History] = []
+    folder = options.get("checkpoint")
     for mlp, start, count, stage_key in zip(mlps, params, counts, keys, strict=True):
+        if folder is not None:
+            options["checkpoint"] = Path(folder) / f"stage-{len(results) + 1}"
         result = fit(mlp, start, train, steps=count, loss=loss, validation=held_out, key=stage_key, **options)
         results.append(result)
         histories.append(_rescaled(result.history, float(np.mean(np.square(scale))), histories))

@@ -128,6 +128,17 @@ class FitResult(NamedTuple):
     run_seconds: float
     layers: LayerHistory | None = None
 
+    def then(self, later: "FitResult") -> "FitResult":
+        """This run and the one that went on from it as one."""
+        seconds = later.history._replace(seconds=self.run_seconds + later.history.seconds)
+        layers = later.layers if self.layers is None or later.layers is None else self.layers.then(later.layers)
+        return later._replace(
+            history=self.history.then(seconds),
+            layers=layers,
+            compile_seconds=self.compile_seconds + later.compile_seconds,
+            run_seconds=self.run_seconds + later.run_seconds,
+        )
+
     @property
     def status(self) -> str:
         """The outcome in words: "finished", "stopped early", or "diverged: ..." with the layer and the step."""

@@ -1,0 +1,109 @@
+"""The judges of gradients are judged: each wrong backward pass is caught, no right one is accused."""
+
+from functools import partial
+
+import jax
+import numpy as np
+import pytest
+from architectures import ACTIVATION_NAMES, LOSS_NAMES, draw_params, targets_for
+from test_gradient import LOSS_AND_GRADIENT
+
+import jaxbp
+import judges
+from wrong_backward import AT_KINK, MLP, RIGHT, WRONG, WRONG_RULES, draw, gradient_by, reference, rule_by
+
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+DTYPES = (np.float32, np.float64)
+RULES = {"right": RIGHT} | WRONG | WRONG_RULES
+
+
+def passes_rule(parts, *case):
+    return jaxbp.check_rule(rule_by(parts), reference, *case).ok
+
+
+def passes_gradients(parts, *case):
+    return jaxbp.check_gradients(MLP, *case, gradient=gradient_by(parts, *case)[0]).ok
+
+
+def passed(judge, table, dtype):
+    with jax.enable_x64(dtype is np.float64), jax.debug_nans(False):
+        cases = [draw(0, dtype, kink=kink) for kink in (False, True)]
+        return {name for name, parts in table.items() if judge(parts, *cases[name in AT_KINK])}
+
+
+def test_there_are_enough_of_them():
+    assert len(WRONG) >= 60
+
+
+@pytest.mark.parametrize("dtype", [np.float32, pytest.param(np.float64, marks=pytest.mark.slow)])
+def test_check_gradients_catches_every_wrong_backward_pass(dtype):
+    assert passed(passes_gradients, {"right": RIGHT} | WRONG, dtype) == {"right"}
+
+
+def test_check_rule_catches_wrong_rules():
+    some = {name: parts for i, (name, parts) in enumerate(RULES.items()) if i % 24 == 0}
+    assert passed(passes_rule, some, np.float64) == {"right"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_check_rule_catches_every_wrong_rule(dtype):
+    assert passed(passes_rule, RULES, dtype) == {"right"}
+
+
+ARCHITECTURES = [
+    (jaxbp.Mlp((3, 5, 5, 4), hidden, "identity"), loss)
+    for hidden, loss in zip(
+        [ACTIVATION_NAMES[i : i + 2] for i in range(0, 8, 2)], LOSS_NAMES, strict=True
+    )
+]  # fmt: skip
+
+
+def accused(numbers, dtype):
+    """Right gradients and rules that a judge refuses, of these cases."""
+    found = []
+    for number in numbers:
+        mlp, loss = ARCHITECTURES[number % len(ARCHITECTURES)]
+        generator = np.random.default_rng(number)
+        params = draw_params(mlp, number, dtype, scale=float(generator.choice([0.1, 1.0, 3.0])))
+        inputs, targets = generator.standard_normal((6, 3)).astype(dtype), targets_for(loss, (6, 4), generator)
+        targets = targets if targets.ndim == 1 else targets.astype(dtype)
+        gradient = LOSS_AND_GRADIENT(mlp, params, inputs, targets, loss)[1]
+        rule, judge = (jitted(function, mlp) for function in (jaxbp.predict, jaxbp.reference_predict))
+        reports = {
+            "gradient": jaxbp.check_gradients(mlp, params, inputs, targets, loss, gradient=gradient),
+            "rule": jaxbp.check_rule(rule, judge, params, inputs, seed=number),
+        }
+        found += [f"{number}, {name}: {report.summary}" for name, report in reports.items() if not report.ok]
+    return found
+
+
+KEPT = {}
+
+
+def jitted(function, mlp):
+    """One program for all cases of a network."""
+    return KEPT.setdefault((function, mlp), jax.jit(partial(function, mlp)))
+
+
+def test_the_judges_accuse_no_right_one():
+    with jax.enable_x64(True):
+        assert accused([0, len(ARCHITECTURES)], np.float64) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_judges_accuse_none_of_a_thousand_right_ones(dtype):
+    with jax.enable_x64(dtype is np.float64):
+        assert accused(range(1000), dtype) == []
+
+
+@pytest.mark.slow
+def test_the_experiment_counts_what_each_judge_misses(tmp_path, capsys):
+    wide = jax.config.jax_enable_x64
+    try:
+        judges.main(judges.Config(out=str(tmp_path), right=1, only=2, quiet=True))
+    finally:
+        jax.config.update("jax_enable_x64", wide)
+    assert "wrong backward passes missed" in capsys.readouterr().out
+    assert {path.name for path in tmp_path.iterdir()} == {"judges.json", "judges.svg"}
