@@ -51,6 +51,7 @@ ROWS_OF_BANDS = 4000  # of so many, a spectrum chosen on some hundred of them ha
 EXACT = 1e-8  # of the held-out standard deviation: below it nothing more is tried
 ROUGH = 1e-3  # networks reach 1e-4 where rows are many: below this they do not win
 TIE = 1.02  # of the least error: the linear candidate is the safer one
+NOISY = 1e-4  # of the variance: of noisy rows the evidence of all knows more than the few held out
 HELPS = 0.98  # of the least error, for an average to be taken
 NEAR = 1.5  # times the least error, to be averaged with the best
 
@@ -141,9 +142,13 @@ def _trials(splits: list[Rows], effort: Effort, seed: int, budget: Budget, befor
 
 
 def _best(trials: list[Trial], splits: list[Rows]) -> Trial:
-    """The least error; the linear candidate within 2 % of it; or the average of two, where better by as much."""
+    """The least error; the linear candidate within 2 % of it; of noisy rows the spectrum by evidence, unless another
+    candidate is surely better; or the average of two, where better by 2 %."""
     errors = np.array([trial.candidate.held_out for trial in trials])
     best = trials[0 if errors[0] <= TIE * errors.min() else int(np.argmin(errors))]
+    for trial in trials:
+        if trial.noise > NOISY and best is not trials[0] and not _surely_better(best, trial, splits):
+            best = trial
     others = [trial for trial in trials if trial is not best and trial.candidate.held_out < NEAR * errors.min()]
     if not others:
         return best
@@ -158,6 +163,14 @@ def _best(trials: list[Trial], splits: list[Rows]) -> Trial:
         return best.refit(every) + other.refit(every)
 
     return Trial(Candidate(name, error, 0.0), best.members + other.members, predictions, refit)
+
+
+def _surely_better(one: Trial, other: Trial, splits: list[Rows]) -> bool:
+    """Whether the rows held out prefer it by more than two standard errors of the difference."""
+    targets = held_out_targets(splits)
+    squares = [np.mean((trial.predictions - targets) ** 2, axis=1) for trial in (one, other)]
+    gain = squares[1] - squares[0]
+    return bool(gain.mean() > 2 * gain.std() / np.sqrt(len(gain)))
 
 
 def _linear(batch: Batch) -> Members:
