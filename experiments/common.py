@@ -14,9 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-# OpenBLAS's threads, which factorize matrices for JAX on a CPU, and XLA's own get into each other's way.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 import jax
 import matplotlib
 import numpy as np

@@ -8,9 +8,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TextIO
 
-# OpenBLAS's threads, which factorize matrices for JAX on a CPU, and XLA's own get into each other's way.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 import numpy as np
 
 from jaxbp._files import atomic_write

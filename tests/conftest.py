@@ -3,7 +3,7 @@
 import os
 
 os.environ.setdefault("MPLBACKEND", "agg")
-# OpenBLAS's threads, which factorize matrices for JAX on a CPU, and XLA's own get into each other's way.
+# Two processes of tests share the cores: see jaxbp/_threads.py.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # One device more than a laptop's, so that sharded programs run as they do on several.
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")

@@ -23,6 +23,7 @@ FLOORS = {
     "_files": 0,
     "_html": 0,
     "_interrupts": 0,
+    "_threads": 0,
     "_version": 0,
     "_archive": 1,
     "activations": 1,

@@ -13,7 +13,7 @@ import numpy as np
 
 import jaxbp
 from contest.problems import Problem
-from contest.rules import Compete, Entrant, Fitted, best_of, chosen, on_all_cores, paced
+from contest.rules import Compete, Entrant, Fitted, best_of, chosen, paced
 
 DEEP = (64, 64, 64)
 # Activation, hidden layers, penalty on the weights; cheap ones first.
@@ -29,8 +29,8 @@ def surface_networks() -> list[Entrant]:
         return best_of({name: paced(partial(fit, name, DEEP, 0.0), trial_steps) for name in ("relu", "tanh")})
 
     return [
-        Entrant("scikit-learn Adam", on_all_cores(both(partial(_sklearn, "adam"), 4))),
-        Entrant("scikit-learn L-BFGS", on_all_cores(both(partial(_sklearn, "lbfgs"), 10))),
+        Entrant("scikit-learn Adam", both(partial(_sklearn, "adam"), 4)),
+        Entrant("scikit-learn L-BFGS", both(partial(_sklearn, "lbfgs"), 10)),
         *([Entrant("PyTorch Adam", both(_torch, 30))] if find_spec("torch") else []),
     ]
 
@@ -43,7 +43,7 @@ def function_networks() -> list[Entrant]:
     torch = {_words(*some): paced(partial(_torch, *some), 30) for some in TORCH_SETTINGS}
     nlls = {f"tanh {_sizes(some[0])}, {some[1]} steps": partial(_nlls_gram, *some) for some in NLLS_SETTINGS}
     return [
-        Entrant("scikit-learn MLP", on_all_cores(chosen(own))),
+        Entrant("scikit-learn MLP", chosen(own)),
         *([Entrant("PyTorch Adam", chosen(torch))] if find_spec("torch") else []),
         *([Entrant("nlls-gram", chosen(nlls))] if find_spec("nlls_gram") else []),
     ]

@@ -7,11 +7,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits  # scikit-learn brings it
+from threadpoolctl import threadpool_limits
 
 from contest.networks import function_networks, surface_networks
 from contest.problems import Problem
-from contest.rules import Compete, Entrant, Fitted, Predict, best_of, chosen, direct, on_all_cores
+from contest.rules import Entrant, Fitted, Predict, best_of, chosen, direct
 
 DEGREES = (5, 10, 15, 20, 25, 30, 35, 40, 50, 60, 70, 80)
 NEIGHBORS = (30, 60, 100, 150, 200)
@@ -28,7 +28,7 @@ def surface_rivals() -> list[Entrant]:
         for neighbors in NEIGHBORS
         for kernel, epsilon in LOCAL_KERNELS
     }
-    return [*surface_networks(), _entrant("Chebyshev", chosen(polynomials)), _entrant("scipy RBF", chosen(splines))]
+    return [*surface_networks(), Entrant("Chebyshev", chosen(polynomials)), Entrant("scipy RBF", chosen(splines))]
 
 
 def function_rivals() -> list[Entrant]:
@@ -38,14 +38,10 @@ def function_rivals() -> list[Entrant]:
     trees |= {f"histograms, {leaves} leaves": direct(partial(_trees, leaves, None)) for leaves in (4, 8)}
     return [
         *function_networks(),
-        _entrant("scipy RBF", chosen(splines)),
-        _entrant("gradient boosting", chosen(trees)),
-        _entrant("Gaussian process", best_of({"ARD RBF": _gaussian_process})),
+        Entrant("scipy RBF", chosen(splines)),
+        Entrant("gradient boosting", chosen(trees)),
+        Entrant("Gaussian process", best_of({"ARD RBF": _gaussian_process})),
     ]
-
-
-def _entrant(name: str, compete: Compete) -> Entrant:
-    return Entrant(name, on_all_cores(compete))
 
 
 def _chebyshev(degree: int, problem: Problem) -> Predict:

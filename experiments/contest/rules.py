@@ -6,13 +6,11 @@ judged; compiling is apart. Who trains in steps runs a schedule that ends with t
 
 import contextlib
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from threadpoolctl import threadpool_limits  # scikit-learn brings it
 
 from contest.problems import Problem
 
@@ -76,16 +74,6 @@ def paced(fit: Callable[[Problem, int], Fitted], trial_steps: int) -> Train:
         return run(problem, max(1, int(seconds / pace[problem.train.points.shape])))
 
     return train
-
-
-def on_all_cores(compete: Compete) -> Compete:
-    """The experiments run OpenBLAS on one thread for Gauss-Newton's sake; who does without JAX gets every core."""
-
-    def wrapped(problem: Problem, seconds: float) -> Entry:
-        with threadpool_limits(os.cpu_count(), "blas"):
-            return compete(problem, seconds)
-
-    return wrapped
 
 
 def best_of(trains: Mapping[str, Train]) -> Compete:

@@ -25,6 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxbp._checks import look_up
+from jaxbp._threads import one_blas_thread
 from jaxbp.fitting.effort import EFFORTS, Budget, Effort
 from jaxbp.fitting.rows import Members, Rows, Trial, rms, varying
 from jaxbp.params import Layer, Mlp, Params
@@ -75,7 +76,7 @@ def choose_band(
         The best trial; the output layer of its member is solved over the training rows, or some of them.
     """
     chosen, trials = look_up("effort", effort, EFFORTS), []
-    with jax.enable_x64(True):
+    with jax.enable_x64(True), one_blas_thread():
         for trial in climb(rows, chosen, seed, Budget(seconds), enough):
             trials.append(trial)
             if on_candidate is not None:

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxbp._checks import check_number, look_up
+from jaxbp._threads import one_blas_thread
 from jaxbp.data import standardizer
 from jaxbp.fitting.bands import FEWER_UNITS, LEAST_ROWS, climb
 from jaxbp.fitting.effort import EFFORTS, Budget, Effort
@@ -95,7 +96,7 @@ def fit_model(
         counts = f"{len(points)} and {len(values)}"
         raise ValueError(f"inputs and outputs must have one row each, at least {LEAST_ROWS_OF_ALL}; got {counts}")
     columns = values.reshape(len(values), -1)
-    with jax.enable_x64(True):
+    with jax.enable_x64(True), one_blas_thread():
         scalers = standardizer(points), standardizer(columns)
         splits = split(scalers[0].standardize(points), scalers[1].standardize(columns), seed)
         trials: list[Trial] = []
@@ -142,8 +143,10 @@ def _trials(splits: list[Rows], effort: Effort, seed: int, budget: Budget, befor
 
 
 def _best(trials: list[Trial], splits: list[Rows]) -> Trial:
-    """The least error; the linear candidate within 2 % of it; of noisy rows the spectrum by evidence, unless another
-    candidate is surely better; or the average of two, where better by 2 %."""
+    """Chooses the least error, or the average of two where that is better by 2 %.
+
+    The linear candidate wins within 2 %; of noisy rows the spectrum by evidence, unless another is surely better.
+    """
     errors = np.array([trial.candidate.held_out for trial in trials])
     best = trials[0 if errors[0] <= TIE * errors.min() else int(np.argmin(errors))]
     for trial in trials:

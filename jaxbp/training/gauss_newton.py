@@ -73,9 +73,6 @@ def gauss_newton(
         solve_dtype: "float64", or "float32" for a device that has no float64: K is then known to 1e-5 only, and a
             smooth surface keeps fewer digits.
 
-    On a CPU set the environment variable OPENBLAS_NUM_THREADS=1: the Cholesky factorization's own threads and XLA's get
-    into each other's way.
-
     When a run ends, the output layer is solved over all samples (see `solve_output`), and `fit` returns what has the
     smallest training loss: the start, the end, or the end with its output layer solved. `FitResult.state` is the end.
 

@@ -15,6 +15,7 @@ from jax.typing import DTypeLike
 
 from jaxbp._checks import check_count, check_finite, check_number, look_up, warn_if_narrowed
 from jaxbp._samples import as_samples, check_params
+from jaxbp._threads import one_blas_thread
 from jaxbp.losses import LOSSES
 from jaxbp.params import Mlp, Params
 from jaxbp.training.checkpoints import checkpoints
@@ -114,7 +115,7 @@ def fit(
     run = Run(problem, solver, state, train, held_out, int(state.step) + steps, record_every, record_layers)
 
     folder = None if checkpoint is None else Path(checkpoint).expanduser()
-    with checkpoints(folder, every, resume, run) as (kept, progress):
+    with one_blas_thread(), checkpoints(folder, every, resume, run) as (kept, progress):
         rest, known = run._replace(state=progress.state), bool(progress.records)
         compiling = compile_seconds(rest)
         for point in points(rest, progress.seconds):
@@ -135,7 +136,8 @@ def fit(
     chooses = keep_best or patience is not None
     watched = train if held_out is None or not chooses else held_out
     params = progress.best.params if chooses else progress.state.params
-    params = finished(run, progress.start, params, watched) if steps else params  # no steps return the start
+    with one_blas_thread():
+        params = finished(run, progress.start, params, watched) if steps else params  # no steps return the start
     history, layers = progress.history, progress.layer_history
     result = FitResult(params, progress.state, history, outcome, compiling, progress.seconds, layers)
     return start.then(result) if isinstance(start, FitResult) else result
