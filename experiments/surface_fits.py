@@ -20,7 +20,8 @@ from surface_pictures import Fitted
 HIDDEN = (128, 128)  # where no units are asked for and none are chosen
 ENOUGH = 1e-10  # of the standard deviation on the held-out samples: no band with more units is tried then
 CHOOSING = 12.0  # seconds that the candidates are estimated to take
-MOST_TRAINED = 2048  # units: more of them fill their band so densely that training moves nothing
+ROUGH, STEEP = 1e-2, (32, 32)  # of the standard deviation: of what leaves more, a tanh network is trained as well
+MOST_TRAINED = 1536  # units: more of them fill their band so densely that training moves nothing
 
 
 def fit(config: Config, task: Task, earlier: Fitted | None = None) -> Fitted:
@@ -30,10 +31,14 @@ def fit(config: Config, task: Task, earlier: Fitted | None = None) -> Fitted:
     mlp, params = network_of(config, len(task.labels) - 1, init_key, dtype)
     start = jaxbp.Model.for_data(mlp, params, *task.train, task.labels)
     train, held_out = start.standardize(*task.train), start.standardize(*task.held_out)
+    solved = None
     if config.chooses:
-        mlp, params = chosen_start(config, train, held_out)
-        params = jax.tree.map(lambda leaf: leaf.astype(dtype), params)
-        start = start.with_terms([mlp], [jaxbp.training.Stage(params, np.ones(1))])
+        solved = start = chosen_model(config, start, train, held_out)
+        # What jumps or bends within the spacing of the samples has no band; a network that is trained may follow it.
+        if train[0].shape[1] <= MOST_INPUTS_OF_BANDS and solved.score(*task.held_out).nrmse > ROUGH:
+            steep = jaxbp.Mlp((mlp.sizes[0], *STEEP, 1), hidden="tanh")
+            start = one_network(start, steep, jaxbp.init(steep, init_key, dtype=dtype))
+    mlp, params = start.mlps[0], start.params
     steps = config.steps if config.steps is not None else steps_for(mlp)
     options: dict[str, Any] = {
         "solver": solver_of(config, steps),
@@ -66,7 +71,7 @@ def fit(config: Config, task: Task, earlier: Fitted | None = None) -> Fitted:
             result = jaxbp.fit(mlp, result, train, steps=1, **options | unsaved | {"on_record": None})
     else:
         result = jaxbp.fit(mlp, goes_on, train, steps=steps, **options)
-    phases = phases_of(config, start, train, result)
+    phases = phases_of(config, start, solved, train, result)
     best = min(phases.values(), key=lambda model: model.score(*task.held_out).nrmse)
     return Fitted(task, best, result, start, snapshots, phases)
 
@@ -82,34 +87,44 @@ def network_of(config: Config, num_inputs: int, key: jax.Array, dtype: type) -> 
     return mlp, jaxbp.init(mlp, key, config.scheme, scale=config.scale, dtype=dtype)
 
 
-def chosen_start(config: Config, train: Any, held_out: Any) -> tuple[jaxbp.Mlp, jaxbp.Params]:
+def chosen_model(config: Config, start: jaxbp.Model, train: Any, held_out: Any) -> jaxbp.Model:
     """The network that the held-out samples prefer, its output layer solved."""
     show = None if config.quiet else print_candidate
     if train[0].shape[1] > MOST_INPUTS_OF_BANDS:
         model = jaxbp.fit_model(*train, seed=config.seed, on_candidate=show)
-        return model.mlps[0], model.params
-    every = Batch(*map(jnp.asarray, train))
-    rows = Rows(every, every, Batch(*map(jnp.asarray, held_out)))
-    words: dict[str, Any] = {"effort": "high", "seconds": CHOOSING, "enough": ENOUGH}
-    return choose_band(rows, seed=config.seed, on_candidate=show, **words).members[0]
+        mlp, params = model.mlps[0], model.params
+    else:
+        every = Batch(*map(jnp.asarray, train))
+        rows = Rows(every, every, Batch(*map(jnp.asarray, held_out)))
+        words: dict[str, Any] = {"effort": "high", "seconds": CHOOSING, "enough": ENOUGH}
+        mlp, params = choose_band(rows, seed=config.seed, on_candidate=show, **words).members[0]
+    return one_network(start, mlp, jax.tree.map(lambda leaf: leaf.astype(start.params[0].weight.dtype), params))
+
+
+def one_network(model: jaxbp.Model, mlp: jaxbp.Mlp, params: jaxbp.Params) -> jaxbp.Model:
+    """The model with another network."""
+    return model.with_terms([mlp], [jaxbp.training.Stage(params, np.ones(1))])
 
 
 def steps_for(mlp: jaxbp.Mlp) -> int:
     """The steps of a run whose flags do not say: as many as take some seconds."""
     if mlp.num_layers > 2:
-        return 330
+        return 330 if max(mlp.sizes) > max(STEEP) else 200
     return 30 * 512 // mlp.sizes[1] if 1 < mlp.sizes[1] <= MOST_TRAINED else 0
 
 
-def phases_of(config: Config, start: jaxbp.Model, train: Any, result: FitResult) -> dict[str, jaxbp.Model]:
+def phases_of(
+    config: Config, start: jaxbp.Model, solved: jaxbp.Model | None, train: Any, result: FitResult
+) -> dict[str, jaxbp.Model]:
     """What the start, the training and the last solve each brought; the training alone with an optax optimizer."""
     if config.solver != "gauss_newton":
         return {"every layer trained": start.with_params(result.params)}
-    first = start if config.chooses else start.with_params(jaxbp.solve_output(start.mlps[0], start.params, train))
+    if solved is None:
+        solved = start.with_params(jaxbp.solve_output(start.mlps[0], start.params, train))
     if int(result.history.step[-1]) == 0:
-        return {"output layer solved": first}
+        return {"output layer solved": solved}
     return {
-        "output layer solved at the start": first,
+        "output layer solved at the start": solved,
         "every layer trained": start.with_params(result.state.params),
         "output layer solved at the end": start.with_params(result.params),
     }

@@ -51,7 +51,7 @@ class Config(Common):
     """How the learning rate changes over the steps."""
     steps: int | None = None
     """Number of training steps; unless given 30 for one hidden layer of 512, fewer for a wider one, none above
-    2,048, 330 for two."""
+    1,536, 330 for two."""
     stages: int = 1
     """Number of networks to fit one after the other, each to what is left, each for all the steps."""
     batch_size: int | None = 512

@@ -48,6 +48,7 @@ LEAST_ROWS = 1.25  # times the units
 FEWER_UNITS = (128, 256)  # where the rows are too few for the first of the effort
 ROUGH = 1e-2  # of the standard deviation: if the widest band leaves more, units are missing, and many at once are tried
 WIDER = 1.17  # times what holds as many functions as 0.6 of the units: the most that sampling supports
+PLENTY = 3  # rows for each unit, for which that is safe
 # By the number of inputs: the steps of an additive recurrence, powers of the golden ratio and of the plastic number.
 RECURRENCE = {1: np.empty(0), 2: np.array([0.6180339887498949]), 3: np.array([0.7548776662466927, 0.5698402909980532])}
 TIE = 1.04  # of the mean squared error: the larger ridge is the safer one
@@ -98,7 +99,7 @@ def climb(rows: Rows, effort: Effort, seed: int, budget: Budget, goal: float = G
         elif best[0] > ROUGH and best[1] >= widest(num_inputs, first):
             if units < enough[-1]:
                 continue
-            radii, ridges = [WIDER * top, top], _near(best[2])[1:-1]
+            radii, ridges = [WIDER * top, top][: 1 if num_rows > PLENTY * units else 2], _near(best[2])[1:-1]
         else:
             factors = (1.0, 1.4, 2.0) if units < 1536 else (1.0, 1.2)
             radii, ridges = [factor * best[1] for factor in factors if factor * best[1] < 1.6 * top], _near(best[2])

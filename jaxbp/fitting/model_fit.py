@@ -74,7 +74,7 @@ def fit_model(
         outputs: (n,) or (n, k) in any units.
         seconds: what the fit is to take; what is estimated to take longer is not started. The clock counts then, and
             with another machine another candidate may win. Without it, operations counted beforehand decide.
-        effort: low, normal or high: about 3, 10 or 60 seconds on one core of a laptop.
+        effort: low, normal or high: about 3, 15 or 60 seconds at most on one core of a laptop.
         seed: of the split, the frequencies and the starts: the same seed gives the same model.
         names: of the columns of inputs and outputs, kept in the model.
         on_candidate: called with each candidate when it has been tried.
