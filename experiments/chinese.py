@@ -3,6 +3,8 @@
 The words are those of the Chinese source documents where they have them.
 """
 
+from jaxbp import viz
+
 PHRASES = {
     # surfaces
     r"(\$.*\$|[^:]*): loss": r"\1:损失",
@@ -26,6 +28,9 @@ PHRASES = {
     r"The units of the last hidden layer that matter most": "最后一个隐藏层中作用最大的结点",
     r"Weights, their gradients at the end, their change since the start": "权重、结束时的梯度、自开始以来的变化",
     r"Layers through training": "训练过程中的各层",
+    r"(.*): two ways to train (\S+)": r"\1:用两种方法训练 \2",
+    r"the tutorial's descent": "教程的梯度下降",
+    r"Gauss-Newton": "高斯-牛顿法",
     # walks and graphs
     r"(\S+) network, (\w+) and (\w+)": r"\1 网络,\2 与 \3",
     r"(\S+) sigmoid network, half squared error": r"\1 sigmoid 网络,误差平方之半",
@@ -41,6 +46,7 @@ PHRASES = {
     r"(\d+) % of the seeds below": r"\1 % 的种子低于此线",
     r"2-2-1 sigmoid network, seed (\d+)": r"2-2-1 sigmoid 网络,种子 \1",
     r"epoch": "轮",
+    r"Exclusive or, 2-2-1, three starts, seed (\d+)": r"异或,2-2-1,三种初始化,种子 \1",
     # digits
     r"iteration": "迭代次数",
     r"accuracy": "正确率",
@@ -57,6 +63,8 @@ PHRASES = {
     r"surface fit: grid, not samples \((.*)\)": r"曲面拟合:网格而非样本",
     r"digits: weights without 0\.01 \((.*)\)": r"手写数字:权重缺少 0.01",
     r"digits: log\(p \+ 1e-7\) \((.*)\)": r"手写数字:log(p + 1e-7)",
+    r"Break this: a mean squared error": "破坏一条规则:均方误差",
+    r"Break this: three classes": "破坏一条规则:三个类别",
     r"angle to the gradient, degrees": "与梯度的夹角,度",
     r"length / gradient's": "长度 / 梯度的长度",
     r"loss, 2,000 steps": "2000 步后的损失",
@@ -78,3 +86,8 @@ PHRASES = {
     r"learning rate": "学习率",
     r"seed": "种子",
 }
+
+
+def say(text: str, lang: str) -> str:
+    """The text in a language."""
+    return viz.translator(lang, PHRASES)(text)

@@ -91,32 +91,38 @@ def language(lang: str) -> Callable[[str], str]:
     return lambda label: CHINESE.get(label, label)
 
 
-def translate(figure: Any, lang: str, phrases: Mapping[str, str] | None = None) -> None:
-    """Puts the lines of a figure's texts into a language, those that are known; the others stay.
+def translator(lang: str, phrases: Mapping[str, str] | None = None) -> Callable[[str], str]:
+    """Returns a function that puts the lines of a text into a language, those that are known; the others stay.
 
     Args:
-        figure: what a drawing function drew.
-        lang: "en" or "zh", as for `language`.
+        lang: "en" or "zh".
         phrases: further patterns of whole lines, with their translations as `re.Match.expand` takes them.
 
     Raises:
         ValueError: the language is not known.
     """
-    word = language(lang)
-    if word is str:
-        return
-    from matplotlib.text import Text
-
+    check_name("lang", lang, ("en", "zh"))
+    if lang == "en":
+        return str
     patterns = {**(phrases or {}), **PATTERNS}
 
     def line_of(line: str) -> str:
         found = ((re.fullmatch(pattern, line), other) for pattern, other in patterns.items())
-        return next((match.expand(other) for match, other in found if match), word(line))
+        return next((match.expand(other) for match, other in found if match), CHINESE.get(line, line))
+
+    return lambda text: "\n".join(map(line_of, text.split("\n")))
+
+
+def translate(figure: Any, lang: str, phrases: Mapping[str, str] | None = None) -> None:
+    """Puts the texts of a figure into a language, where a font for it is installed; arguments as for `translator`."""
+    say = translator(lang, phrases)
+    if language(lang) is str:
+        return
+    from matplotlib.text import Text
 
     for text in figure.findobj(Text):
         old = text.get_text()
-        new = "\n".join(map(line_of, old.split("\n")))
-        if new != old:
+        if (new := say(old)) != old:
             text.set_text(_plain(new))
 
 
