@@ -56,6 +56,9 @@ PHRASES = {
     # checks and mistakes
     r"Gradient check, (\S+), three images": r"梯度检验,\1,三幅图像",
     r"‖hand-written − judge‖ / ‖judge‖": "‖手写 − 参照‖ / ‖参照‖",
+    r"central differences": "中心差分",
+    r"complex step": "复数步长",
+    r"central differences of (.*)": r"\1 的中心差分",
     r"Wrong formulas, as printed and as corrected": "错误的公式:按原文与改正后",
     r"one layer: no upstream gradient \((.*)\)": r"单层网络:漏乘上游梯度",
     r"exclusive or: batch size divides twice \((.*)\)": r"异或:两次除以样本数",
