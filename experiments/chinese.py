@@ -32,10 +32,21 @@ PHRASES = {
     r"the tutorial's descent": "教程的梯度下降",
     r"Gauss-Newton": "高斯-牛顿法",
     # walks and graphs
-    r"(\S+) network, (\w+) and (\w+)": r"\1 网络,\2 与 \3",
+    r"(\S+) network, (\w+) and (\w+)(   .*)?": r"\1 网络,\2 与 \3\4",
     r"(\S+) sigmoid network, half squared error": r"\1 sigmoid 网络,误差平方之半",
     r"2-3-1 ReLU network: the mean of two numbers": "2-3-1 ReLU 网络:两个数的平均值",
     r"One example: inputs 0.1 and 0.3, target 0.2": "一个例子:输入 0.1 和 0.3,目标 0.2",
+    r"first input": "第一个输入",
+    r"second input": "第二个输入",
+    r"mean": "平均值",
+    r"(\d+) pairs, (\d+) steps, root mean square error (\S+)": r"\1 对数,\2 步,均方根误差 \3",
+    r"apples: (\S+)": r"苹果:\1",
+    r"apples and oranges: (\S+)": r"苹果和橘子:\1",
+    r"apple": "苹果",
+    r"apple_count": "苹果的个数",
+    r"orange": "橘子",
+    r"orange_count": "橘子的个数",
+    r"tax": "消费税",
     # one layer and exclusive or
     r"One sigmoid layer learns a disjunction": "单层 sigmoid 网络学习或运算",
     r"chain rule": "链式法则",
@@ -87,6 +98,8 @@ PHRASES = {
     r"weight decay (\S+)": r"权重衰减 \1",
     r"dropout (\S+)": r"随机失活 \1",
     r"learning rate": "学习率",
+    r"(\w+), rate (\S+)": r"\1,学习率 \2",
+    r"normal, (\S+)": r"正态,\1",
     r"seed": "种子",
 }
 
