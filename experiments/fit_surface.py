@@ -35,8 +35,7 @@ def main(config: Config) -> None:
         score = Score(model(task.test.points[task.scored]), task.test.values[task.scored])
         report = jaxbp.check_gradients(model.mlps[0], model.params, *model.standardize(*task.train), one.loss)
         numbers = summary(fitted, score, report)
-        loss = {"loss": f"{one.loss.replace('_', ' ')}, standardized"}
-        print_table(loss | table(numbers, result, report), task.title if one.stem else one.surface)
+        print_table(table(numbers, result, report), task.title if one.stem else one.surface)
         files = draw(one, fitted, numbers)
         finish(replace(one, **PICTURES), folder, f"{one.stem}fit_surface", numbers, files)
         if result.outcome.diverged:
