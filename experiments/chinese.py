@@ -3,6 +3,8 @@
 The words are those of the Chinese source documents where they have them.
 """
 
+from jaxbp import viz
+
 PHRASES = {
     # surfaces
     r"(\$.*\$|[^:]*): loss": r"\1:损失",
@@ -26,11 +28,25 @@ PHRASES = {
     r"The units of the last hidden layer that matter most": "最后一个隐藏层中作用最大的结点",
     r"Weights, their gradients at the end, their change since the start": "权重、结束时的梯度、自开始以来的变化",
     r"Layers through training": "训练过程中的各层",
+    r"(.*): two ways to train (\S+)": r"\1:用两种方法训练 \2",
+    r"the tutorial's descent": "教程的梯度下降",
+    r"Gauss-Newton": "高斯-牛顿法",
     # walks and graphs
-    r"(\S+) network, (\w+) and (\w+)": r"\1 网络,\2 与 \3",
+    r"(\S+) network, (\w+) and (\w+)(   .*)?": r"\1 网络,\2 与 \3\4",
     r"(\S+) sigmoid network, half squared error": r"\1 sigmoid 网络,误差平方之半",
     r"2-3-1 ReLU network: the mean of two numbers": "2-3-1 ReLU 网络:两个数的平均值",
     r"One example: inputs 0.1 and 0.3, target 0.2": "一个例子:输入 0.1 和 0.3,目标 0.2",
+    r"first input": "第一个输入",
+    r"second input": "第二个输入",
+    r"mean": "平均值",
+    r"(\d+) pairs, (\d+) steps, root mean square error (\S+)": r"\1 对数,\2 步,均方根误差 \3",
+    r"apples: (\S+)": r"苹果:\1",
+    r"apples and oranges: (\S+)": r"苹果和橘子:\1",
+    r"apple": "苹果",
+    r"apple_count": "苹果的个数",
+    r"orange": "橘子",
+    r"orange_count": "橘子的个数",
+    r"tax": "消费税",
     # one layer and exclusive or
     r"One sigmoid layer learns a disjunction": "单层 sigmoid 网络学习或运算",
     r"chain rule": "链式法则",
@@ -41,6 +57,7 @@ PHRASES = {
     r"(\d+) % of the seeds below": r"\1 % 的种子低于此线",
     r"2-2-1 sigmoid network, seed (\d+)": r"2-2-1 sigmoid 网络,种子 \1",
     r"epoch": "轮",
+    r"Exclusive or, 2-2-1, three starts, seed (\d+)": r"异或,2-2-1,三种初始化,种子 \1",
     # digits
     r"iteration": "迭代次数",
     r"accuracy": "正确率",
@@ -50,6 +67,9 @@ PHRASES = {
     # checks and mistakes
     r"Gradient check, (\S+), three images": r"梯度检验,\1,三幅图像",
     r"‖hand-written − judge‖ / ‖judge‖": "‖手写 − 参照‖ / ‖参照‖",
+    r"central differences": "中心差分",
+    r"complex step": "复数步长",
+    r"central differences of (.*)": r"\1 的中心差分",
     r"Wrong formulas, as printed and as corrected": "错误的公式:按原文与改正后",
     r"one layer: no upstream gradient \((.*)\)": r"单层网络:漏乘上游梯度",
     r"exclusive or: batch size divides twice \((.*)\)": r"异或:两次除以样本数",
@@ -57,6 +77,8 @@ PHRASES = {
     r"surface fit: grid, not samples \((.*)\)": r"曲面拟合:网格而非样本",
     r"digits: weights without 0\.01 \((.*)\)": r"手写数字:权重缺少 0.01",
     r"digits: log\(p \+ 1e-7\) \((.*)\)": r"手写数字:log(p + 1e-7)",
+    r"Break this: a mean squared error": "破坏一条规则:均方误差",
+    r"Break this: three classes": "破坏一条规则:三个类别",
     r"angle to the gradient, degrees": "与梯度的夹角,度",
     r"length / gradient's": "长度 / 梯度的长度",
     r"loss, 2,000 steps": "2000 步后的损失",
@@ -76,5 +98,12 @@ PHRASES = {
     r"weight decay (\S+)": r"权重衰减 \1",
     r"dropout (\S+)": r"随机失活 \1",
     r"learning rate": "学习率",
+    r"(\w+), rate (\S+)": r"\1,学习率 \2",
+    r"normal, (\S+)": r"正态,\1",
     r"seed": "种子",
 }
+
+
+def say(text: str, lang: str) -> str:
+    """The text in a language."""
+    return viz.translator(lang, PHRASES)(text)

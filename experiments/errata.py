@@ -15,6 +15,7 @@ import jaxbp
 import one_layer
 import xor
 from check_gradients import LOSS, Loss, analytic_loss, enlarged, guarded_loss
+from chinese import say
 from common import Common, begin, finish, print_columns, run
 from jaxbp import data, viz
 from jaxbp.gradcheck import numerical_gradient
@@ -81,7 +82,9 @@ def save_live_page(config: Config, name: str, path: Path) -> Path:
     params = jax.tree.map(lambda leaf: np.round(np.asarray(leaf), 2), start)  # to be read
     inputs, targets = (xor.INPUTS, xor.TARGETS) if mlp.sizes[-1] == 1 else (np.eye(3) - 0.5, np.eye(3))
     views, network = ("walk", "check", "training"), (mlp, params)
-    return viz.save_page(network, inputs, targets, path, views=views, loss=loss, lang=config.lang, title=title)
+    return viz.save_page(
+        network, inputs, targets, path, views=views, loss=loss, lang=config.lang, title=say(title, config.lang)
+    )
 
 
 def upstream_gradient(seed: int) -> list[Erratum]:

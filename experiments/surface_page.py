@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 import jaxbp
+from chinese import say
 from jaxbp import viz
 from jaxbp.data import Grid, Task
 from surface_fits import fit
@@ -38,8 +39,12 @@ def draw_page(config: Config, task: Task) -> tuple[dict[str, Any], dict[str, Any
     formula = re.sub(r"[$\\]", "", re.sub(r"\{(.*?)\}", r"(\1)", task.title))
     title = f"{formula}: two ways to train {'-'.join(map(str, mlp.sizes))}"
 
+    shown = {say(name, config.lang): run for name, run in recording.items()}
+
     def save(path: Path) -> Path:
-        return viz.save_page((mlp, steps[-1][1]), *samples, path, recording=recording, lang=config.lang, title=title)
+        return viz.save_page(
+            (mlp, steps[-1][1]), *samples, path, recording=shown, lang=config.lang, title=say(title, config.lang)
+        )
 
     numbers = {name: {"steps": records[-1][0], "loss": losses[-1]} for name, (_, records, losses) in recording.items()}
     return numbers, {f"{config.stem}surface_page.html": save}

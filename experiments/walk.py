@@ -17,6 +17,7 @@ from jax import Array
 
 import jaxbp
 import node_errors
+from chinese import say
 from common import Common, begin, choice, finish, print_table, run
 from jaxbp import viz
 from jaxbp.activations import ACTIVATIONS
@@ -73,8 +74,8 @@ def main(config: Config) -> None:
 
 def save_live_page(trace: jaxbp.Trace, title: str, lang: str, path: Path) -> Path:
     """Writes the page that computes both passes itself: drag a number, break a rule, train, predict and reveal."""
-    network = (trace.mlp, trace.params)
-    return viz.save_page(network, trace.inputs, trace.targets, path, loss=trace.loss_name, lang=lang, title=title)
+    samples, title = (trace.inputs, trace.targets), say(title, lang)
+    return viz.save_page((trace.mlp, trace.params), *samples, path, loss=trace.loss_name, lang=lang, title=title)
 
 
 def trace_of(mlp: jaxbp.Mlp, seed: int) -> jaxbp.Trace:

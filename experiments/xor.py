@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxbp
+from chinese import say
 from common import Common, begin, finish, print_columns, run
 from jaxbp import viz
 from jaxbp.data import Grid
@@ -154,9 +155,9 @@ def save_live_page(config: Config, found: dict[Variant, Runs], path: Path) -> Pa
     row, recording = int(np.argmax(found[CORRECTED].losses[:, -1] < 0.05)), {}
     for variant, runs in found.items():
         steps = [(epoch, jax.tree.map(lambda leaf: leaf[row], params)) for epoch, params, _ in runs.records]
-        recording[variant.name] = MLP, steps, [losses[row] for _, _, losses in runs.records]
-    network = MLP, recording[CORRECTED.name][1][0][1]
-    title = f"Exclusive or, 2-2-1, three starts, seed {config.seed + row}"
+        recording[say(variant.name, config.lang)] = MLP, steps, [losses[row] for _, _, losses in runs.records]
+    network = MLP, jax.tree.map(lambda leaf: leaf[row], found[CORRECTED].records[0][1])
+    title = say(f"Exclusive or, 2-2-1, three starts, seed {config.seed + row}", config.lang)
     return viz.save_page(network, INPUTS, TARGETS, path, recording=recording, lang=config.lang, title=title)
 
 

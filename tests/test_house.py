@@ -211,6 +211,14 @@ def test_the_readmes_pictures_and_files_are_there():
         assert (ROOT / target).exists(), target
 
 
+def test_the_figures_stay_small_and_are_all_described():
+    files = [path for path in (ROOT / "figures").iterdir() if path.name != "README.md"]
+    assert sum(path.stat().st_size for path in files) <= 6_000_000
+    assert all(path.stat().st_size <= 1_500_000 for path in files)
+    described = (ROOT / "figures" / "README.md").read_text(encoding="utf-8")
+    assert [path.name for path in files if path.suffix not in (".json", ".dot") and path.name not in described] == []
+
+
 def tracked_files():
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
     return [ROOT / name for name in listed.splitlines() if (ROOT / name).is_file()]

@@ -17,6 +17,7 @@ from jaxbp.viz.graphs import graph_dot as graph_dot
 from jaxbp.viz.graphs import graph_mermaid as graph_mermaid
 from jaxbp.viz.images import draw_images as draw_images
 from jaxbp.viz.language import translate as translate
+from jaxbp.viz.language import translator as translator
 from jaxbp.viz.layers import draw_gradient_flow as draw_gradient_flow
 from jaxbp.viz.layers import draw_weights as draw_weights
 from jaxbp.viz.page import save_page as save_page

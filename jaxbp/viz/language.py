@@ -63,6 +63,21 @@ PATTERNS = {
     r"gradient ‖∂L/∂W‖": "梯度 ‖∂L/∂W‖",
     r"dead units \(share\)": "失活结点(比例)",
     r"guide (\S+)": r"参考线 \1",
+    r"kink lines, layer (.*)": r"折线,层 \1",
+    r"(.*): largest error (\S+) of what rounding allows": r"\1:最大误差为舍入所允许的 \2 倍",
+    r"(.*): bit for bit": r"\1:逐位一致",
+    r"plane of the inputs": "输入平面",
+    r"plane of the hidden activations": "隐藏层激活值的平面",
+    r"output": "输出",
+    r"hidden (\d+)": r"隐藏结点 \1",
+    r"hidden unit: z = 0": "隐藏结点:z = 0",
+    r"target (\d+)": r"目标 \1",
+    r"(\d+) of (\d+) hatched: not finite or not positive": r"斜线:\2 个中有 \1 个不是正的有限数",
+    r"blue: value;  red: derivative of the output to it": "蓝:值;红:输出对它的导数",
+    r"× passes the other factor times its derivative": "× 传回另一因子与上游导数之积",
+    r"× passes the other factor times its derivative; \+ passes its derivative on": (
+        "× 传回另一因子与上游导数之积;+ 原样传回上游导数"
+    ),
     r"across: to unit; down: from unit; colours linear up to the median size, then logarithmic": (
         "横向:到达的结点;纵向:出发的结点;颜色在中位数以内为线性,以外为对数"
     ),
@@ -94,32 +109,38 @@ def language(lang: str) -> Callable[[str], str]:
     return lambda label: CHINESE.get(label, label)
 
 
-def translate(figure: Any, lang: str, phrases: Mapping[str, str] | None = None) -> None:
-    """Puts the lines of a figure's texts into a language, those that are known; the others stay.
+def translator(lang: str, phrases: Mapping[str, str] | None = None) -> Callable[[str], str]:
+    """Returns a function that puts the lines of a text into a language, those that are known; the others stay.
 
     Args:
-        figure: what a drawing function drew.
-        lang: "en" or "zh", as for `language`.
+        lang: "en" or "zh".
         phrases: further patterns of whole lines, with their translations as `re.Match.expand` takes them.
 
     Raises:
         ValueError: the language is not known.
     """
-    word = language(lang)
-    if word is str:
-        return
-    from matplotlib.text import Text
-
+    check_name("lang", lang, ("en", "zh"))
+    if lang == "en":
+        return str
     patterns = {**(phrases or {}), **PATTERNS}
 
     def line_of(line: str) -> str:
         found = ((re.fullmatch(pattern, line), other) for pattern, other in patterns.items())
-        return next((match.expand(other) for match, other in found if match), word(line))
+        return next((match.expand(other) for match, other in found if match), CHINESE.get(line, line))
+
+    return lambda text: "\n".join(map(line_of, text.split("\n")))
+
+
+def translate(figure: Any, lang: str, phrases: Mapping[str, str] | None = None) -> None:
+    """Puts the texts of a figure into a language, where a font for it is installed; arguments as for `translator`."""
+    say = translator(lang, phrases)
+    if language(lang) is str:
+        return
+    from matplotlib.text import Text
 
     for text in figure.findobj(Text):
         old = text.get_text()
-        new = "\n".join(map(line_of, old.split("\n")))
-        if new != old:
+        if (new := say(old)) != old:
             text.set_text(_plain(new))
 
 
