@@ -63,7 +63,7 @@ def main(config: Config) -> None:
 def check_inputs(config: Config, task: Task) -> None:
     """Raises a ValueError for a picture that needs two inputs where there is another number of them."""
     num_inputs = task.train.points.shape[1]
-    for name in PICTURES:
+    for name in ("details", "film", "contrast"):
         if getattr(config, name) and num_inputs != 2:
             raise ValueError(f"--{name} must be left out with {num_inputs} input columns: it draws maps of two")
 

@@ -20,8 +20,8 @@ from common import choice, run
 # Script, flags, and how far, relatively, the numbers of two versions of JAX may lie apart: a fit to five digits ends
 # elsewhere with every rounding, its error may be ten times another's.
 JOBS = (
-    ("fit_surface", "--details --film --contrast --page", 10.0),
-    ("fit_surface", "--preset tutorial --details", 1e-2),
+    ("fit_surface", "--details --contrast --page", 10.0),
+    ("fit_surface", "--preset tutorial --details --film", 1e-2),
     ("one_layer", "", 1e-6),
     ("node_errors", "", 1e-9),
     ("walk", "", 1e-9),

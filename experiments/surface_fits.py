@@ -20,7 +20,7 @@ from surface_pictures import Fitted
 HIDDEN = (128, 128)  # where no units are asked for and none are chosen
 ENOUGH = 1e-10  # of the standard deviation on the held-out samples: no band with more units is tried then
 CHOOSING = 12.0  # seconds that the candidates are estimated to take
-ROUGH, STEEP = 1e-2, (32, 32)  # of the standard deviation: of what leaves more, a tanh network is trained as well
+ROUGH, STEEP = 1e-3, (32, 32)  # of the standard deviation: of what leaves more, a tanh network is trained as well
 MOST_TRAINED = 1536  # units: more of them fill their band so densely that training moves nothing
 
 
