@@ -82,7 +82,8 @@ def dropout_mask(key: Array, rate: float, shape: tuple[int, int], dtype: DTypeLi
 
 def _product_over_batch(inputs: Array, node_error: Array) -> Array:
     """A^T D for A (n, fan_in) and D (n, fan_out), summed in blocks where n is large."""
-    num_blocks = inputs.shape[0] // BLOCK
+    # A program that is exported for any n has no number there, and multiplies at once.
+    num_blocks = inputs.shape[0] // BLOCK if isinstance(inputs.shape[0], int) else 0
     if num_blocks < 2:
         return matmul(inputs.T, node_error)
     whole = num_blocks * BLOCK
