@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from jaxbp import data as data
+from jaxbp import interchange as interchange
 from jaxbp import training as training
 from jaxbp._version import __version__ as __version__
 from jaxbp.backprop import Trace as Trace
@@ -17,13 +18,6 @@ from jaxbp.gradcheck import check_gradients as check_gradients
 from jaxbp.gradcheck import check_rule as check_rule
 from jaxbp.graph import Graph as Graph
 from jaxbp.graph import trace_graph as trace_graph
-from jaxbp.interchange import export_program as export_program
-from jaxbp.interchange import from_equinox_leaves as from_equinox_leaves
-from jaxbp.interchange import from_flax_variables as from_flax_variables
-from jaxbp.interchange import from_torch_state_dict as from_torch_state_dict
-from jaxbp.interchange import to_equinox_leaves as to_equinox_leaves
-from jaxbp.interchange import to_flax_variables as to_flax_variables
-from jaxbp.interchange import to_torch_state_dict as to_torch_state_dict
 from jaxbp.ledger import make_ledger as make_ledger
 from jaxbp.model import Model as Model
 from jaxbp.model import load as load

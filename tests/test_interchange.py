@@ -17,9 +17,9 @@ PARAMS = draw_params(MLP, dtype=np.float32)
 POINTS = np.random.default_rng(0).standard_normal((7, 3)).astype(np.float32)
 OUTPUTS = np.asarray(jaxbp.predict(MLP, PARAMS, POINTS))
 PAIRS = {
-    "torch": (jaxbp.to_torch_state_dict, jaxbp.from_torch_state_dict),
-    "flax": (jaxbp.to_flax_variables, jaxbp.from_flax_variables),
-    "equinox": (jaxbp.to_equinox_leaves, jaxbp.from_equinox_leaves),
+    "torch": (jaxbp.interchange.to_torch_state_dict, jaxbp.interchange.from_torch_state_dict),
+    "flax": (jaxbp.interchange.to_flax_variables, jaxbp.interchange.from_flax_variables),
+    "equinox": (jaxbp.interchange.to_equinox_leaves, jaxbp.interchange.from_equinox_leaves),
 }
 
 
@@ -36,9 +36,9 @@ def test_pytorch_computes_the_same():
     torch = pytest.importorskip("torch")
     linear = [torch.nn.Linear(i, o) for i, o in zip(MLP.sizes[:-1], MLP.sizes[1:], strict=True)]
     module = torch.nn.Sequential(linear[0], torch.nn.Tanh(), linear[1], torch.nn.Tanh(), linear[2])
-    module.load_state_dict({k: torch.tensor(v) for k, v in jaxbp.to_torch_state_dict(PARAMS).items()})
+    module.load_state_dict({k: torch.tensor(v) for k, v in jaxbp.interchange.to_torch_state_dict(PARAMS).items()})
     np.testing.assert_allclose(module(torch.tensor(POINTS)).detach().numpy(), OUTPUTS, rtol=1e-5, atol=1e-6)
-    back = jaxbp.from_torch_state_dict(module.state_dict())
+    back = jaxbp.interchange.from_torch_state_dict(module.state_dict())
     np.testing.assert_array_equal(jaxbp.predict(MLP, back, POINTS), OUTPUTS)
 
 
@@ -54,10 +54,10 @@ def test_flax_computes_the_same():
 
     with jax.numpy_rank_promotion("allow"):
         variables = Network().init(jax.random.key(0), POINTS)
-        outputs = Network().apply(jaxbp.to_flax_variables(PARAMS), POINTS)
+        outputs = Network().apply(jaxbp.interchange.to_flax_variables(PARAMS), POINTS)
         other = Network().apply(variables, POINTS)
     np.testing.assert_allclose(outputs, OUTPUTS, rtol=1e-5, atol=1e-6)
-    back = jaxbp.from_flax_variables(variables)
+    back = jaxbp.interchange.from_flax_variables(variables)
     np.testing.assert_allclose(jaxbp.predict(MLP, back, POINTS), other, rtol=1e-5, atol=1e-6)
 
 
@@ -66,11 +66,11 @@ def test_equinox_computes_the_same():
     mlp = jaxbp.Mlp((3, 5, 5, 2), hidden="tanh")
     params = draw_params(mlp, dtype=np.float32)
     other = equinox.nn.MLP(3, 2, 5, 2, activation=jnp.tanh, key=jax.random.key(0))
-    leaves = jaxbp.to_equinox_leaves(params)
+    leaves = jaxbp.interchange.to_equinox_leaves(params)
     moved = jax.tree_util.tree_map_with_path(lambda path, leaf: leaves.get(jax.tree_util.keystr(path), leaf), other)
     np.testing.assert_allclose(jax.vmap(moved)(POINTS), jaxbp.predict(mlp, params, POINTS), rtol=1e-5, atol=1e-6)
     listed = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(other)}
-    back = jaxbp.from_equinox_leaves(listed)
+    back = jaxbp.interchange.from_equinox_leaves(listed)
     np.testing.assert_allclose(jaxbp.predict(mlp, back, POINTS), jax.vmap(other)(POINTS), rtol=1e-5, atol=1e-6)
 
 
@@ -89,14 +89,14 @@ def test_equinox_computes_the_same():
 )
 def test_what_is_no_chain_of_linear_layers_is_refused(state_dict, message):
     with pytest.raises(ValueError, match=message):
-        jaxbp.from_torch_state_dict(state_dict)
+        jaxbp.interchange.from_torch_state_dict(state_dict)
     with pytest.raises(ValueError, match="variables must hold params of Dense_0, Dense_1"):
-        jaxbp.from_flax_variables({"params": {"Conv_0": {}}})
+        jaxbp.interchange.from_flax_variables({"params": {"Conv_0": {}}})
 
 
 def test_an_exported_program_runs_without_jaxbp_gradient_included(tmp_path):
     pytest.importorskip("flatbuffers")
-    path = jaxbp.export_program(partial(jaxbp.predict, MLP, PARAMS), 3, tmp_path / "program.bin")
+    path = jaxbp.interchange.export_program(partial(jaxbp.predict, MLP, PARAMS), 3, tmp_path / "program.bin")
     np.save(tmp_path / "points.npy", POINTS)
     code = (
         "import sys; sys.modules['jaxbp'] = None\n"
