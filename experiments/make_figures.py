@@ -1,6 +1,7 @@
 """Draw everything in figures/ again; with --check, compare instead of writing.
 
 The comparison of solvers is left out: it measures times for twenty minutes, and no two runs of it are the same.
+So is the law of errors, which computes for ten.
 """
 
 import json

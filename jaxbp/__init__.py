@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from jaxbp import data as data
+from jaxbp import interchange as interchange
 from jaxbp import training as training
 from jaxbp._version import __version__ as __version__
 from jaxbp.backprop import Trace as Trace

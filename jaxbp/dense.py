@@ -82,10 +82,9 @@ def dropout_mask(key: Array, rate: float, shape: tuple[int, int], dtype: DTypeLi
 
 def _product_over_batch(inputs: Array, node_error: Array) -> Array:
     """A^T D for A (n, fan_in) and D (n, fan_out), summed in blocks where n is large."""
-    num_blocks = inputs.shape[0] // BLOCK
+    num_blocks = inputs.shape[0] // BLOCK if isinstance(inputs.shape[0], int) else 0  # no number where it is exported
     if num_blocks < 2:
         return matmul(inputs.T, node_error)
     whole = num_blocks * BLOCK
-    input_blocks, error_blocks = (some[:whole].reshape(num_blocks, BLOCK, -1) for some in (inputs, node_error))
-    product = matmul(input_blocks.transpose(0, 2, 1), error_blocks).sum(axis=0)
-    return product + matmul(inputs[whole:].T, node_error[whole:])
+    left, right = (some[:whole].reshape(num_blocks, BLOCK, -1) for some in (inputs, node_error))
+    return matmul(left.transpose(0, 2, 1), right).sum(axis=0) + matmul(inputs[whole:].T, node_error[whole:])

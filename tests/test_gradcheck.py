@@ -208,6 +208,7 @@ def test_rules(bwd, ok):
 def test_a_cotangent_of_another_dtype_is_a_fault(x64):
     x = np.random.default_rng(0).standard_normal((4, 4))
     report = jaxbp.check_rule(rule(lambda x, bar: ((3 * x**2 * bar).astype(jnp.float32),)), lambda x: x**3, x)
+    assert report.faults == ("the cotangent of arguments[0] has dtype float32, its argument float64",)
     assert not report.ok
     assert "WRONG" in str(report)
 

@@ -33,6 +33,7 @@ FLOORS = {
     "score": 1,
     "params": 2,
     "_samples": 3,
+    "interchange": 3,
     "_sharding": 3,
     "dense": 4,
     "network": 5,

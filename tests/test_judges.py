@@ -8,6 +8,7 @@ import pytest
 from architectures import ACTIVATION_NAMES, LOSS_NAMES, draw_params, targets_for
 from test_gradient import LOSS_AND_GRADIENT
 
+import error_law
 import jaxbp
 import judges
 from wrong_backward import AT_KINK, MLP, RIGHT, WRONG, WRONG_RULES, draw, gradient_by, reference, rule_by
@@ -107,3 +108,14 @@ def test_the_experiment_counts_what_each_judge_misses(tmp_path, capsys):
         jax.config.update("jax_enable_x64", wide)
     assert "wrong backward passes missed" in capsys.readouterr().out
     assert {path.name for path in tmp_path.iterdir()} == {"judges.json", "judges.svg"}
+
+
+@pytest.mark.slow
+def test_the_law_of_errors_measures_both_gradients(tmp_path, capsys):
+    wide = jax.config.jax_enable_x64
+    try:
+        error_law.main(error_law.Config(out=str(tmp_path), networks=2, draws=2, work=1e5, quiet=True))
+    finally:
+        jax.config.update("jax_enable_x64", wide)
+    assert "error / bound over 4 cases" in capsys.readouterr().out
+    assert {path.name for path in tmp_path.iterdir()} == {"error_law.json", "error_law.svg"}

@@ -119,9 +119,9 @@ def allowances(
 ) -> list[float]:
     """For each leaf that the judge returns, the relative error that rounding in `dtype` may cause there.
 
-    Where the terms of a leaf cancel, the bound grows: by what autodiff's own error in float32 shows, twice for safety;
-    and by what a relative change of the parameters by u does to it, four times for safety. Near a minimum the second
-    is the larger one: there a gradient is a small difference of large terms.
+    Where the terms of a leaf cancel, the bound grows: by what autodiff's own error in float32 shows, and by what
+    a relative change of the parameters by u does to it, each four times for safety. Near a minimum the second is the
+    larger one: there a gradient is a small difference of large terms.
     """
     bounds = {kind: rounding_bound(mlp, num_samples, kind) for kind in (np.dtype(dtype), np.dtype(np.float32))}
     narrow = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), params)
@@ -138,7 +138,7 @@ def allowances(
     cancellations = compare("", judge(narrow), exact, "", unknown)
     changes = compare("", judge(moved), judge(params), "", unknown)
     return [
-        both * max(bounds[np.dtype(dtype)] * max(1.0, 2 * cancelled.error / single), 4 * changed.error / CHANGE * unit)
+        both * max(bounds[np.dtype(dtype)] * max(1.0, 4 * cancelled.error / single), 4 * changed.error / CHANGE * unit)
         for cancelled, changed in zip(cancellations, changes, strict=True)
     ]
 

@@ -1,0 +1,168 @@
+"""Measure how rounding grows: float32 gradients, by hand and by autodiff, against float64, over generated networks.
+
+Depth to 32, width and batch to 1,024, every activation and loss. The error of a leaf is ||g32 - g64|| / ||g64||, in
+units of the bound 8 sqrt(L) max(1, (max(width, batch) / 64)^(1/4)) u. Cases in which a unit lies on another side of a
+kink in float32 than in float64 are left out, and counted.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+import jaxbp
+from common import Common, begin, finish, print_columns, run
+from jaxbp import viz
+from jaxbp.activations import ACTIVATIONS
+from jaxbp.gradcheck import rounding_bound
+from jaxbp.losses import LOSSES
+from jaxbp.network import forward
+from jaxbp.params import Layer
+
+
+@dataclass(frozen=True)
+class Config(Common):
+    """Flags of error_law."""
+
+    networks: int = 50
+    """Number of networks."""
+    draws: int = 40
+    """Number of parameters and samples drawn for each."""
+    work: float = 1e7
+    """Largest number of multiplications of a forward pass; wider networks are shallower, or see fewer samples."""
+
+
+class Shape(NamedTuple):
+    """What a network's program is compiled for."""
+
+    mlp: jaxbp.Mlp
+    loss: str
+    batch: int
+
+    @property
+    def width(self) -> int:
+        """The largest size of a layer."""
+        return max(self.mlp.sizes)
+
+
+WHO = ((0, "hand"), (1, "autodiff"))
+DEPTHS, WIDTHS = (1, 2, 4, 8, 16, 32), (1, 16, 64, 256, 1024)
+
+
+def main(config: Config) -> None:
+    """Measures, prints, draws."""
+    folder = begin(config, networks=1, draws=1, work=1)
+    generator = np.random.default_rng(config.seed)
+    shapes = [draw_shape(generator, i, config.work) for i in range(config.networks)]
+    found: list[tuple[Shape, np.ndarray]] = []
+    left_out = 0
+    for i, shape in enumerate(shapes):
+        keys = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), i), config.draws)
+        hand, autodiff, flips = jax.device_get(measure(shape, keys))
+        errors = np.stack([hand, autodiff], axis=-1)[flips == 0]  # (cases, leaves, hand and autodiff)
+        left_out += int((flips > 0).sum())
+        found.append((shape, errors / rounding_bound(shape.mlp, shape.batch, np.float32)))
+        if not config.quiet:
+            name = f"{shape.mlp.num_layers:>2} layers of {shape.width:>4}, batch {shape.batch:>4}, {shape.loss}"
+            print(f"{i + 1:>3} of {len(shapes)}  {name}: {found[-1][1].max(axis=(0, 1), initial=0)}", flush=True)
+    by_depth = table({f"to {depth} layers": in_range(found, depth, None) for depth in DEPTHS})
+    by_width = table({f"width to {width}": in_range(found, None, width) for width in WIDTHS})
+    cases = config.networks * config.draws - left_out
+    title = f"error / bound over {cases} cases, {left_out} more left out for units on two sides of a kink"
+    cells = [(name, *(f"{number:.2g}" for number in row.values())) for name, row in (by_depth | by_width).items()]
+    print_columns(["", *next(iter(by_depth.values()))], cells, title)
+    every = np.concatenate([errors.reshape(-1, 2) for _, errors in found])
+    above, worse = int((every[:, 0] > 1).sum()), float((every[:, 0] / np.maximum(every[:, 1], 1e-3)).max())
+    print(f"\n{above} of {len(every)} leaves above the bound; by hand at most {worse:.2g} times autodiff's error")
+    print("(or times a thousandth of the bound, where autodiff's error is below that)")
+    panels = dict.fromkeys(by_depth, "error / bound, by depth") | dict.fromkeys(by_width, "error / bound, by width")
+    dots = viz.draw_dots(by_depth | by_width, xlabel=panels, title="float32 gradients against float64")
+    numbers = {
+        "by depth": by_depth,
+        "by width": by_width,
+        "cases": cases,
+        "left out": left_out,
+        "leaves": len(every),
+    }
+    numbers |= {"above": above, "largest over autodiff": worse}
+    finish(config, folder, "error_law", numbers, {"error_law.svg": dots.figure})
+
+
+def draw_shape(generator: np.random.Generator, number: int, work: float) -> Shape:
+    """Depth, width and batch uniform in their logarithms; activations and losses in turn."""
+    depth, width, batch = (int(2 ** generator.uniform(0, most)) for most in (5.01, 10.01, 10.01))
+    while depth * width**2 * batch > work:
+        depth, batch = max(1, depth * 3 // 4), max(1, batch * 3 // 4)
+    loss, names = list(LOSSES)[number % len(LOSSES)], list(ACTIVATIONS)
+    hidden = tuple(names[(number + i) % len(names)] for i in range(depth - 1))
+    output = "identity" if "entropy" in loss else names[number % len(names)]
+    return Shape(jaxbp.Mlp((width,) * depth + (max(2, width // 4),), hidden, output), loss, batch)
+
+
+@partial(jax.jit, static_argnums=0)
+def measure(shape: Shape, keys: Array) -> tuple[Array, Array, Array]:
+    """The relative errors (draws, leaves) of the gradient by hand and by autodiff, and flips (draws,), case by case."""
+    mlp, loss, batch = shape
+
+    def loss_of(params: jaxbp.Params, inputs: Array, targets: Array) -> Array:
+        return LOSSES[loss].values(jaxbp.reference_predict(mlp, params, inputs), targets).mean()
+
+    def sides(params: jaxbp.Params, inputs: Array) -> list[Array]:
+        pairs = zip(mlp.activations, forward(mlp, params, inputs)[1], strict=True)
+        return [kept.activation > 0 for phi, kept in pairs if phi.kink]
+
+    def one(key: Array) -> tuple[Array, Array, Array]:
+        keys = iter(jax.random.split(key, 2 * mlp.num_layers + 2))
+        params = tuple(
+            Layer(
+                jax.random.normal(next(keys), (i, o), jnp.float32) / np.float32(np.sqrt(i)),
+                0.3 * jax.random.normal(next(keys), (o,), jnp.float32),
+            )
+            for i, o in zip(mlp.sizes[:-1], mlp.sizes[1:], strict=True)
+        )
+        inputs = jax.random.normal(next(keys), (batch, mlp.sizes[0]), jnp.float32)
+        targets = jax.random.normal(next(keys), (batch, mlp.sizes[-1]), jnp.float32)
+        if "entropy" in loss:
+            targets = jax.nn.softmax(targets) if "softmax" in loss else jax.nn.sigmoid(targets)
+        wide = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), (params, inputs, targets))
+        exact = jax.grad(loss_of)(*wide)
+        hand = jaxbp.loss_and_gradient(mlp, params, inputs, targets, loss)[1]
+        autodiff = jax.grad(loss_of)(params, inputs, targets)
+        flips = [(a != b).sum() for a, b in zip(sides(params, inputs), sides(*wide[:2]), strict=True)]
+        return distances(hand, exact), distances(autodiff, exact), sum(flips, jnp.zeros((), jnp.int32))
+
+    return jax.lax.map(one, keys)
+
+
+def distances(gradient: Any, exact: Any) -> Array:
+    """|| g - exact || / || exact || of each leaf, 0 where both vanish."""
+    pairs = zip(jax.tree.leaves(gradient), jax.tree.leaves(exact), strict=True)
+    norms = [(jnp.linalg.norm((a - b).ravel()), jnp.linalg.norm(b.ravel())) for a, b in pairs]
+    return jnp.stack([jnp.where(size > 1e-30, error / jnp.maximum(size, 1e-30), 0) for error, size in norms])
+
+
+def in_range(found: list[tuple[Shape, np.ndarray]], depth: int | None, width: int | None) -> np.ndarray:
+    """The errors (leaves, 2) of the networks whose depth, or width, has this as the next larger one of the table."""
+    chosen = []
+    for shape, errors in found:
+        table, size, wanted = (DEPTHS, shape.mlp.num_layers, depth) if width is None else (WIDTHS, shape.width, width)
+        if next(some for some in table if size <= some) == wanted:
+            chosen.append(errors.reshape(-1, 2))
+    return np.concatenate(chosen) if chosen else np.zeros((1, 2))
+
+
+def table(groups: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    """Median and largest error, by hand and by autodiff, of each group."""
+    columns = {f"{name} by {who}": (share, i) for name, share in (("median", 0.5), ("largest", 1.0)) for i, who in WHO}
+    return {
+        name: {column: float(np.quantile(some[:, i], share)) for column, (share, i) in columns.items()}
+        for name, some in groups.items()
+    }
+
+
+if __name__ == "__main__":
+    run(main, Config)

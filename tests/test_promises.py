@@ -1,0 +1,111 @@
+"""Promises of docstrings that the rest of the program would keep running without."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from architectures import draw_params
+
+import jaxbp
+from jaxbp.activations import ACTIVATIONS
+from jaxbp.backprop import sum_over_tiles
+from jaxbp.dense import DenseResiduals, dense_gradient
+from jaxbp.gradcheck import gradients
+from jaxbp.training import Solver, TrainState
+
+MLP = jaxbp.Mlp((2, 6, 6, 1), hidden="relu")
+
+
+def test_every_product_of_both_passes_runs_at_the_highest_precision():
+    arguments = draw_params(MLP, dtype=np.float32), np.ones((3, 2), np.float32), np.ones((3, 1), np.float32)
+    programs = [
+        jax.make_jaxpr(lambda *some: jaxbp.loss_and_gradient(MLP, *some))(*arguments),
+        jax.make_jaxpr(jax.grad(lambda p, x, _: jaxbp.predict(MLP, p, x).sum()))(*arguments),
+    ]
+    for program in programs:
+        text = "".join(str(program).split())
+        assert text.count("dot_general[") >= 8
+        assert text.count("dot_general[") == text.count("precision=(Precision.HIGHEST,Precision.HIGHEST)")
+
+
+def test_long_sums_over_a_batch_round_little():
+    """In blocks a sum of 131,072 products is off by a third of what one long sum is off by."""
+    generator = np.random.default_rng(0)
+    inputs, error = (generator.random((131_072, width)).astype(np.float32) for width in (3, 2))
+    weight, _ = dense_gradient(DenseResiduals(jnp.asarray(inputs), None, jnp.asarray(error), None), jnp.asarray(error))
+    exact = inputs.astype(np.float64).T @ error.astype(np.float64)
+    assert np.abs(weight / exact - 1).max() < 24 * 2.0**-24
+
+
+def test_a_slope_read_off_a_tiny_activation_keeps_its_digits():
+    softplus, z = ACTIVATIONS["softplus"], jnp.array([-20.0, -40.0, -80.0], jnp.float32)
+    np.testing.assert_allclose(softplus.slope(z, softplus.value(z)), np.exp(np.float64(z)), rtol=1e-5)
+
+
+def test_a_distribution_must_sum_to_one_to_rounding():
+    mlp, rows = jaxbp.Mlp((2, 3)), np.full((4, 3), 1 / 3, np.float32)
+    arguments = mlp, draw_params(mlp, dtype=np.float32), np.ones((4, 2), np.float32)
+    jaxbp.loss_and_gradient(*arguments, rows, "softmax_cross_entropy")
+    with pytest.raises(ValueError, match=r"targets\[2\] must sum to 1"):
+        jaxbp.loss_and_gradient(*arguments, rows * np.float32([[1], [1], [1.0005], [1]]), "softmax_cross_entropy")
+
+
+def test_masks_of_layers_and_steps_are_drawn_apart():
+    first, second, _ = jaxbp.dropout_masks(MLP, jax.random.key(0), 0.5, 50, jnp.float32)
+    assert not np.array_equal(first, second)
+    state = TrainState.start(draw_params(MLP, dtype=np.float32), jaxbp.training.loop.DEFAULT_SOLVER, jax.random.key(1))
+    keys = [state.batch_key, state.step_key, state._replace(step=state.step + 1).step_key]
+    assert len({tuple(np.asarray(jax.random.key_data(key))) for key in keys}) == 3
+
+
+def test_no_tile_is_larger_than_asked_for():
+    seen = []
+
+    def one(array):
+        seen.append(len(array))
+        return array.sum()
+
+    for num_samples, tile in ((10, 4), (8, 4), (3, 7), (9, 1)):
+        assert sum_over_tiles(one, (jnp.arange(num_samples),), num_samples, tile) == num_samples * (num_samples - 1) / 2
+        assert max(seen) <= tile
+        seen.clear()
+
+
+def test_central_differences_refuse_a_gradient_by_themselves(x64, monkeypatch):
+    generator = np.random.default_rng(0)
+    arguments = MLP, draw_params(MLP), generator.standard_normal((5, 2)), generator.standard_normal((5, 1))
+    right = jaxbp.loss_and_gradient(*arguments)[1]
+    wrong = (*right[:2], right[2]._replace(weight=1.001 * right[2].weight))
+    monkeypatch.setattr(gradients, "compare", lambda *_: [])
+    monkeypatch.setattr(gradients, "allowances", lambda *_: [1e-14] * 6)
+    assert jaxbp.check_gradients(*arguments, gradient=right).ok
+    report = jaxbp.check_gradients(*arguments, gradient=wrong)
+    assert [(row.path, row.judge) for row in report.rows if not row.ok] == [("params[2].weight", "central difference")]
+
+
+def test_units_on_another_side_of_a_kink_in_float32_are_counted():
+    mlp = jaxbp.Mlp((2, 1, 1), hidden="relu")
+    layers = ([[1.0], [1.0]], [-1.0]), ([[1.0]], [0.0])
+    params = tuple(jaxbp.Layer(*(jnp.array(leaf, jnp.float32) for leaf in layer)) for layer in layers)
+    report = jaxbp.check_gradients(mlp, params, np.float32([[1.0, 1e-9]]), np.float32([[1.0]]))
+    assert "1 units are on the other side of a kink in float32 than in float64" in report.notes
+
+
+def test_the_value_that_a_rule_computes_is_judged_apart():
+    square = jax.custom_vjp(jnp.square)
+    square.defvjp(lambda x: (1.001 * x**2, x), lambda x, bar: (2 * x * bar,))
+    report = jaxbp.check_rule(square, jnp.square, jnp.array([1.0, 2.0]))
+    assert [(row.path, row.judge) for row in report.rows if not row.ok] == [("value by the rule", "reference")]
+
+
+def test_parameters_that_are_not_finite_end_a_run_though_the_loss_is():
+    def step(problem, params, state, batch, key):
+        broken = (params[0], params[1]._replace(bias=params[1].bias / (3 - state)), params[2])
+        return jax.tree.map(lambda a, b: jnp.where(state == 3, a, b), broken, params), state + 1, jnp.float32(0)
+
+    solver = Solver("breaks", lambda params: jnp.zeros((), jnp.float32), step)
+    params, data = draw_params(MLP, dtype=np.float32), (np.ones((4, 2), np.float32), np.ones((4, 1), np.float32))
+    with jax.debug_nans(False), pytest.warns(RuntimeWarning, match="the parameters of layer 2 are not finite"):
+        result = jaxbp.fit(MLP, params, data, steps=6, solver=solver, record_every=2)
+    assert (result.outcome.step, result.outcome.layer) == (3, 2)
+    np.testing.assert_array_equal(result.params[1].bias, params[1].bias)
