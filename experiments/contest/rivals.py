@@ -17,6 +17,7 @@ DEGREES = (5, 10, 15, 20, 25, 30, 35, 40, 50, 60, 70, 80)
 NEIGHBORS = (30, 60, 100, 150, 200)
 LOCAL_KERNELS = (("quintic", 1.0), *(("gaussian", epsilon) for epsilon in (0.35, 1.0, 3.0)))
 KERNELS = (("cubic", 1.0), ("quintic", 1.0), *(("gaussian", epsilon) for epsilon in (0.4, 0.2, 0.1, 0.05, 0.025)))
+JITTERS = (1e-10, 1e-9, 1e-8, 1e-7, 1e-6)  # of the variance, on the diagonal: the first that can be factorized
 FIRST_ROWS = 300  # samples on which the length scales of a Gaussian process are searched first
 
 
@@ -115,7 +116,10 @@ def _gaussian_process(problem: Problem, seconds: float) -> Fitted:
         warnings.simplefilter("ignore")  # a length scale at its bound, as that of an input that does not matter
         for rows, share in ((FIRST_ROWS, 0.4), (len(problem.train.values), 1.0)):
             search = partial(optimizer, start + share * seconds)
-            process = GaussianProcessRegressor(kernel, alpha=1e-10, normalize_y=True, optimizer=search)
-            process.fit(*(some[:rows] for some in problem.train))
+            for alpha in JITTERS:
+                process = GaussianProcessRegressor(kernel, alpha=alpha, normalize_y=True, optimizer=search)
+                with contextlib.suppress(np.linalg.LinAlgError):
+                    process.fit(*(some[:rows] for some in problem.train))
+                    break
             kernel = process.kernel_
     return Fitted(process.predict, time.perf_counter() - start)
