@@ -1,9 +1,11 @@
 """Pictures: what the artists hold, not what the pixels look like."""
 
 import dataclasses
+import json
 import re
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 import jax
 import matplotlib
@@ -18,6 +20,8 @@ from jaxbp import viz
 from jaxbp.data import Grid
 from jaxbp.gradcheck import check_trace
 from jaxbp.viz.pixels import few_colours
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
@@ -786,6 +790,20 @@ def test_contour_lines_are_numbered_inside_the_panel():
             box = text.get_window_extent()
             assert panel.x0 <= box.x0, text
             assert box.x1 <= panel.x1, text
+
+
+@pytest.mark.parametrize("name", ["judges", "error_law"])
+def test_every_text_of_these_pictures_has_chinese_words(name):
+    from chinese import say
+
+    source = (ROOT / "experiments" / f"{name}.py").read_text(encoding="utf-8")
+    texts = re.findall(r'(?:title=|dict\.fromkeys\(\w+, )f?"([^"]+)"', source)
+    result = json.loads((ROOT / "figures" / f"{name}.json").read_text(encoding="utf-8"))["result"]
+    tables = [result[key] for key in ("missed", "by depth", "by width") if key in result]
+    texts += [text for table in tables for row, series in table.items() for text in (row, *series)]
+    functions = {"check_gradients", "check_rule", "jax.test_util.check_grads"}  # names stay
+    for text in set(texts) - functions:
+        assert re.search(r"[\u4e00-\u9fff]", say(text.replace("{config.right}", "20"), "zh")), text
 
 
 def test_the_texts_of_a_picture_are_translated_line_by_line(surfaces, monkeypatch):
