@@ -661,7 +661,7 @@ def test_a_film_shows_each_frames_step_and_error(tmp_path, monkeypatch):
     )
     assert b"http://" not in pages[0]
     assert b"https://" not in pages[0]
-    assert len(set(re.findall(rb"data:image/png;base64,[^\"]*", pages[0]))) == 3
+    assert len(set(re.findall(rb"data:image/webp;base64,[^\"]*", pages[0]))) == 3
     films = [viz.save_film(film, tmp_path / name).read_bytes() for name in ("a.gif", "b.gif")]
     assert films[0] == films[1]
     from PIL import Image
