@@ -6,6 +6,7 @@ import json
 import math
 import os
 import platform
+import shutil
 import sys
 import webbrowser
 from collections.abc import Callable, Mapping, Sequence
@@ -153,9 +154,12 @@ def _plain(content: Any) -> Any:
 
 
 def print_table(rows: Mapping[str, str], title: str) -> None:
-    """Prints one quantity a line."""
-    width = max(map(len, rows))
-    print("\n" + "\n".join([title, *(f"  {name:<{width}}  {value}".rstrip() for name, value in rows.items())]))
+    """Prints one quantity a line; in a narrow window, a value that does not fit there stands below its name."""
+    width, columns = max(map(len, rows)), shutil.get_terminal_size().columns
+    print(f"\n{title}")
+    for name, value in rows.items():
+        line = f"  {name:<{width}}  {value}".rstrip()
+        print(line if len(line) <= columns or columns >= 80 else f"  {name}\n      {value}")
 
 
 def print_columns(header: Sequence[str], rows: Sequence[Sequence[object]], title: str) -> None:

@@ -44,7 +44,7 @@ def main(config: Config) -> None:
         inputs, targets = model.standardize(*task.train)
         report = jaxbp.check_gradients(model.mlps[0], model.params, inputs[:CHECKED], targets[:CHECKED], one.loss)
         numbers = summary(fitted, score, report) | {"output_gradient": output_gradient(fitted, one.loss)}
-        print_table(table(numbers, result, report), task.title if one.stem else one.surface)
+        print_table(table(numbers, result, report, one.loss), task.title if one.stem else one.surface)
         files = draw(one, fitted, numbers)
         finish(replace(one, **PICTURES), folder, f"{one.stem}fit_surface", numbers, files)
         if score.nrmse > 1:
@@ -115,12 +115,13 @@ def summary(fitted: Fitted, score: Score, report: Report) -> dict[str, Any]:
     }
 
 
-def table(numbers: dict[str, Any], result: Any, report: Report) -> dict[str, str]:
+def table(numbers: dict[str, Any], result: Any, report: Report, loss: str) -> dict[str, str]:
     """The rows of the printed table."""
     where = ", ".join(f"{value:.4g}" for value in numbers["max_error_at"])
     return {
         "samples": f"{numbers['samples']}",
         "parameters": f"{numbers['parameters']} ({numbers['dtype']})",
+        "loss": f"{loss.replace('_', ' ')}, standardized",
         "steps": f"{numbers['steps']} ({numbers['status']})",
         "compile": f"{result.compile_seconds:.2f} s",
         "run": f"{result.run_seconds:.2f} s",

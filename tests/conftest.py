@@ -39,9 +39,15 @@ def _close_figures():
         sys.modules["matplotlib.pyplot"].close("all")
 
 
+MISSING = {
+    "NO CHROMIUM": "tests of the pages in a browser were SKIPPED",
+    "NO AXE": "tests that everybody can use the pages were SKIPPED",
+}
+
+
 def pytest_terminal_summary(terminalreporter):
-    """Says in capitals how many tests had no browser to run in."""
-    skipped = [report for report in terminalreporter.stats.get("skipped", []) if "NO CHROMIUM" in str(report.longrepr)]
-    if skipped:
-        text = f"NO CHROMIUM: {len(skipped)} tests of the pages in a browser were SKIPPED"
-        terminalreporter.write_sep("!", text, red=True, bold=True)
+    """Says in capitals how many tests did not run because a program that they need is not there."""
+    reasons = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
+    for missing, what in MISSING.items():
+        if count := sum(missing in reason for reason in reasons):
+            terminalreporter.write_sep("!", f"{missing}: {count} {what}", red=True, bold=True)

@@ -162,7 +162,11 @@ def test_no_number_lies_on_another_and_no_request_leaves(opened, pages, name):
 
 OVERLAPS = """(() => {
   const texts = [...document.querySelectorAll(".number .value, .number .key, .head")];
-  const boxes = texts.map((element) => [element.textContent, element.getBoundingClientRect()]);
+  const range = document.createRange();  // of the text, which may be wider than its element
+  const boxes = texts.map((element) => {
+    range.selectNodeContents(element);
+    return [element.textContent, range.getBoundingClientRect()];
+  });
   const crossing = (a, b) => a.left < b.right - 0.5 && b.left < a.right - 0.5
     && a.top < b.bottom - 3 && b.top < a.bottom - 3;
   return boxes.flatMap(([text, a], k) =>
@@ -216,18 +220,25 @@ def test_a_drag_is_drawn_in_a_fraction_of_a_frame(opened, pages):
 
 
 @needs_browser
-@pytest.mark.skipif(AXE is None, reason="NO AXE: npm install axe-core to test that everybody can use the page")
-def test_axe_finds_no_violation(opened, pages):
+@pytest.mark.skipif(AXE is None, reason="NO AXE: npm install axe-core to test that everybody can use the pages")
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [400, 1600])
+def test_axe_finds_no_violation(opened, pages, width, dark):
     script = AXE.read_text(encoding="utf-8")
-    for width, dark in ((400, True), (1600, False)):
-        for name, views in (("2-2-1", module.VIEWS), ("5-7-7-3", ("walk", "check"))):
-            for view in views:
-                opened.show(pages(name), width=width, dark=dark, view=view)
-                mistake = "'sign'" if view == "check" else "null"
-                opened.run(f"page.change({{ mistake: {mistake}, number: 'd.1.0' }}), page.flush()")
-                opened.run(f"{script}; 0")
-                found = opened.run("axe.run().then((r) => r.violations.map((v) => `${v.id}: ${v.nodes[0].html}`))")
-                assert found == [], (name, view, width)
+    violations = "axe.run().then((r) => r.violations.map((v) => `${v.id}: ${v.nodes[0].html}`))"
+    for name, views in (("2-2-1", module.VIEWS), ("5-7-7-3", ("walk", "check"))):
+        for view in views:
+            opened.show(pages(name), width=width, dark=dark, view=view)
+            mistake = "'sign'" if view == "check" else "null"
+            opened.run(f"page.change({{ mistake: {mistake}, number: 'd.1.0' }}), page.flush()")
+            opened.run(f"{script}; 0")
+            assert opened.run(violations) == [], (name, view)
+        opened.run("tour.begin()")
+        assert opened.run(violations) == [], (name, "tour")
+    for film in (ROOT / "figures").glob("*film.html"):
+        opened.show(film, width=width, dark=dark)
+        opened.run(f"{script}; 0")
+        assert opened.run(violations) == [], film.name
 
 
 FIRST = {  # the page, and the first number that each mistake makes wrong
@@ -304,6 +315,10 @@ COMMITTED = [p for p in sorted((ROOT / "figures").glob("*.html")) if 'id="data"'
 @needs_browser
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.name)
 def test_the_committed_pages_agree_with_jaxbp(opened, path):
+    opened.show(path, width=400, view="walk")
+    assert opened.run(OVERLAPS) == []
+    opened.show(path, view="check")
+    assert "✗" not in opened.run("document.querySelector('#panel-check .scroll').textContent")
     opened.show(path, view="training")
     assert opened.run("document.getElementById('badge').className") == "badge good"
     runs = opened.run("views.training ? views.training.runs.length : 0")

@@ -1,9 +1,11 @@
 """Pictures: what the artists hold, not what the pixels look like."""
 
 import dataclasses
+import json
 import re
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 import jax
 import matplotlib
@@ -18,6 +20,8 @@ from jaxbp import viz
 from jaxbp.data import Grid
 from jaxbp.gradcheck import check_trace
 from jaxbp.viz.pixels import few_colours
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
@@ -277,7 +281,7 @@ def test_panels_give_a_label_one_look():
     assert one["a"].get_color() != one["b"].get_color()
     assert np.isnan(one["b"].get_ydata()).all()  # what a logarithmic axis cannot show is a gap
     np.testing.assert_array_equal(two["b"].get_ydata(), x**2)
-    assert [texts_of(ax) for ax in drawn.axes.values()] == [["a"], ["b"]]  # labels where the lines end
+    assert [texts_of(ax) for ax in drawn.axes.values()] == [["b: nothing to show", "a"], ["b"]]  # where the lines end
     three = viz.draw_panels({k: {"a": (x, x), "b": (x, x)} for k in "pqr"}, xlabel="x", ylabel="y")
     assert [text.get_text() for text in three.artists["legend"].get_texts()] == ["a", "b"]
     assert drawn.axes["one"].get_ylim() == drawn.axes["two"].get_ylim()
@@ -648,7 +652,8 @@ def test_a_film_shows_each_frames_step_and_error(tmp_path, monkeypatch):
         film.figure.canvas.draw()
         assert title in [ax.get_title() for ax in axes]
         (mesh,) = (found for ax in axes for found in ax.collections if type(found).__name__ == "QuadMesh")
-        np.testing.assert_allclose(mesh.get_array().ravel(), np.abs(frames[number] - true))
+        size = np.abs(frames[number] - true)
+        np.testing.assert_allclose(mesh.get_array().ravel(), np.where(size == 0, mesh.norm.vmin, size))
     pages = [viz.save_film(film, tmp_path / name).read_bytes() for name in ("a.html", "b.html")]
     assert (
         pages[0].replace(b"<title>a<", b"<title>b<").replace(b"<h1>a<", b"<h1>b<").replace(b'alt="a,', b'alt="b,')
@@ -656,7 +661,7 @@ def test_a_film_shows_each_frames_step_and_error(tmp_path, monkeypatch):
     )
     assert b"http://" not in pages[0]
     assert b"https://" not in pages[0]
-    assert len(set(re.findall(rb"data:image/png;base64,[^\"]*", pages[0]))) == 3
+    assert len(set(re.findall(rb"data:image/webp;base64,[^\"]*", pages[0]))) == 3
     films = [viz.save_film(film, tmp_path / name).read_bytes() for name in ("a.gif", "b.gif")]
     assert films[0] == films[1]
     from PIL import Image
@@ -785,6 +790,20 @@ def test_contour_lines_are_numbered_inside_the_panel():
             box = text.get_window_extent()
             assert panel.x0 <= box.x0, text
             assert box.x1 <= panel.x1, text
+
+
+@pytest.mark.parametrize("name", ["judges", "error_law"])
+def test_every_text_of_these_pictures_has_chinese_words(name):
+    from chinese import say
+
+    source = (ROOT / "experiments" / f"{name}.py").read_text(encoding="utf-8")
+    texts = re.findall(r'(?:title=|dict\.fromkeys\(\w+, )f?"([^"]+)"', source)
+    result = json.loads((ROOT / "figures" / f"{name}.json").read_text(encoding="utf-8"))["result"]
+    tables = [result[key] for key in ("missed", "by depth", "by width") if key in result]
+    texts += [text for table in tables for row, series in table.items() for text in (row, *series)]
+    functions = {"check_gradients", "check_rule", "jax.test_util.check_grads"}  # names stay
+    for text in set(texts) - functions:
+        assert re.search(r"[\u4e00-\u9fff]", say(text.replace("{config.right}", "20"), "zh")), text
 
 
 def test_the_texts_of_a_picture_are_translated_line_by_line(surfaces, monkeypatch):

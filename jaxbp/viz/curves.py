@@ -163,6 +163,8 @@ def label_ends(ax: "Axes", lines: Mapping[str, Any]) -> None:
         if finite.size:
             place = ax.transAxes.inverted().transform(ax.transData.transform((1.0, finite[-1])))[1]
             ends.append((float(place), label, line.get_color()))
+        else:
+            ends.append((0.0, f"{label}: nothing to show", line.get_color()))
     gap = 9 * 1.2 / (72 * ax.get_position().height * ax.figure.bbox.height / ax.figure.dpi)  # a line of text
     ends.sort()
     places = _apart([place for place, _, _ in ends], gap)

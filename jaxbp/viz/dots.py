@@ -8,7 +8,7 @@ import numpy as np
 from jaxbp.viz.curves import legend_below
 from jaxbp.viz.style import CYCLE, GREY, WIDTH, Drawing, log_ticks, new_figure, style
 
-MARKERS = ("o", "s", "^", "D", "v", "P")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # one more than colours, so that 42 series differ
 Rows = Mapping[str, Mapping[str, float]]
 
 
@@ -64,9 +64,14 @@ def draw_dots(
                 places = [(row[name], y) for y, row in enumerate(some.values()) if np.isfinite(row.get(name, np.nan))]
                 if places:
                     dots[name].append(_draw_series(ax, np.array(places, float), i, len(series), left))
-            for label, level in (references or {}).items():
+            above, end = 0, 0.0
+            for label, level in sorted((references or {}).items(), key=lambda pair: pair[1]):
                 lines[label] = ax.axvline(level, color=GREY, linestyle=":", linewidth=1.4)
-                ax.annotate(f" {label}", (level, 1.0), xycoords=("data", "axes fraction"), fontsize=9, color=GREY)
+                place = float(ax.transAxes.inverted().transform(ax.transData.transform((level, 0.0)))[0])
+                above = above + 1 if place < end else 0  # above the label before, which it would cover
+                end = place + 0.013 * (len(label) + 2)
+                options: Any = {"xytext": (0, 11 * above), "textcoords": "offset points", "fontsize": 9, "color": GREY}
+                ax.annotate(f" {label}", (level, 1.0), xycoords=("data", "axes fraction"), **options)
         if len(series) > 1:
             from matplotlib.lines import Line2D
 

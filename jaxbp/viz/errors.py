@@ -9,7 +9,19 @@ import numpy as np
 from jaxbp.data import Grid
 from jaxbp.viz.maps import check_values, draw_error, map_height
 from jaxbp.viz.scales import ErrorScale
-from jaxbp.viz.style import BLUE, GREEN, PURPLE, WIDTH, Drawing, new_figure, number, panel, power_of_ten, style
+from jaxbp.viz.style import (
+    BLUE,
+    GREEN,
+    PURPLE,
+    WIDTH,
+    Drawing,
+    log_ticks,
+    new_figure,
+    number,
+    panel,
+    power_of_ten,
+    style,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -107,11 +119,12 @@ def draw_error_detail(
         finite = error[np.isfinite(error)]
         bars = axes["histogram"].hist(finite, bins=60, color=BLUE)[2] if finite.size else None
         axes["histogram"].set(yscale="log", ylabel="points", title=f"distribution over {len(error)} points")
+        log_ticks(axes["histogram"].yaxis)
         row, column = (int(i) for i in np.unravel_index(scale.place, grid.shape))
         table = np.ma.masked_invalid(error).reshape(grid.shape)
         cuts = {
-            "along x": axes["along x"].plot(grid.x, table[row], color=BLUE, linewidth=1.4)[0],
-            "along y": axes["along y"].plot(grid.y, table[:, column], color=BLUE, linewidth=1.4)[0],
+            "along x": axes["along x"].plot(grid.x, table[row], _look(grid.x), color=BLUE, linewidth=1.4)[0],
+            "along y": axes["along y"].plot(grid.y, table[:, column], _look(grid.y), color=BLUE, linewidth=1.4)[0],
         }
         for name, along, fixed, value in (
             ("along x", *labels[:2], grid.y[row]),
@@ -125,3 +138,8 @@ def draw_error_detail(
         for line in (axes["error"].axhline(grid.y[row]), axes["error"].axvline(grid.x[column])):
             line.set(color="black", linewidth=0.9, linestyle=":")
     return Drawing(figure, axes, drawn.artists | {"histogram": bars, "cuts": cuts}, drawn.numbers)
+
+
+def _look(places: np.ndarray) -> str:
+    """A line, or a dot where there is but one place."""
+    return "-" if len(places) > 1 else "o"

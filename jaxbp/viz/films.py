@@ -77,7 +77,7 @@ def animate_training(
     shown = [check_values(f"frames[{i}]", grid, frame) for i, frame in enumerate(frames)]
     with np.errstate(over="ignore", invalid="ignore"):
         sizes = [np.abs(frame - true) for frame in shown]
-        rmse = [float(np.sqrt(np.mean(size**2))) for size in sizes]
+        rmse = [_root_mean_square(size) for size in sizes]
     levels = contour_levels(true)
     with style():
         from matplotlib.colors import LogNorm
@@ -91,6 +91,7 @@ def animate_training(
         norm = LogNorm(*_range_of(sizes))
         mesh: Any = right.pcolormesh(grid.x, grid.y, np.ones(grid.shape), norm=norm, cmap="magma", shading="nearest")
         mark_gaps(right, grid, true)
+        right.patch.set(hatch="////", facecolor="0.93")  # seen where a frame has gaps
         figure.colorbar(mesh, cax=right.inset_axes((1.04, 0.0, 0.05, 1.0)), extend="both")
         below.plot(steps, rmse, color=BLUE, linewidth=1.4)
         (dot,) = below.plot([], [], "o", color=VERMILLION)
@@ -104,7 +105,9 @@ def animate_training(
                 middle.clear()
                 fill(middle, grid, shown[frame], levels)
                 middle.set(xlabel=labels[0], title=f"predicted, step {steps[frame]}")
-                mesh.set_array(np.ma.masked_invalid(sizes[frame]).reshape(grid.shape))
+                # An error of 0 has the lowest colour; only what is not finite is a gap.
+                size = np.where(sizes[frame] == 0, norm.vmin, sizes[frame])
+                mesh.set_array(np.ma.masked_invalid(size).reshape(grid.shape))
                 right.set(xlabel=labels[0], title="| predicted − true |")
                 for ax in (middle, right):
                     ax.tick_params(labelleft=False)
@@ -114,6 +117,12 @@ def animate_training(
         show(0)
         _freeze(figure)
     return Film(figure, len(frames), show, fps=6.0)
+
+
+def _root_mean_square(size: np.ndarray) -> float:
+    """Of numbers (n,) whose squares may be beyond the floats."""
+    largest = float(size.max())
+    return largest * float(np.sqrt(np.mean((size / largest) ** 2))) if 0 < largest < np.inf else largest
 
 
 def _range_of(sizes: Sequence[np.ndarray]) -> tuple[float, float]:
@@ -156,7 +165,7 @@ def animate_walk(trace: Trace, *, report: Report | None = None, title: str = "",
     ]
     for layer in reversed(layers):
         source = "∂L/∂a" if layer == num_layers else "Σ δ w"
-        captions.append(f"{word('step 1')}, {name} {layer}: e = {source}, then δ = e φ′(z)")
+        captions.append(f"{word('step 1')}, {name} {layer}: e = {source}, {word('then')} δ = e φ′(z)")
     captions += [f"{word('step 2')}, {name} {layer}: ∂L/∂w = a δ" for layer in reversed(layers)]
     caption = walk.artists["title"]
 

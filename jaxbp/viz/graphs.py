@@ -1,6 +1,7 @@
 """The computational graph of a function: drawn in layers, and as DOT and Mermaid text."""
 
 from itertools import pairwise
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ def draw_graph(graph: Graph, *, title: str = "") -> Drawing:
     edges = edges_of(graph)
     layout = place(boxes, edges, WIDTH - 0.2)
     rules = [RULES[name] for name in dict.fromkeys(node.operation for node in graph.nodes) if name in RULES]
-    footer = ["blue: value;  red: derivative of the output to it", *(["; ".join(rules)] if rules else [])]
+    footer = ["blue: value;  red: derivative of the output to it", *wrap("; ".join(rules), 120)]
     above, below = 0.35 * bool(title) + 0.1, 0.2 * len(footer) + 0.15
     with style():
         width, height = max(WIDTH, layout.width + 0.2), layout.height + above + below

@@ -7,11 +7,12 @@ import numpy as np
 
 from jaxbp.training import LayerHistory
 from jaxbp.viz.curves import legend_below
-from jaxbp.viz.scales import bar_below, symmetric_norm
+from jaxbp.viz.scales import TINY, bar_below, symmetric_norm
 from jaxbp.viz.style import DIVERGING, GREY, WIDTH, Drawing, new_figure, number, style
 
 RATIO_GUIDE = 1e-3  # a rule of thumb for the size of a step over that of the weights
 MAX_LABELS = 8  # layers in a legend
+NOTE: Any = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "fontsize": 8}
 
 
 def draw_weights(
@@ -43,7 +44,7 @@ def draw_weights(
     heights = [max(12.0, 64 * rows / max(rows for rows, _ in shapes)) for rows, _ in shapes]
     widest = max(width for _, width in shapes)
     with style():
-        figure = new_figure(WIDTH, 0.028 * sum(heights) + 0.25 * len(heights) + 1.3, title)
+        figure = new_figure(WIDTH, min(0.028, 7.0 / sum(heights)) * sum(heights) + 0.25 * len(heights) + 1.3, title)
         grid = figure.subplots(len(shapes), 3, squeeze=False, gridspec_kw={"height_ratios": heights})
         images: dict[str, list[Any]] = {}
         limits = {}
@@ -52,6 +53,9 @@ def draw_weights(
             limits[name], images[name] = norm.vmax, []
             for row, matrix in enumerate(matrices):
                 ax, (rows, width) = grid[row, column], matrix.shape
+                if not np.isfinite(matrix).all():
+                    look: Any = {"hatch": "////", "facecolor": "0.93", "edgecolor": "0.6", "linewidth": 0}
+                    ax.fill_between([-0.5, width - 0.5], -0.5, rows - 0.5, zorder=-1, **look)
                 images[name].append(
                     ax.imshow(matrix, aspect="auto", interpolation="nearest", cmap=DIVERGING, norm=norm)
                 )
@@ -62,7 +66,9 @@ def draw_weights(
                 if column == 0:
                     ax.set_ylabel(f"layer {row + 1}\n{rows} × {width}", rotation=0, ha="right", va="center")
             grid[0, column].set_title(name, loc="left")
-            bar_below(figure, images[name][0], list(grid[:, column]), f"largest {number(limits[name])}")
+            gaps = sum(int((~np.isfinite(matrix)).sum()) for matrix in matrices)
+            label = f"largest {number(limits[name])}" if limits[name] > TINY else "0 everywhere"
+            bar_below(figure, images[name][0], list(grid[:, column]), label + (f"\n{gaps} not finite" if gaps else ""))
         figure.supxlabel("across: to unit; down: from unit; colours linear up to the median size, then logarithmic")
     return Drawing(figure, {}, {"images": images}, {"limits": limits})
 
@@ -84,6 +90,7 @@ def draw_gradient_flow(history: LayerHistory, *, title: str = "") -> Drawing:
         raise ValueError("history must be FitResult.layers of a fit with record_layers=True, got None")
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(history.update > 0, history.update / history.weight, np.nan)
+    broken = ~np.isfinite(history.gradient).all(axis=1)
     panels = {"gradient ‖∂L/∂W‖": np.where(history.gradient > 0, history.gradient, np.nan), "update ‖ΔW‖ / ‖W‖": ratio}
     if np.any(history.dead > 0):
         panels["dead units (share)"] = history.dead
@@ -108,6 +115,12 @@ def draw_gradient_flow(history: LayerHistory, *, title: str = "") -> Drawing:
                 ax.set_ylim(-0.04, 1.04)
             elif np.isfinite(values).any():
                 ax.set_yscale("log")
+            else:
+                ax.text(0.5, 0.5, "0 everywhere", transform=ax.transAxes, ha="center", va="center", backgroundcolor="w")
+                ax.set_yticks([])
+            if broken.any():  # the run goes on, and its numbers do not
+                ax.axvspan(*history.step[broken][[0, -1]], hatch="////", facecolor="0.93", edgecolor="0.6", linewidth=0)
+                ax.annotate("not finite", (history.step[broken][0], 0.0), (4, 4), **NOTE)
         guide = axes["update ‖ΔW‖ / ‖W‖"].axhline(RATIO_GUIDE, color=GREY, linestyle=":", linewidth=1.2)
         named = np.unique(np.linspace(0, num_layers - 1, min(MAX_LABELS, num_layers)).round().astype(int))
         handles = [*(lines["gradient ‖∂L/∂W‖"][layer] for layer in named), guide]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.tri import Triangulation
 
 Where: TypeAlias = Grid | np.ndarray
+HIGHEST = 7.5  # inches of a map
 HUGE = 1e200  # beyond this matplotlib draws no contours
 
 
@@ -87,7 +88,9 @@ def colour(ax: "Axes", where: Where, values: np.ndarray, **options: Any) -> Any:
     mesh = None if isinstance(where, Grid) else _triangles(where, values)
     if mesh is not None:
         return ax.tripcolor(mesh, np.where(finite, values, 0.0), shading="gouraud", rasterized=True, **options)
-    return scatter(ax, points_of(where)[finite], c=values[finite], s=16, **options)
+    edge = 0.4 if finite.sum() < 200 else 0.0  # which few dots need where their colour is that of the paper
+    look: dict[str, Any] = {"s": 16, "edgecolors": "0.5", "linewidths": edge, "clip_on": False}
+    return scatter(ax, points_of(where)[finite], c=values[finite], **look, **options)
 
 
 def draw_error(ax: "Axes", where: Where, error: np.ndarray, title: str) -> tuple[Any, ErrorScale]:
@@ -116,6 +119,9 @@ def mark_gaps(ax: "Axes", where: Where, values: np.ndarray) -> np.ndarray:
     ax.set_aspect(aspect(where))
     if (low < high).all():
         ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    for axis, first, last in zip((ax.xaxis, ax.yaxis), low, high, strict=True):
+        if first == last:
+            axis.set_ticks([first])
     if not finite.all():
         if isinstance(where, Grid):
             ax.patch.set(hatch="////", facecolor="0.93")
@@ -137,7 +143,7 @@ def aspect(where: Where) -> Any:
 def map_height(where: Where, width: float) -> float:
     """How high a map of that width is, in inches."""
     extents = np.ptp(points_of(where), axis=0)
-    return width * float(extents[1] / extents[0]) if aspect(where) == "equal" else 0.8 * width
+    return min(HIGHEST, width * float(extents[1] / extents[0])) if aspect(where) == "equal" else 0.8 * width
 
 
 def scatter(ax: "Axes", points: np.ndarray, **options: Any) -> Any:

@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxbp.data import Grid
 from jaxbp.viz.curves import legend_below
-from jaxbp.viz.maps import check_values, map_height
+from jaxbp.viz.maps import check_values, map_height, mark_gaps
 from jaxbp.viz.scales import add_bar
 from jaxbp.viz.style import SEQUENTIAL, VERMILLION, WIDTH, Drawing, new_figure, number, style
 
@@ -27,7 +27,7 @@ def draw_paths(grid: Grid, heights: np.ndarray, paths: Mapping[str, np.ndarray],
     Raises:
         ValueError: the heights do not fit the grid, or there is no path.
     """
-    table = check_values("heights", grid, heights).reshape(grid.shape)
+    table = np.ma.masked_invalid(check_values("heights", grid, heights)).reshape(grid.shape)
     if not paths:
         raise ValueError("paths must hold at least one path, got none")
     num_columns = min(3, len(paths))
@@ -40,13 +40,14 @@ def draw_paths(grid: Grid, heights: np.ndarray, paths: Mapping[str, np.ndarray],
         lines = {}
         for label, path in paths.items():
             ax, path = axes[label], np.asarray(path, float)
+            if not mark_gaps(ax, grid, heights).all():  # its hatches stay where nothing is
+                ax.pcolormesh(grid.x, grid.y, 0 * table, cmap="Greys", vmin=0, vmax=1, shading="nearest")
             ax.contour(grid.x, grid.y, table, levels=8, cmap=SEQUENTIAL, linewidths=0.7)
             (lines[label],) = ax.plot(*path.T, color=VERMILLION, marker="o", markersize=3, linewidth=1.2)
             ax.plot(*path[:1].T, color="black", marker="s", markersize=5)
             inside = (path >= [grid.x[0], grid.y[0]]) & (path <= [grid.x[-1], grid.y[-1]])
             left = int((~inside.all(axis=1)).sum())
-            ax.set(title=label + (f" ({left} outside)" if left else ""), aspect="equal")
-            ax.set(xlim=(grid.x[0], grid.x[-1]), ylim=(grid.y[0], grid.y[-1]))
+            ax.set(title=label + (f" ({left} outside)" if left else ""))
         for ax in table_of_axes.ravel()[len(paths) :]:
             ax.remove()
         for i, ax in enumerate(axes.values()):
@@ -89,9 +90,9 @@ def draw_heatmap(grid: Grid, values: np.ndarray, *, labels: tuple[str, str, str]
         mesh = ax.pcolormesh(columns, rows, np.ma.masked_where(~good, table), **options)
         gaps = f"{(~good).sum()} of {good.size} hatched: not finite or not positive" if not good.all() else ""
         ax.set(xscale="log", xlabel=labels[0], ylabel=labels[1], title="\n".join(filter(None, [title, gaps])))
-        ax.locator_params(axis="y", integer=True)
+        ax.locator_params(axis="y", integer=True, min_n_ticks=1)
         bar = figure.colorbar(mesh, ax=ax, label=labels[2], extend="max", pad=0.02)
-        ticks = [float(tick) for tick in np.geomspace(low, max(high, low * 1.01), 4)]
+        ticks = [float(tick) for tick in np.geomspace(low, high, 4 if high > 1.01 * low else 1)]
         bar.set_ticks(ticks, labels=[number(tick, 2) for tick in ticks], minor=False)
         bar.minorticks_off()
     return Drawing(figure, {"map": ax}, {"mesh": mesh, "bar": bar})
@@ -145,16 +146,16 @@ def draw_decision_map(
         drawn = []
         headings = ("plane of the inputs", "plane of the hidden activations")
         for (name, (plane, values, some, labels)), heading in zip(panels.items(), headings, strict=False):
-            ax, table = axes[name], values.reshape(plane.shape)
-            filled[name] = ax.contourf(
-                plane.x, plane.y, table, levels=np.linspace(0, 1, 21), cmap="cividis", extend="both"
-            )
+            ax, table = axes[name], np.ma.masked_invalid(values).reshape(plane.shape)
+            mark_gaps(ax, plane, values)
+            bands: dict[str, Any] = {"levels": np.linspace(0, 1, 21), "cmap": "cividis", "extend": "both"}
+            filled[name] = ax.contourf(plane.x, plane.y, table, **bands)
             boundaries[name] = None
             if table.min() < 0.5 < table.max():
                 boundaries[name] = ax.contour(plane.x, plane.y, table, levels=[0.5], colors="white", linewidths=2.4)
             if some is not None and targets is not None:
                 marked[name] = _mark_classes(ax, np.asarray(some, float), np.asarray(targets))
-            ax.set(xlabel=labels[0], ylabel=labels[1], aspect="equal", title=heading if hidden else "")
+            ax.set(xlabel=labels[0], ylabel=labels[1], title=heading if hidden else "")
             ax.locator_params(nbins=5)
         for i, (w_x, w_y, b) in enumerate(lines):
             # The point of the line that is nearest to the origin, and the direction along it.
@@ -163,8 +164,6 @@ def draw_decision_map(
                 foot = (-b * w_x / norm, -b * w_y / norm)
                 look: dict[str, Any] = {"linestyle": ("--", ":")[i % 2], "linewidth": 1.6, "color": "black"}
                 drawn.append(axes["inputs"].axline(foot, (foot[0] - w_y, foot[1] + w_x), **look))
-        for name, (plane, *_) in panels.items():
-            axes[name].set(xlim=(plane.x[0], plane.x[-1]), ylim=(plane.y[0], plane.y[-1]))
         add_bar(axes[name], filled[name], "output")
         handles: dict[str, Any] = {f"target {key:g}": found for key, found in marked.get("inputs", {}).items()}
         if drawn:

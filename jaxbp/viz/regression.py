@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxbp.viz.language import language
+from jaxbp.viz.language import language, translate
 from jaxbp.viz.style import BLUE, GREY, RED, WIDTH, Drawing, new_figure, number, power_of_ten, style
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ def draw_regression(
                 ax.remove()
         if footer:
             (rest or [top])[0].supxlabel(footer, fontsize=9)
+        translate(figure, lang)
     return Drawing(figure, axes, artists, {"gaps": gaps})
 
 
@@ -111,6 +112,6 @@ def _draw_errors(ax: "Axes", error: np.ndarray, label: str, word: Any) -> Any:
     bins = int(min(MOST_BINS, max(8, 2 * len(error) ** (1 / 3))))
     bars = ax.hist(np.clip(error, -usual, usual), bins=bins, range=(-usual, usual), color=BLUE)[2]
     ax.set(xlim=(-1.02 * usual, 1.02 * usual), ylabel=word("rows"))
-    power_of_ten(ax.xaxis, usual, f"{word('error: predicted − true')} ({label})")
+    power_of_ten(ax.xaxis, usual, f"{word('error: predicted − true')}, {label}")
     ax.set_title(f"{word('largest')} {number(largest)}", fontsize=9)
     return bars

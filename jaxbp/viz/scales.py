@@ -1,5 +1,6 @@
 """Scales of values: levels, norms, how an error is shown, and the colour bars that say so."""
 
+from textwrap import fill
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -48,10 +49,13 @@ def contour_levels(values: np.ndarray) -> np.ndarray:
 
     norm = linear_norm(values)
     low, high = norm.vmin, norm.vmax
-    if high - low <= 1e-12 * max(abs(low), abs(high)):
+    constant = high - low <= 1e-12 * max(abs(low), abs(high))
+    if constant:
         half = 0.5 * max(1.0, abs(low))
         low, high = low - half, high + half
-    return np.asarray(MaxNLocator(NUM_LEVELS, steps=[1, 2, 2.5, 4, 5, 10]).tick_values(low, high))
+    levels = np.asarray(MaxNLocator(NUM_LEVELS, steps=[1, 2, 2.5, 4, 5, 10]).tick_values(low, high))
+    # A constant amid a band: on the border of two, rounding would choose its colour.
+    return levels + 0.5 * (levels[1] - levels[0]) if constant else levels
 
 
 def symmetric_norm(values: np.ndarray) -> Any:
@@ -76,12 +80,15 @@ def add_bar(ax: "Axes", drawn: Any, label: str = "", **options: Any) -> None:
     from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
     bar = ax.figure.colorbar(drawn, cax=ax.inset_axes((1.04, 0.0, 0.05, 1.0)), **options)
-    exponent = exponent_of(max(abs(drawn.norm.vmin), abs(drawn.norm.vmax)))
+    size, span = max(abs(drawn.norm.vmin), abs(drawn.norm.vmax)), drawn.norm.vmax - drawn.norm.vmin
+    exponent = exponent_of(size)
+    digits = 3 + (int(np.log10(size / span)) if np.isfinite(span) and 0 < span < size else 0)  # that tell ends apart
     levels = getattr(drawn, "levels", None)
     bar.locator = MaxNLocator(5) if levels is None else FixedLocator(levels[:: max(1, len(levels) // 6)])
-    bar.formatter = FuncFormatter(lambda value, _: number(value * 10.0**-exponent))
+    bar.formatter = FuncFormatter(lambda value, _: number(value * 10.0**-exponent, digits))
     bar.update_ticks()
-    ax.text(1.08, -0.055, f"{label} {power(exponent)}".strip(), transform=ax.transAxes, va="top")
+    text = fill(f"{label} {power(exponent)}".strip(), 16)
+    ax.text(1.08, -0.055, text, transform=ax.transAxes, va="top")
 
 
 def bar_below(figure: "Figure", drawn: Any, axes: "list[Axes]", label: str) -> Any:
@@ -89,7 +96,7 @@ def bar_below(figure: "Figure", drawn: Any, axes: "list[Axes]", label: str) -> A
     bar = figure.colorbar(drawn, ax=axes, location="bottom", pad=0.02, aspect=40, fraction=0.05)
     low, high = drawn.norm.vmin, drawn.norm.vmax
     ticks = [low, (low + high) / 2, high]
-    bar.set_ticks(ticks, labels=[number(tick if abs(tick) > 1e-6 * (high - low) else 0.0) for tick in ticks])
+    bar.set_ticks(ticks, labels=[number(tick if abs(tick) > 1e-3 * (high - low) else 0.0) for tick in ticks])
     bar.minorticks_off()
     bar.set_label(label)
     return bar

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from textwrap import fill as wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,7 +91,8 @@ def new_figure(width: float, height: float, title: str = "") -> "Figure":
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     if title:
-        figure.suptitle(title)
+        long = len(title) > 12 * width and "$" not in title
+        figure.suptitle(wrap(title, int(12 * width)) if long else title)
     return figure
 
 
@@ -125,7 +127,8 @@ def log_ticks(axis: Any) -> None:
         return
     first, last = np.log10((low, high))
     if last - first > 10:
-        every = np.ceil((last - first) / 5)
+        wanted = np.ceil((last - first) / 5)
+        every = next((step for step in (10, 20, 25, 50, 100, 200) if step >= wanted > 5), wanted)
         axis.set_ticks(10.0 ** (every * np.arange(np.ceil(first / every), np.floor(last / every) + 1)))
     elif last - first < 2:
         powers = 10.0 ** np.arange(np.floor(first), np.ceil(last) + 1)

@@ -1,12 +1,13 @@
 """Surfaces as maps: true beside predicted on one scale, the signed error, the samples."""
 
 from collections.abc import Mapping
+from textwrap import fill as wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jaxbp.viz.curves import plot
-from jaxbp.viz.language import language
+from jaxbp.viz.language import language, translate
 from jaxbp.viz.maps import Where, check_values, draw_error, fill, map_height, mark_gaps, scatter
 from jaxbp.viz.scales import add_bar, contour_levels
 from jaxbp.viz.style import SEQUENTIAL, WIDTH, Drawing, log_ticks, new_figure, panel, style
@@ -70,20 +71,21 @@ def draw_surface_comparison(
             drawn[name] = fill(ax, where, values, levels)
         add_bar(grid[0, len(surfaces)], drawn["true"], labels[2])
         for ax, name in zip(grid[0], drawn, strict=False):
-            ax.set_title(word(name))
+            ax.set_title(wrap(word(name), 66 // num_columns))
         maps, scales = {}, {}
         for ax, (name, error) in zip(below, errors.items(), strict=True):
             maps[name], scales[name] = draw_error(ax, where, error, word("error: predicted − true"))
         for ax in (*grid[0], *below):
             first = ax is grid[0, 0] or (several and ax is below[0])
-            ax.set(xlabel=labels[0], ylabel=labels[1] if first else "")
-            ax.locator_params(nbins=5)
+            ax.set(xlabel=wrap(labels[0], 78 // num_columns), ylabel=labels[1] if first else "")
+            ax.locator_params(nbins=5 if num_columns < 4 else 3)
             ax.tick_params(labelleft=first)
         artists: dict[str, Any] = {"true": drawn.pop("true"), "predicted": drawn, "error": maps}
         if several:
             artists["sizes"] = _draw_sizes(grid[1, 0], errors, labels[2])
         if footer:
-            figure.supxlabel(footer, fontsize=9)
+            figure.supxlabel(wrap(footer, 120), fontsize=9)
+        translate(figure, lang)
     axes = dict(zip(("true", *surfaces), grid[0], strict=False))
     return Drawing(figure, axes, artists, {"levels": levels, "errors": scales})
 
@@ -96,7 +98,7 @@ def _draw_sizes(ax: "Axes", errors: Mapping[str, np.ndarray], unit: str) -> list
         sizes = np.sort(np.abs(error[np.isfinite(error) & (error != 0)]))
         zeros = int((error == 0).sum())
         line = plot(ax, sizes, (zeros + np.arange(1, len(sizes) + 1)) / len(error), i)
-        line.set_label(name)
+        line.set_label(wrap(name, 22))
     log_ticks(ax.xaxis)
     ax.legend(fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(-0.1, 1.0), borderaxespad=0.2)
     return list(ax.get_lines())
@@ -129,7 +131,7 @@ def draw_samples(
         # About a third of the panel's area in ink, whatever the number of points; without smoothed edges, which would
         # double the size of the file.
         area = min(30.0, 3.0e4 / len(points))
-        options: Any = {"s": area, "cmap": SEQUENTIAL, "linewidths": 0, "antialiased": False}
+        options: Any = {"s": area, "cmap": SEQUENTIAL, "linewidths": 0, "antialiased": False, "clip_on": False}
         drawn = scatter(ax, plane[finite], c=z[finite], rasterized=True, **options)
         ax.set(xlabel=labels[0], ylabel=labels[1], title=title)
         ax.autoscale_view()

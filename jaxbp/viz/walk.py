@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxbp.backprop import Trace
 from jaxbp.gradcheck import Report
-from jaxbp.viz.language import language
+from jaxbp.viz.language import language, translate
 from jaxbp.viz.network import Layout, draw_network
 from jaxbp.viz.style import BLUE, GREEN, RED, VERMILLION, Drawing, new_figure, number, style
 
@@ -68,7 +68,7 @@ def draw_walk(
         if num_samples > 1:
             loss += (
                 f" ({word('mean over the batch')}); {word('sample')} {sample + 1} {word('of')} {num_samples}: "
-                f"e, δ, ∂L/∂w include the factor 1/{num_samples}"
+                f"{word('e, δ, ∂L/∂w include the factor')} 1/{num_samples}"
             )
         unwritten = {name: len(edges[name]) - len(found) for name, found in written.items()}
         loss += f"\n{word('wide arrows: large numbers; dotted: negative')}"
@@ -76,6 +76,7 @@ def draw_walk(
             loss += f"   ·   {sum(unwritten.values())} {word('numbers without room left out')}"
         figure.text(0.5, 0.6 / height, loss, ha="center", va="center", fontsize=8.5)
         badge = None if report is None else _draw_badge(figure, report, word, 0.22 / height)
+        translate(figure, lang)
         heading = figure.text(0.5, 1 - 0.2 / height, title, ha="center", va="center", fontsize=11)
     artists = {"nodes": texts, "edges": written, "badge": badge, "title": heading}
     return Drawing(figure, axes, artists, {"elided": layout.elided, "unwritten": unwritten})
@@ -103,7 +104,8 @@ def _numbers(
             nodes["backward"][layer, j] = _lines({"e": e[k][j], "δ": d[k][j], "∂b": d[k][j]})
             for i in layout.shown[k]:
                 edges["forward"][layer, i, j] = float(np.asarray(weight)[i, j])
-                edges["backward"][layer, i, j] = float(before[k][i] * d[k][j])
+                with np.errstate(over="ignore", invalid="ignore"):
+                    edges["backward"][layer, i, j] = float(before[k][i] * d[k][j])
     targets = np.asarray(trace.targets)
     row = targets[sample] if targets.ndim == 2 else np.arange(trace.mlp.sizes[-1]) == targets[sample]
     for texts in nodes.values():

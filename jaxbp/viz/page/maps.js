@@ -119,7 +119,12 @@ function drawCurves(svg, curves, { xLabel, yLabel, logX = true }) {
   }
   const marks = logX ? [1, 10, 100, 1000, 10000, 100000].filter((x) => x <= last) : [0, last];
   for (const x of [0, ...marks.filter((x) => x > 0 && (x > 1 || span < 1.5))])
-    parts.push(label(px(x), height - box.bottom + 16, `${x}`, "middle"));
+    // In the middle, but for a long number at the border, which would not be whole.
+    parts.push(
+      px(x) > width - box.right - 4 && x >= 1000
+        ? label(width, height - box.bottom + 16, `${x}`, "end")
+        : label(px(x), height - box.bottom + 16, `${x}`, "middle"),
+    );
   parts.push(label(width - box.right, height - 4, xLabel, "end"), label(4, 14, yLabel, "start"));
   curves.forEach(({ points, cursor }, k) => {
     const kept = points.filter(([, y]) => y > 0 && Number.isFinite(y));

@@ -97,10 +97,12 @@ const page = (() => {
     const { mlp, lossName } = state,
       inputs = rows(state.inputs),
       targets = rows(state.targets),
-      chosen = rules();
+      chosen = rules(),
+      kinked = mlp.activations.some((name) => /relu/.test(name));
     if (kind === "e" || kind === "d") {
       const shift = { kind: kind === "e" ? "a" : "z", layer: l, row: row(), unit: i };
-      return centralDifference((by) => loss(mlp, state.params, inputs, targets, lossName, chosen, { ...shift, by }));
+      const moved = (by) => loss(mlp, state.params, inputs, targets, lossName, chosen, { ...shift, by });
+      return centralDifference(moved, 0, kinked);
     }
     const moved = state.params.map((layer) => ({ ...layer }));
     const place = kind === "gw" ? [...state.params[l - 1].weight[i]] : [...state.params[l - 1].bias];
@@ -110,7 +112,7 @@ const page = (() => {
     return centralDifference((x) => {
       place[at] = x;
       return loss(mlp, moved, inputs, targets, lossName, chosen);
-    }, place[at]);
+    }, place[at], kinked);
   }
 
   // Parameters, inputs and targets are replaced, never written to, so that a view sees by identity what changed.

@@ -1,0 +1,151 @@
+"""Pictures of unusual inputs: what looked wrong once."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from matplotlib.collections import FillBetweenPolyCollection
+
+import jaxbp
+from jaxbp import viz
+from jaxbp.data import Grid
+from jaxbp.training import LayerHistory
+from jaxbp.viz.scales import contour_levels
+from jaxbp.viz.style import chinese_family
+
+GRID = Grid(np.linspace(0, 1, 5), np.linspace(0, 1, 4))
+X, Y = GRID.points.T
+STEPS = np.arange(5)
+
+
+def texts_of(figure):
+    from matplotlib.text import Text
+
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
+
+
+@pytest.mark.parametrize("value", [3.0, 0.0, -1e6, 1e-9])
+def test_a_constant_lies_amid_a_band_and_not_on_the_border_of_two(value):
+    levels = contour_levels(np.full(9, value))
+    assert np.abs(levels - value).min() > 0.4 * (levels[1] - levels[0])
+
+
+def test_a_bar_tells_its_ends_apart():
+    drawn = viz.draw_surface_comparison(GRID, 1e6 + 1e-3 * X, 1e6 + 1e-3 * Y)
+    (bar,) = drawn.figure.axes[1].child_axes
+    drawn.figure.draw_without_rendering()
+    labels = [label.get_text() for label in bar.get_yticklabels()]
+    assert len(set(labels)) == len(labels) > 3
+
+
+def test_long_texts_are_wrapped_and_mathematics_is_not():
+    drawn = viz.draw_surface_comparison(GRID, X, {"a" * 9 + " " + "b" * 20: Y}, title="word " * 50, footer="word " * 90)
+    assert drawn.figure.get_suptitle().count("\n") == 2
+    assert drawn.figure.get_supxlabel().count("\n") == 3
+    assert drawn.axes["a" * 9 + " " + "b" * 20].get_title().count("\n") == 0
+    formula = "$" + "x + " * 40 + "y$"
+    assert viz.draw_surface_comparison(GRID, X, Y, title=formula).figure.get_suptitle() == formula
+
+
+def test_dots_of_a_perfect_fit_are_seen_on_white_paper_and_whole_at_the_border():
+    line = np.column_stack([STEPS, STEPS]).astype(float)
+    drawn = viz.draw_surface_comparison(line, STEPS, STEPS).artists["error"]["predicted"]
+    assert drawn.get_linewidth()[0] > 0
+    assert not drawn.get_clip_on()
+    assert not viz.draw_samples(np.column_stack([line, STEPS])).artists["points"].get_clip_on()
+
+
+def test_a_point_alone_has_one_tick():
+    ax = viz.draw_samples(np.array([[1.0, 2.0, 3.0]])).axes["samples"]
+    assert (ax.get_xticks().tolist(), ax.get_yticks().tolist()) == ([1.0], [2.0])
+
+
+def test_high_maps_stay_on_the_page():
+    tall = Grid(np.linspace(0, 1, 4), np.linspace(0, 2.9, 4))
+    values = tall.points[:, 0]
+    for drawn in (
+        viz.draw_kink_lines(tall, values, {}),
+        viz.draw_samples(np.column_stack([tall.points, values])),
+        viz.draw_decision_map(tall, values),
+        viz.draw_paths(tall, values, {"a": np.zeros((1, 2))}),
+        viz.draw_weights(*[[np.ones((8, 8))] * 20] * 3),
+    ):
+        assert drawn.figure.get_figheight() < 14
+    wide = Grid(np.linspace(0, 10, 4), np.linspace(0, 1, 4))
+    assert viz.draw_decision_map(wide, wide.points[:, 1]).axes["inputs"].get_aspect() == "auto"
+
+
+def test_gaps_of_every_map_are_hatched():
+    broken = np.where(np.arange(20) < 3, np.nan, X)
+    for ax in (
+        viz.draw_decision_map(GRID, broken).axes["inputs"],
+        viz.draw_paths(GRID, broken, {"a": np.zeros((1, 2))}).axes["a"],
+    ):
+        assert ax.patch.get_hatch()
+        assert "3 of 20 not finite" in texts_of(ax)
+    film = viz.animate_training(GRID, [broken, X], [0, 1], X)
+    film.show(0)
+    (mesh,) = (found for ax in film.figure.axes for found in ax.collections if type(found).__name__ == "QuadMesh")
+    assert mesh.get_array().mask.sum() == 3
+    assert mesh.axes.patch.get_hatch()
+    weights = [np.full((2, 3), np.nan)]
+    drawn = viz.draw_weights([np.ones((2, 3))], weights, [np.zeros((2, 3))])
+    hatched = [ax for ax in drawn.figure.axes if any(isinstance(c, FillBetweenPolyCollection) for c in ax.collections)]
+    assert len(hatched) == 1
+    assert "6 not finite" in "".join(texts_of(drawn.figure))
+    assert "0 everywhere" in texts_of(drawn.figure)
+
+
+def test_the_error_of_a_film_may_be_beyond_the_floats_when_squared():
+    film = viz.animate_training(GRID, [2e300 * X, 1e300 * X], [0, 1], 0 * X)
+    assert any("10³⁰⁰" in text for text in texts_of(film.figure) if "RMSE" in text)
+
+
+def test_a_curve_without_a_number_is_named():
+    drawn = viz.draw_curves(STEPS, {"lost": np.zeros(5), "kept": STEPS + 1.0})
+    assert {"lost: nothing to show", "kept"} <= set(texts_of(drawn.figure))
+
+
+def test_layers_that_lost_their_numbers_or_have_none():
+    norms = np.where(STEPS[:, None] > 2, np.nan, np.ones((5, 2)))
+    drawn = viz.draw_gradient_flow(LayerHistory(STEPS, norms, norms, norms, 0 * norms))
+    assert texts_of(drawn.figure).count("not finite") == 2
+    zero = np.zeros((5, 2))
+    drawn = viz.draw_gradient_flow(LayerHistory(STEPS, zero, zero, zero + 1, zero + 1))
+    assert texts_of(drawn.figure).count("0 everywhere") == 2
+
+
+def test_seven_series_of_dots_differ_and_labels_of_references_do_not_overlap():
+    rows = {"a": {f"{k}": 10.0**k for k in range(7)}}
+    drawn = viz.draw_dots(rows, xlabel="x", references={"limit": 1.0, "half": 0.5, "far": 1e5})
+    looks = {
+        (tuple(dots[0].get_edgecolor()[0]), len(dots[0].get_paths()[0].vertices))
+        for dots in drawn.artists["dots"].values()
+    }
+    assert len(looks) == 7
+    drawn.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in next(iter(drawn.axes.values())).texts]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def test_ticks_over_hundreds_of_decades_are_round():
+    drawn = viz.draw_curves(np.arange(1, 201), {"a": 10.0 ** -np.arange(1.0, 201)})
+    ticks = np.log10(drawn.axes["curves"].get_yticks())
+    np.testing.assert_allclose(np.diff(ticks), 50)
+
+
+def test_a_bar_of_one_number_names_it_once():
+    drawn = viz.draw_heatmap(Grid(np.ones(1), np.ones(1)), np.array([2.0]), labels=("x", "y", "z"))
+    assert [text.get_text() for text in drawn.artists["bar"].ax.get_yticklabels()] == ["2"]
+
+
+def test_the_rules_below_a_graph_stay_in_the_picture():
+    graph = jaxbp.trace_graph(lambda x: (jnp.exp(x) * x - x / 3 + x) / x, 2.0)
+    (ax,) = viz.draw_graph(graph).axes.values()
+    assert max(len(text.get_text()) for text in ax.texts) <= 120
+
+
+@pytest.mark.skipif(chinese_family() is None, reason="no Chinese font")
+def test_no_english_is_left_in_a_chinese_picture():
+    texts = texts_of(viz.draw_surface_comparison(GRID, np.where(X < 0.1, np.nan, X), Y, lang="zh").figure)
+    texts += texts_of(viz.draw_regression(np.where(X < 0.1, np.nan, X), Y, lang="zh").figure)
+    assert not [text for text in texts if "largest" in text or "finite" in text]
