@@ -17,7 +17,7 @@ DEGREES = (5, 10, 15, 20, 25, 30, 35, 40, 50, 60, 70, 80)
 NEIGHBORS = (30, 60, 100, 150, 200)
 LOCAL_KERNELS = (("quintic", 1.0), *(("gaussian", epsilon) for epsilon in (0.35, 1.0, 3.0)))
 KERNELS = (("cubic", 1.0), ("quintic", 1.0), *(("gaussian", epsilon) for epsilon in (0.4, 0.2, 0.1, 0.05, 0.025)))
-JITTERS = (1e-10, 1e-9, 1e-8, 1e-7, 1e-6)  # of the variance, on the diagonal: the first that can be factorized
+FAILED = 1e12  # stands for an energy that is not finite
 FIRST_ROWS = 300  # samples on which the length scales of a Gaussian process are searched first
 
 
@@ -102,24 +102,31 @@ def _gaussian_process(problem: Problem, seconds: float) -> Fitted:
                 raise TimeoutError
             value, gradient = objective(theta)
             longest = max(longest, time.perf_counter() - begun)
+            if not np.isfinite(value):  # a matrix that cannot be factorized
+                return FAILED, np.zeros_like(theta)
             tried.append((value, theta.copy()))
             return value, gradient
 
         with contextlib.suppress(TimeoutError):  # the best of those tried is what there is
             minimize(timed, theta, jac=True, method="L-BFGS-B", bounds=bounds)
+        if not tried:
+            raise np.linalg.LinAlgError
         value, best = min(tried, key=lambda pair: pair[0])
         return best, value
 
     num_inputs = problem.num_inputs
-    kernel = ConstantKernel(1.0, (1e-3, 1e6)) * RBF(np.full(num_inputs, num_inputs**0.5), (1e-2, 1e4))
+    first = ConstantKernel(1.0, (1e-3, 1e6)) * RBF(np.full(num_inputs, num_inputs**0.5), (1e-2, 1e4))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a length scale at its bound, as that of an input that does not matter
-        for rows, share in ((FIRST_ROWS, 0.4), (len(problem.train.values), 1.0)):
-            search = partial(optimizer, start + share * seconds)
-            for alpha in JITTERS:
-                process = GaussianProcessRegressor(kernel, alpha=alpha, normalize_y=True, optimizer=search)
+        found = []
+        # The scales that some samples suggest can be too smooth for the matrix of all: all begin once more, too.
+        for rows, share in ((FIRST_ROWS, 0.3), (None, 0.65), (None, 1.0)):
+            begin = found[0].kernel_ if len(found) == 1 else first
+            for alpha in (1e-10, 1e-8, 1e-6):
+                search = partial(optimizer, start + share * seconds)
+                process = GaussianProcessRegressor(begin, alpha=alpha, normalize_y=True, optimizer=search)
                 with contextlib.suppress(np.linalg.LinAlgError):
-                    process.fit(*(some[:rows] for some in problem.train))
+                    found.append(process.fit(*(some[:rows] for some in problem.train)))
                     break
-            kernel = process.kernel_
-    return Fitted(process.predict, time.perf_counter() - start)
+        best = max(found[1:] or found, key=lambda process: process.log_marginal_likelihood_value_)
+    return Fitted(best.predict, time.perf_counter() - start)
