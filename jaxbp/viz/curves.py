@@ -182,7 +182,10 @@ def _apart(places: Sequence[float], gap: float) -> np.ndarray:
 
 
 def legend_below(figure: Any, handles: Sequence[Any], labels: Sequence[str]) -> Any:
-    """A legend under the panels, in as many rows as its labels need, evenly filled."""
-    wanted = sum(0.085 * len(label) + 0.65 for label in labels)  # inches of a line sample and of 9-point text
-    per_row = math.ceil(len(labels) / math.ceil(wanted / figure.get_figwidth()))
+    """A legend under the panels, in as few rows as its columns have room in."""
+    for num_rows in range(1, len(labels) + 1):
+        per_row = math.ceil(len(labels) / num_rows)
+        longest = [max(map(len, column)) for column in np.array_split(np.array(labels, object), per_row)]
+        if sum(0.08 * length + 0.65 for length in longest) < figure.get_figwidth():  # inches of text and a line sample
+            break
     return figure.legend(handles, labels, loc="outside lower center", ncols=per_row, frameon=False, handlelength=3)
