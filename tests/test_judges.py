@@ -41,6 +41,7 @@ def test_check_gradients_catches_every_wrong_backward_pass(dtype):
     assert passed(passes_gradients, {"right": RIGHT} | WRONG, dtype) == {"right"}
 
 
+@pytest.mark.slow
 def test_check_rule_catches_wrong_rules():
     some = {name: parts for i, (name, parts) in enumerate(RULES.items()) if i % 24 == 0}
     assert passed(passes_rule, some, np.float64) == {"right"}

@@ -83,6 +83,7 @@ def leaves_of(trace):
     ]
 
 
+@pytest.mark.slow
 @needs_browser
 def test_fifty_networks_have_jaxbps_numbers_in_the_browser(opened, pages, x64):
     cases, expected = [], []
@@ -219,6 +220,7 @@ def test_a_drag_is_drawn_in_a_fraction_of_a_frame(opened, pages):
     assert np.percentile(milliseconds, 20) < 8  # of the 16.7 that a frame has; others may use the machine too
 
 
+@pytest.mark.slow
 @needs_browser
 @pytest.mark.skipif(AXE is None, reason="NO AXE: npm install axe-core to test that everybody can use the pages")
 @pytest.mark.parametrize("dark", [False, True])
