@@ -64,6 +64,7 @@ def test_the_tutorials_run_prints_its_golden_values_and_writes_them(tmp_path, ca
     assert names == {f"tutorial_{name}" for name in pictures}
 
 
+@pytest.mark.slow
 def test_the_tutorials_random_points_print_their_golden_values(tmp_path, capsys):
     run("--preset", "tutorial-random", "--samples", 1000, "--steps", 2000, out=tmp_path)
     losses = losses_by_epoch(capsys.readouterr().out)
@@ -79,6 +80,7 @@ def test_the_tutorials_random_preset_makes_its_three_runs():
     assert runs_of(Config()) == [Config()]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_an_earlier_one_to_the_same_samples(tmp_path, monkeypatch):
     """Preset tutorial-random fits 10,000 points for 2,000 epochs and goes on to 4,000; here in small."""
     monkeypatch.setattr("surface_flags.RANDOM_RUNS", ((100, 20), (100, 40)))
@@ -95,6 +97,7 @@ def test_a_run_goes_on_from_an_earlier_one_to_the_same_samples(tmp_path, monkeyp
     assert both["history"]["step"] == [0, 10, 19, 20, 30, 39, 40]
 
 
+@pytest.mark.slow
 def test_in_float32_the_tutorials_run_stays_within_a_thousandth(tmp_path, capsys):
     run("--preset", "tutorial", "--no-x64", "--steps", 201, out=tmp_path)
     losses = losses_by_epoch(capsys.readouterr().out)
@@ -132,7 +135,7 @@ def test_every_kind_of_input_gives_the_same_table_and_pictures(flags, prefix, tm
         assert result["test_points"] == 201 * 201
 
 
-@pytest.mark.parametrize("num_inputs", [1, 4])
+@pytest.mark.parametrize("num_inputs", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_another_number_of_inputs_is_drawn_as_cuts(num_inputs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     points = np.random.default_rng(1).uniform(-1, 1, size=(200, num_inputs))
@@ -175,6 +178,7 @@ def test_details_and_film_of_kinks_on_a_measured_surface(tmp_path):
     assert len(names) == 10
 
 
+@pytest.mark.slow
 def test_the_contrast_shows_both_fits(tmp_path, monkeypatch):
     monkeypatch.setitem(PRESETS, "tutorial", parse(Config, ["--samples", "100", "--steps", "5"], PRESETS))
     run(*SHORT, "--contrast", out=tmp_path)
@@ -196,12 +200,14 @@ def test_a_second_stage_goes_on_where_the_first_stalls(tmp_path):
 
 
 @pytest.mark.parametrize("flags", [(), ("--solver", "adam", "--activation", "tanh", "--scheme", "glorot")])
+@pytest.mark.slow
 def test_in_float32_it_runs_as_well(flags, tmp_path):
     result = run(*SHORT, "--no-x64", *flags, out=tmp_path)
     assert result["dtype"] == "float32"
     assert result["nrmse"] < 1
 
 
+@pytest.mark.slow
 def test_the_same_seed_writes_the_same_bytes_and_further_pictures_change_no_other_file(short, tmp_path):
     run(*SHORT, "--seed", 7, "--details", out=tmp_path)
     for path in short[0].iterdir():

@@ -177,6 +177,7 @@ def test_a_singular_kernel_ends_in_a_clean_answer(name, dtype):
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.slow
 def test_it_beats_adam_on_a_surface(seed):
     """A smooth surface, the same samples, ten times the steps for Adam."""
     surface = data.surface("franke")

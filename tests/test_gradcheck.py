@@ -213,6 +213,7 @@ def test_a_cotangent_of_another_dtype_is_a_fault(x64):
     assert "WRONG" in str(report)
 
 
+@pytest.mark.slow
 def test_the_library_s_own_rule_passes():
     mlp = jaxbp.Mlp((2, 3, 1), hidden="silu")
     inputs = np.random.default_rng(0).standard_normal((4, 2)).astype(np.float32)

@@ -181,6 +181,7 @@ def code_blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_readmes_python_runs(capsys):
     fitting, judging = code_blocks("python")
     assert len([line for line in fitting.splitlines() if line.strip() and not line.startswith("import")]) <= 10

@@ -36,7 +36,8 @@ def test_there_are_enough_of_them():
     assert len(WRONG) >= 60
 
 
-@pytest.mark.parametrize("dtype", [np.float32, pytest.param(np.float64, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_check_gradients_catches_every_wrong_backward_pass(dtype):
     assert passed(passes_gradients, {"right": RIGHT} | WRONG, dtype) == {"right"}
 

@@ -185,6 +185,7 @@ def test_standardizing_is_that_of_the_samples():
 
 
 @pytest.mark.usefixtures("compiled_quickly")
+@pytest.mark.slow
 def test_the_stages_of_a_fit_are_its_terms(x64):
     generator = np.random.default_rng(0)
     points = generator.uniform([10, -1], [20, 1], (60, 2))

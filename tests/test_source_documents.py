@@ -85,6 +85,7 @@ def test_node_errors(experiment):
     assert len(re.findall(r"^step 2 ", text, re.MULTILINE)) == 26
 
 
+@pytest.mark.slow
 def test_xor(experiment):
     text, found = experiment(xor)
     for name, rate in (("as printed", 0.032), ("corrected", 0.608), ("PyTorch twin", 0.224)):
@@ -131,6 +132,7 @@ def test_digits(experiment):
     assert lines[-1] == (f"{found['train'][-1]:.4f}", f"{found['test'][-1]:.4f}")
 
 
+@pytest.mark.slow
 def test_digits_from_idx_files(experiment, tmp_path):
     """Images of one lit pixel for each class: linearly separable, and as many lines as epochs."""
     generator = np.random.default_rng(0)
@@ -218,6 +220,7 @@ def test_walk(experiment, tmp_path):
     assert "| e4 | d8 w84 + d9 w94 |" in (tmp_path / "walk_342.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_walk_of_many_units_has_its_sizes_in_the_names(experiment, tmp_path):
     experiment(walk, "walk_2_12_1", sizes=(2, 12, 1), hidden="relu", output="identity")
     assert (tmp_path / "walk_2_12_1.svg").exists()
@@ -239,6 +242,7 @@ def test_numbers_that_changed_are_found_and_named(experiment, tmp_path, tmp_path
     assert make_figures.compare_bytes(other, tmp_path) != []
 
 
+@pytest.mark.slow
 def test_figures_are_drawn_the_same_each_time_and_as_committed(capsys):
     make_figures.main(make_figures.Config(only=("fruit_graph",), check=True, out=str(ROOT / "figures")))
     assert "the same" in capsys.readouterr().out
@@ -318,6 +322,7 @@ def test_on_the_command_line_an_error_is_one_line_and_status_1():
     assert error == "error: out must be a folder that can be written to, got /dev/null/x\n"
 
 
+@pytest.mark.slow
 def test_who_closes_the_pipe_still_gets_the_files(tmp_path):
     with start("node_errors.py", "--steps", 3, "--out", tmp_path) as process:
         assert process.stdout.readline().startswith("half squared error")
@@ -327,6 +332,7 @@ def test_who_closes_the_pipe_still_gets_the_files(tmp_path):
     assert (tmp_path / "node_errors.json").exists()
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_with_status_130_and_no_traceback(tmp_path):
     with start("digits.py", "--iterations", 10_000_000, "--out", tmp_path / "out") as process:
         assert process.stdout.readline().startswith("train acc")

@@ -28,6 +28,7 @@ def problem(num_outputs=1, dtype=np.float64):
 
 
 @pytest.mark.parametrize("num_outputs", [1, 3])
+@pytest.mark.slow
 def test_the_sum_is_that_of_the_networks(num_outputs, x64):
     mlps, params, (inputs, targets) = problem(num_outputs)
     result = jaxbp.fit_stages(mlps, params, (inputs, targets), steps=40, solver=NEWTON)
@@ -77,6 +78,7 @@ def test_the_history_is_that_of_the_whole_fit(num_outputs, x64):
             assert losses[4] == pytest.approx(both, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_it_is_differentiable_in_both_arguments(x64):
     mlps, params, data = problem()
     result = jaxbp.fit_stages(mlps, params, data, steps=5, solver=NEWTON)

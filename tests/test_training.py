@@ -439,6 +439,7 @@ def test_fit_warns_once_of_float64(samples, params):
 
 
 @pytest.mark.parametrize("solver", [ADAM, NEWTON], ids=lambda solver: solver.name)
+@pytest.mark.slow
 def test_without_jit_the_same_comes_out(samples, params, solver):
     options = {"steps": 2, "batch_size": 9, "key": jax.random.key(0), "solver": solver}
     # The trained parameters, before an output layer is solved, whose condition number would enter the tolerance.

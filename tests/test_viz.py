@@ -641,6 +641,7 @@ def test_gradient_flow_shows_the_recorders_numbers(x64):
         viz.draw_gradient_flow(None)
 
 
+@pytest.mark.slow
 def test_a_film_shows_each_frames_step_and_error(tmp_path, monkeypatch):
     grid = Grid(np.linspace(0, 1, 6), np.linspace(0, 1, 6))
     true = grid.points.prod(axis=1)

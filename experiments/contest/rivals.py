@@ -118,7 +118,7 @@ def _gaussian_process(problem: Problem, seconds: float) -> Fitted:
     first = ConstantKernel(1.0, (1e-3, 1e6)) * RBF(np.full(num_inputs, num_inputs**0.5), (1e-2, 1e4))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a length scale at its bound, as that of an input that does not matter
-        found = []
+        found: list[Any] = []
         # The scales that some samples suggest can be too smooth for the matrix of all: all begin once more, too.
         for rows, share in ((FIRST_ROWS, 0.3), (None, 0.65), (None, 1.0)):
             begin = found[0].kernel_ if len(found) == 1 else first
