@@ -40,12 +40,13 @@ def main(config: Config) -> None:
         goes_on = fitted is not None and len(fitted.task.train.values) == one.samples
         fitted = fit(one, task, fitted if goes_on else None)
         model, result = fitted.model, fitted.result
-        score = Score(model(task.test.points[task.scored]), task.test.values[task.scored])
+        predicted = model(task.test.points)
+        score = Score(predicted[task.scored], task.test.values[task.scored])
         inputs, targets = model.standardize(*task.train)
         report = jaxbp.check_gradients(model.mlps[0], model.params, inputs[:CHECKED], targets[:CHECKED], one.loss)
         numbers = summary(fitted, score, report) | {"output_gradient": output_gradient(fitted, one.loss)}
         print_table(table(numbers, result, report, one.loss), task.title if one.stem else one.surface)
-        files = draw(one, fitted, numbers)
+        files = draw(one, fitted, predicted, numbers)
         finish(replace(one, **PICTURES), folder, f"{one.stem}fit_surface", numbers, files)
         if score.nrmse > 1:
             print(
@@ -97,6 +98,7 @@ def summary(fitted: Fitted, score: Score, report: Report) -> dict[str, Any]:
     """What goes into the JSON file: no times, so that a run on the same machine writes the same bytes."""
     task, model, history = fitted.task, fitted.model, fitted.result.history
     points, values = task.test.points[task.scored], task.test.values[task.scored]
+    scores = {name: score if one is model else Score(one(points), values) for name, one in fitted.phases.items()}
     return {
         "samples": len(task.train.values),
         "parameters": model.num_params,
@@ -109,7 +111,7 @@ def summary(fitted: Fitted, score: Score, report: Report) -> dict[str, Any]:
         "unexplained": score.nrmse**2,
         "max_error": score.max_error,
         "max_error_at": points[score.max_error_row],
-        "phases": {name: Score(phase(points), values).nrmse for name, phase in fitted.phases.items()},
+        "phases": {name: some.nrmse for name, some in scores.items()},
         "gradient_error_over_bound": report.share,
         "history": {name: getattr(history, name) for name in ("step", "loss", "validation_loss")},
     }

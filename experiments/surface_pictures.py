@@ -43,14 +43,20 @@ class Fitted(NamedTuple):
     phases: Mapping[str, jaxbp.Model]
 
 
-def draw(config: Config, fitted: Fitted, numbers: dict[str, Any]) -> dict[str, Any]:
-    """Draws the pictures of every run, by file name; adds the contour levels to the numbers."""
+def draw(config: Config, fitted: Fitted, predicted: np.ndarray, numbers: dict[str, Any]) -> dict[str, Any]:
+    """Draws the pictures of every run, by file name; adds the contour levels to the numbers.
+
+    `predicted` holds the model's values at the points of `task.test`.
+    """
     task, history, prefix = fitted.task, fitted.result.history, config.stem
     footer = (
         f"NRMSE {numbers['nrmse']:.2g}   1 − R² {numbers['unexplained']:.2g}   ·   {numbers['samples']} samples, "
         f"{numbers['parameters']} parameters, {numbers['steps']} steps, seed {config.seed}"
     )
-    figures = draw_plane(fitted, footer, numbers) if task.train.points.shape[1] == 2 else draw_cuts(fitted, footer)
+    if task.train.points.shape[1] == 2:
+        figures = draw_plane(task, predicted, footer, numbers)
+    else:
+        figures = draw_cuts(fitted, predicted[task.scored], footer)
     # The loss curve is that of the training between the two solves of the output layer.
     held_out = {name: phase.score(*task.held_out).nrmse ** 2 for name, phase in fitted.phases.items()}
     solved = {f"{name}, held out": error for name, error in held_out.items() if "solved" in name}
@@ -71,13 +77,12 @@ def draw(config: Config, fitted: Fitted, numbers: dict[str, Any]) -> dict[str, A
     return files
 
 
-def draw_plane(fitted: Fitted, footer: str, numbers: dict[str, Any]) -> dict[str, Any]:
+def draw_plane(task: Task, predicted: np.ndarray, footer: str, numbers: dict[str, Any]) -> dict[str, Any]:
     """Draws a fit of two inputs as maps; adds the contour levels to the numbers."""
-    task = fitted.task
     comparison = viz.draw_surface_comparison(
         task.grid or task.test.points,
         task.test.values,
-        fitted.model(task.test.points),
+        predicted,
         labels=task.labels,
         title=task.title,
         footer=footer,
@@ -88,7 +93,7 @@ def draw_plane(fitted: Fitted, footer: str, numbers: dict[str, Any]) -> dict[str
     return {"surface_true_pred.png": comparison, "surface_samples.png": samples}
 
 
-def draw_cuts(fitted: Fitted, footer: str) -> dict[str, Any]:
+def draw_cuts(fitted: Fitted, predicted: np.ndarray, footer: str) -> dict[str, Any]:
     """Draws a fit of another number of inputs: rows that were not trained on, cuts through the most central one."""
     task, points, values = fitted.task, fitted.task.test.points, fitted.task.test.values
     scored = Samples(points[task.scored], values[task.scored])
@@ -101,7 +106,7 @@ def draw_cuts(fitted: Fitted, footer: str) -> dict[str, Any]:
         cuts[name] = along[:, i], fitted.model(along)
     drawn = viz.draw_regression(
         scored.values,
-        fitted.model(scored.points),
+        predicted,
         cuts=cuts,
         point=(scored.points[middle], float(scored.values[middle])),
         label=task.labels[-1],
