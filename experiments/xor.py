@@ -52,15 +52,25 @@ VARIANTS = (PRINTED, CORRECTED, Variant("PyTorch twin", True, 1))
 
 
 class Runs(NamedTuple):
-    """Networks from many seeds: losses (seeds, epochs / EVERY + 1) from the start on, solved (seeds,).
+    """Networks from many seeds.
 
-    `records` holds (epoch, params, losses (seeds,)) at epochs that are about even on a logarithmic scale.
+    Attributes:
+        solved: (seeds,) which of them learned it.
+        records: (epoch, params, losses (seeds,)) after every EVERY epochs, and some evenly on a logarithmic scale.
     """
 
-    params: jaxbp.Params
-    losses: np.ndarray
     solved: np.ndarray
     records: list[tuple[int, jaxbp.Params, np.ndarray]]
+
+    @property
+    def params(self) -> jaxbp.Params:
+        """Those at the end."""
+        return self.records[-1][1]
+
+    @property
+    def losses(self) -> np.ndarray:
+        """(seeds, epochs / EVERY + 1), from the start on."""
+        return np.stack([losses for epoch, _, losses in self.records if epoch % EVERY == 0], axis=1)
 
 
 def main(config: Config) -> None:
@@ -119,8 +129,7 @@ def train(variant: Variant, seeds: range, epochs: int, learning_rate: float) -> 
         records.append((stop, state.params, np.asarray(loss(state.params))))
     outputs = np.asarray(jax.vmap(lambda params: jaxbp.predict(MLP, params, INPUTS))(state.params))
     solved = np.all((outputs > 0.5) == (TARGETS > 0.5), axis=(1, 2))
-    losses = np.stack([losses for epoch, _, losses in records if epoch % EVERY == 0], axis=1)
-    return Runs(state.params, losses, solved, records)
+    return Runs(solved, records)
 
 
 def printed_lines(variant: Variant, losses: np.ndarray) -> list[str]:
