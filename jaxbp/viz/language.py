@@ -36,18 +36,14 @@ CHINESE = {
     "hand-written = jax.grad": "手写反向传播与 jax.grad 一致",
     "hand-written DIFFERS from jax.grad": "手写反向传播与 jax.grad 不一致",
 }
-# What the drawing functions write by themselves: a pattern for each line, and its translation.
+# What else the drawing functions write by themselves: a pattern for each line, and its translation.
 PATTERNS = {
     r"step": "步",
     r"step (\d+), RMSE (\S+)": r"第 \1 步,RMSE \2",
     r"predicted, step (\d+)": r"预测值,第 \1 步",
     r"\| predicted − true \|": "| 预测值 − 真实值 |",
-    r"layer": "层",
     r"layer (\d+)": r"第 \1 层",
     r"points": "点数",
-    r"true": "真实值",
-    r"predicted": "预测值",
-    r"error: predicted − true": "误差:预测值 − 真实值",
     r"largest (\S+)": r"最大 \1",
     r"largest (\S+) at (\(.*\))": r"最大 \1,位于 \2",
     r"\(colours: 99 % of the points\)": "(颜色覆盖 99 % 的点)",
