@@ -15,11 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxbp.gradcheck.numerical import COMPLEX_STEP
+from jaxbp.gradcheck.numerical import CENTRAL_STEP, COMPLEX_STEP
 from jaxbp.gradcheck.report import Row
 
 ELEMENTS = 16  # of a leaf, at most, that central differences judge
-STEP = 6e-6  # of central differences in float64: about the cube root of u, where truncation and rounding are equal
 CHUNK = 2**24  # numbers to evaluate at once
 SMOOTH = 1e-4  # step and tolerance of the Cauchy-Riemann equations
 
@@ -145,17 +144,16 @@ def _at_elements(probe: Probe, leaf: Leaf, noise: float) -> tuple[Row | None, in
     count = leaf.bar.size
     chosen = np.sort(np.random.default_rng(0).choice(count, min(count, ELEMENTS), replace=False))
     x = np.asarray(jax.tree.leaves(probe.arguments)[leaf.position]).ravel()[chosen]
-    h = STEP * np.maximum(1.0, np.abs(x))
+    h = CENTRAL_STEP * np.maximum(1.0, np.abs(x))
     changes = np.zeros((5, len(chosen), count))
     for i, multiple in enumerate((-2, -1, 0, 1, 2)):
         changes[i, np.arange(len(chosen)), chosen] = multiple * h
     values = probe.values(leaf.position, changes.reshape(-1, *leaf.bar.shape)).reshape(5, -1)
     coarse, fine = (values[4] - values[0]) / (4 * h), (values[3] - values[1]) / (2 * h)
     wide, narrow = (np.abs(a - 2 * values[2] + b) for a, b in ((values[4], values[0]), (values[3], values[1])))
-    kink = (
-        narrow > 0.3 * wide + 8 * noise
-    )  # a quarter of it where phi is smooth; below that a kink is at 4/7 h or more,
-    # and moves `fine` by at most 3/2 of what it moves it from `coarse`
+    # A quarter of it where phi is smooth; below that a kink is at 4/7 h or more, and moves `fine` by at most 3/2 of
+    # what it moves it from `coarse`.
+    kink = narrow > 0.3 * wide + 8 * noise
     allowed = leaf.allowed + (2 * np.abs(coarse - fine) + 4 * noise / h) / leaf.scale
     error = np.abs(leaf.bar.ravel()[chosen] - fine) / leaf.scale
     rows = [

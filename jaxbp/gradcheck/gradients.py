@@ -25,6 +25,7 @@ from jax.typing import DTypeLike
 from jaxbp._checks import look_up
 from jaxbp._samples import as_targets, check_params
 from jaxbp.backprop import loss_and_gradient
+from jaxbp.gradcheck.numerical import CENTRAL_STEP as STEP
 from jaxbp.gradcheck.numerical import shifted
 from jaxbp.gradcheck.report import Report, Row, compare
 from jaxbp.losses import LOSSES
@@ -32,7 +33,6 @@ from jaxbp.network import forward, reference_predict
 from jaxbp.params import Mlp, Params
 
 CHANGE = 2.0**-36  # of the parameters, relative: far above the unit of float64, far below what bends a gradient
-STEP = 6e-6  # of central differences in float64: about the cube root of u, where truncation and rounding are equal
 
 
 def rounding_bound(mlp: Mlp, num_samples: int, dtype: DTypeLike) -> float:

@@ -18,6 +18,7 @@ from jax import Array
 from jaxbp._checks import check_name, check_number
 
 METHODS = ("central", "complex")
+CENTRAL_STEP = 6e-6  # in float64: about the cube root of u, where truncation and rounding are equal
 COMPLEX_STEP = 1e-20  # no difference is taken, so nothing keeps it from being far below the unit
 
 
