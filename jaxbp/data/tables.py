@@ -77,14 +77,9 @@ def _read_csv(path: Path, columns: Columns) -> tuple[np.ndarray, tuple[str, ...]
                 continue
             if len(fields) != len(present):
                 raise ValueError(f"{path}, row {lines.line_num}: {len(fields)} fields under {len(present)} names")
-            rows.append(
-                [
-                    _number(
-                        path, lines.line_num, present[place], fields[place].replace(",", "." if semicolons else ",")
-                    )
-                    for place in places
-                ]
-            )
+            texts = [fields[place].replace(",", ".") if semicolons else fields[place] for place in places]
+            pairs = zip(names, texts, strict=True)
+            rows.append([_number(path, lines.line_num, name, text) for name, text in pairs])
     return np.array(rows, np.float64).reshape(-1, len(names)), names
 
 
