@@ -3,21 +3,20 @@
 No autodiff takes part. `loss_and_gradient` sweeps a batch at once or tile by tile, `backprop` keeps every number.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxbp._checks import check_count, look_up
+from jaxbp._checks import look_up
+from jaxbp._layout import samples_axis, sum_over_tiles, tile_of
 from jaxbp._samples import as_samples
 from jaxbp.losses import LOSSES
-from jaxbp.network import Masks, forward, gradient, node_errors
+from jaxbp.network import Masks, backward, forward
 from jaxbp.params import Mlp, Params
-
-Sum = TypeVar("Sum")
 
 
 @jax.tree_util.register_dataclass
@@ -55,57 +54,32 @@ class Trace:
 
 
 def sweep(
-    mlp: Mlp,
-    params: Params,
-    inputs: Array,
-    targets: Array,
-    loss: str,
-    *,
-    num_samples: int | None = None,
-    masks: Masks | None = None,
+    mlp: Mlp, params: Params, inputs: Array, targets: Array, loss: str, num_samples: int, masks: Masks | None = None
 ) -> Trace:
     """Runs both passes over validated samples; inside jit, what nobody reads of the trace costs nothing.
 
-    Arguments are those of `loss_and_gradient`; `num_samples` is the size of the batch whose mean the loss is, where
-    the samples are a tile of it.
+    Arguments are those of `loss_and_gradient`; `num_samples` is the size of the batch whose mean the loss is: more than
+    the samples where they are a tile of it.
     """
-    row, size = LOSSES[loss], inputs.shape[0] if num_samples is None else num_samples
-    outputs, residuals = forward(mlp, params, inputs, masks, keep_preactivations=True)
-    outputs_bar = row.gradient(outputs, targets) / size  # E_L
-    errors, activation_errors = node_errors(mlp, params, residuals, outputs_bar)
+    row = LOSSES[loss]
+    axis = samples_axis(mlp)
+    turn = partial(jnp.moveaxis, source=0, destination=axis)  # and back: the arrays are matrices
+    outputs, residuals = forward(mlp, params, *jax.tree.map(turn, (inputs, masks)), keep_preactivations=True, axis=axis)
+    outputs_bar = row.gradient(turn(outputs), targets) / num_samples  # E_L
+    gradient, errors, activation_errors = backward(mlp, params, residuals, turn(outputs_bar), axis)
     return Trace(
         mlp=mlp,
         loss_name=loss,
         params=params,
         inputs=inputs,
         targets=targets,
-        preactivations=tuple(kept.preactivation for kept in residuals),
-        activations=tuple(kept.activation for kept in residuals),
-        activation_errors=activation_errors[1:],
-        node_errors=errors,
-        gradient=gradient(residuals, errors),
-        loss=row.values(outputs, targets).sum() / size,
+        preactivations=tuple(turn(kept.preactivation) for kept in residuals),
+        activations=tuple(turn(kept.activation) for kept in residuals),
+        activation_errors=tuple(turn(error) for error in activation_errors[1:]),
+        node_errors=tuple(turn(error) for error in errors),
+        gradient=gradient,
+        loss=row.values(turn(outputs), targets).sum() / num_samples,
     )
-
-
-def sum_over_tiles(one: Callable[..., Sum], arrays: Any, num_samples: int, tile: int | None) -> Sum:
-    """Adds up one(*arrays) over tiles of the samples, one tile in memory at a time.
-
-    The first tile takes what the others leave over, and starts the sum, so that the carry has the right type also
-    under shard_map.
-    """
-    size = num_samples if tile is None else check_count("tile", tile, minimum=1)
-    num_tiles = max(0, num_samples - 1) // size
-    first = num_samples - num_tiles * size
-    total = one(*jax.tree.map(lambda array: array[:first], arrays))
-    if num_tiles == 0:
-        return total
-
-    def add(total: Sum, tile: Any) -> tuple[Sum, None]:
-        return jax.tree.map(jnp.add, total, one(*tile)), None
-
-    tiles = jax.tree.map(lambda array: array[first:].reshape(num_tiles, size, *array.shape[1:]), arrays)
-    return jax.lax.scan(add, total, tiles)[0]
 
 
 def loss_and_gradient(
@@ -127,8 +101,8 @@ def loss_and_gradient(
         inputs: (n, n_0) real numbers, n at least 1.
         targets: (n, n_L), or what else the loss takes.
         loss: the name of a loss.
-        tile: the number of samples to hold in memory at a time; None for all at once. The result differs by the
-            order of summation only.
+        tile: the number of samples to hold in memory at a time; None for all at once, or on a CPU for tiles that keep
+            8 MB of activations where all would keep 16. The result differs by the order of summation only.
         masks: a dropout mask (n, n_l) or None for each layer, as `dropout_masks` draws them; None for no dropout.
 
     Returns:
@@ -147,9 +121,10 @@ def tiled_loss_and_gradient(
 ) -> tuple[Array, Params]:
     """Computes what `loss_and_gradient` does, of samples that are validated already."""
     num_samples = inputs.shape[0]
+    tile = tile_of(mlp, num_samples, inputs.dtype.itemsize) if tile is None else tile
 
     def one(inputs: Array, targets: Array, masks: Masks | None) -> tuple[Array, Params]:
-        trace = sweep(mlp, params, inputs, targets, loss, num_samples=num_samples, masks=masks)
+        trace = sweep(mlp, params, inputs, targets, loss, num_samples, masks)
         return trace.loss, trace.gradient
 
     return sum_over_tiles(one, (inputs, targets, masks), num_samples, tile)
@@ -169,8 +144,7 @@ def backprop(mlp: Mlp, params: Params, inputs: Any, targets: Any, loss: str = "m
         The trace.
 
     Raises:
-        ValueError: a shape does not fit, the batch is empty, or the loss is not known.
-        TypeError: inputs or targets are not real numbers.
+        ValueError, TypeError: as `loss_and_gradient` does.
     """
     inputs, targets = as_samples(mlp, params, inputs, targets, look_up("loss", loss, LOSSES))
-    return sweep(mlp, params, inputs, targets, loss)
+    return sweep(mlp, params, inputs, targets, loss, inputs.shape[0])

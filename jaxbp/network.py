@@ -7,7 +7,7 @@ For layers l = 1..L, one sample a row:
                D_l = E_l * phi_l'(Z_l),  E_{l-1} = D_l W_l^T
     step 2     dL/dW_l = A_{l-1}^T D_l,  dL/db_l = sum of D_l over the batch
 
-Legend: n samples, sizes (n_0, ..., n_L); A_l, Z_l, E_l and D_l are (n, n_l).
+Legend: n samples, sizes (n_0, ..., n_L); A_l, Z_l, E_l and D_l are (n, n_l), or with axis = 1 (n_l, n).
 
 References:
     Rumelhart, Hinton and Williams 1986; Nielsen, Neural Networks and Deep Learning, chapter 2.
@@ -17,11 +17,13 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import Array
 
+from jaxbp._layout import samples_axis
 from jaxbp._samples import as_batch
 from jaxbp._sharding import vary_together
-from jaxbp.dense import DenseResiduals, dense_forward, dense_gradient, dense_node_error, matmul
+from jaxbp.dense import DenseResiduals, apply_weight, dense_forward, dense_gradient, dense_node_error
 from jaxbp.params import Mlp, Params
 
 Residuals = tuple[DenseResiduals, ...]
@@ -35,6 +37,7 @@ def forward(
     masks: Masks | None = None,
     *,
     keep_preactivations: bool = False,
+    axis: int = 0,
 ) -> tuple[Array, Residuals]:
     """Runs the layers from the first to the last.
 
@@ -44,6 +47,7 @@ def forward(
         inputs: A_0 (n, n_0), of the dtype of the parameters.
         masks: a dropout mask (n, n_l) for each layer, None for a layer without; None for no dropout at all.
         keep_preactivations: keeps every Z_l, also those that no slope reads.
+        axis: which axis counts the samples, in every array but the parameters: 0, or 1 for (n_l, n).
 
     Returns:
         The outputs A_L (n, n_L), and for each layer what its backward pass will read.
@@ -51,21 +55,17 @@ def forward(
     outputs, residuals = inputs, []
     for layer, phi, mask in zip(params, mlp.activations, masks or (None,) * mlp.num_layers, strict=True):
         # A_l = phi_l(A_{l-1} W_l + b_l)
-        outputs, kept = dense_forward(layer, outputs, phi, mask, keep_preactivation=keep_preactivations)
+        outputs, kept = dense_forward(layer, outputs, phi, mask, keep_preactivation=keep_preactivations, axis=axis)
         residuals.append(kept)
     return outputs, tuple(residuals)
 
 
 def node_errors(
-    mlp: Mlp, params: Params, residuals: Residuals, outputs_bar: Array
+    mlp: Mlp, params: Params, residuals: Residuals, outputs_bar: Array, axis: int = 0
 ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
     """Step 1 of the backward pass: carries the errors from the last layer to the first.
 
-    Args:
-        mlp: the network.
-        params: its parameters.
-        residuals: what `forward` left.
-        outputs_bar: E_L = dL/dA_L (n, n_L).
+    `residuals` is what `forward` left, outputs_bar = E_L = dL/dA_L (n, n_L), and `axis` that of `forward`.
 
     Returns:
         The node errors (D_1, ..., D_L), D_l (n, n_l), and the activation errors (E_0, ..., E_L), E_l (n, n_l), of
@@ -75,17 +75,35 @@ def node_errors(
     for layer, kept, phi in zip(reversed(params), reversed(residuals), reversed(mlp.activations), strict=True):
         node_error = dense_node_error(kept, activation_errors[-1], phi)  # D_l = E_l * phi_l'(Z_l)
         node_errors.append(node_error)
-        activation_errors.append(matmul(node_error, layer.weight.T))  # E_{l-1} = D_l W_l^T
+        activation_errors.append(apply_weight(node_error, layer.weight.T, axis))  # E_{l-1} = D_l W_l^T
     return tuple(reversed(node_errors)), tuple(reversed(activation_errors))
 
 
-def gradient(residuals: Residuals, node_errors: tuple[Array, ...]) -> Params:
+def gradient(residuals: Residuals, node_errors: tuple[Array, ...], axis: int = 0) -> Params:
     """Step 2 of the backward pass: reads every gradient off the node errors (D_1, ..., D_L) of step 1.
 
     Returns:
         The gradient, of the structure of the parameters: dL/dW_l = A_{l-1}^T D_l, dL/db_l = the sum of D_l.
     """
-    return tuple(dense_gradient(kept, node_error) for kept, node_error in zip(residuals, node_errors, strict=True))
+    pairs = zip(residuals, node_errors, strict=True)
+    return tuple(dense_gradient(kept, node_error, axis) for kept, node_error in pairs)
+
+
+def backward(
+    mlp: Mlp, params: Params, residuals: Residuals, outputs_bar: Array, axis: int = 0
+) -> tuple[Params, tuple[Array, ...], tuple[Array, ...]]:
+    """Takes both steps a layer at a time, and returns what `gradient` and `node_errors` do, in less memory.
+
+    A layer's gradient is read before its error goes further back, to which order the barrier keeps XLA.
+    """
+    gradient, node_errors, activation_errors = [], [], [outputs_bar]
+    for layer, kept, phi in zip(reversed(params), reversed(residuals), reversed(mlp.activations), strict=True):
+        node_error = dense_node_error(kept, activation_errors[-1], phi)
+        read, node_error = jax.lax.optimization_barrier((dense_gradient(kept, node_error, axis), node_error))
+        gradient.append(read)
+        node_errors.append(node_error)
+        activation_errors.append(apply_weight(node_error, layer.weight.T, axis))
+    return tuple(reversed(gradient)), tuple(reversed(node_errors)), tuple(reversed(activation_errors))
 
 
 def predict(mlp: Mlp, params: Params, inputs: Any) -> Array:
@@ -130,19 +148,20 @@ def reference_predict(mlp: Mlp, params: Params, inputs: Any) -> Array:
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _predict(mlp: Mlp, params: Params, inputs: Array) -> Array:
-    return forward(mlp, params, inputs)[0]
+    return _predict_fwd(mlp, params, inputs)[0]
 
 
 def _predict_fwd(mlp: Mlp, params: Params, inputs: Array) -> tuple[Array, tuple[Params, Residuals]]:
     # It calls `forward`, never `_predict`: a rule that ran itself could not be differentiated a second time.
-    outputs, residuals = forward(mlp, params, inputs)
-    return outputs, (params, residuals)
+    axis = samples_axis(mlp)
+    outputs, residuals = forward(mlp, params, jnp.moveaxis(inputs, 0, axis), axis=axis)
+    return jnp.moveaxis(outputs, axis, 0), (params, residuals)
 
 
 def _predict_bwd(mlp: Mlp, saved: tuple[Params, Residuals], outputs_bar: Array) -> tuple[Params, Array]:
-    params, residuals = saved
-    errors, activation_errors = node_errors(mlp, params, residuals, outputs_bar)
-    return gradient(residuals, errors), activation_errors[0]
+    (params, residuals), axis = saved, samples_axis(mlp)
+    gradient, _, activation_errors = backward(mlp, params, residuals, jnp.moveaxis(outputs_bar, 0, axis), axis)
+    return gradient, jnp.moveaxis(activation_errors[0], axis, 0)
 
 
 _predict.defvjp(_predict_fwd, _predict_bwd)

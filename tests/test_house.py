@@ -35,6 +35,7 @@ FLOORS = {
     "_samples": 3,
     "interchange": 3,
     "_sharding": 3,
+    "_layout": 3,
     "dense": 4,
     "network": 5,
     "backprop": 6,

@@ -7,8 +7,8 @@ import pytest
 from architectures import draw_params
 
 import jaxbp
+from jaxbp._layout import sum_over_tiles
 from jaxbp.activations import ACTIVATIONS
-from jaxbp.backprop import sum_over_tiles
 from jaxbp.dense import DenseResiduals, dense_gradient
 from jaxbp.gradcheck import gradients
 from jaxbp.training import Solver, TrainState

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxbp.backprop import sum_over_tiles
+from jaxbp._layout import sum_over_tiles
 from jaxbp.losses import LOSSES
 from jaxbp.network import forward
 from jaxbp.params import Params

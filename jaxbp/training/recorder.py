@@ -67,7 +67,7 @@ def layer_record(problem: Problem, params: Params, before: Params, train: Batch)
         The record.
     """
     inputs, targets = (array[:RECORDED_SAMPLES] for array in train)
-    trace = sweep(problem.mlp, params, inputs, targets, problem.loss)
+    trace = sweep(problem.mlp, params, inputs, targets, problem.loss, inputs.shape[0])
     passes = zip(problem.mlp.activations, trace.preactivations, trace.activations, strict=True)
     slopes = [jnp.abs(activation.slope(z, a)) for activation, z, a in passes]
     return LayerRecord(

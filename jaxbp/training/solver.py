@@ -9,7 +9,6 @@ from jax.typing import DTypeLike
 
 from jaxbp._checks import check_number
 from jaxbp.backprop import tiled_loss_and_gradient
-from jaxbp.dense import dropout_mask
 from jaxbp.network import Masks
 from jaxbp.params import Mlp, Params
 
@@ -67,7 +66,7 @@ class Solver(NamedTuple):
 
 
 def dropout_masks(mlp: Mlp, key: Array, rate: float, num_samples: int, dtype: DTypeLike) -> Masks:
-    """Draws a dropout mask for each hidden layer, none for the output.
+    """Draws a dropout mask for each hidden layer, none for the output (Srivastava et al. 2014).
 
     Args:
         mlp: the network.
@@ -85,4 +84,5 @@ def dropout_masks(mlp: Mlp, key: Array, rate: float, num_samples: int, dtype: DT
     check_number("rate", rate, minimum=0, below=1)
     keys = jax.random.split(key, mlp.num_layers)
     hidden = zip(keys[:-1], mlp.sizes[1:-1], strict=True)
-    return (*(dropout_mask(layer_key, rate, (num_samples, size), dtype) for layer_key, size in hidden), None)
+    kept = (jax.random.bernoulli(layer_key, 1 - rate, (num_samples, size)) for layer_key, size in hidden)
+    return (*(mask.astype(dtype) / (1 - rate) for mask in kept), None)
