@@ -12,7 +12,7 @@ from architectures import ACTIVATION_NAMES, LOSS_NAMES, QUICKLY, draw_case, draw
 
 import jaxbp
 from jaxbp import data
-from jaxbp.jacobian import gram, seeded_errors, tangent, weighted_gradient
+from jaxbp.jacobian import gram, seeded_errors, squared_norms, tangent, weighted_gradient
 from jaxbp.losses import LOSSES
 from jaxbp.network import forward
 from jaxbp.training import Batch, Problem
@@ -35,6 +35,7 @@ class Products(NamedTuple):
     v: Any
     u: np.ndarray
     gram: np.ndarray
+    squared_norms: np.ndarray
     tangent: np.ndarray
     weighted_gradient: Any
     expected_tangent: np.ndarray
@@ -49,22 +50,23 @@ ADAM = jaxbp.first_order(optax.adam(optax.cosine_decay_schedule(5e-3, 600)))
 @functools.cache
 def products_of(mlp):
     """All products of one network in one compiled program, for one seed an output."""
-    params, v, u = draw_params(mlp), draw_params(mlp, 2), np.random.default_rng(4).standard_normal((9, mlp.sizes[-1]))
-    inputs = np.random.default_rng(1).standard_normal((9, mlp.sizes[0]))
-    outputs = mlp.sizes[-1]
-    seeds = np.broadcast_to(np.eye(outputs)[:, None, :], (outputs, 9, outputs))
+    count, outputs = 70, mlp.sizes[-1]
+    params, v, u = draw_params(mlp), draw_params(mlp, 2), np.random.default_rng(4).standard_normal((count, outputs))
+    inputs = np.random.default_rng(1).standard_normal((count, mlp.sizes[0]))
+    seeds = np.broadcast_to(np.eye(outputs)[:, None, :], (outputs, count, outputs))
 
     @functools.partial(jax.jit, compiler_options=QUICKLY)
     def compute(params, v, u):
         _, residuals = forward(mlp, params, inputs)
         errors = seeded_errors(mlp, params, residuals, seeds)
         products = gram(residuals, errors), tangent(residuals, errors, v), weighted_gradient(residuals, errors, u)
+        norms = squared_norms(residuals, errors)
         reference = functools.partial(jaxbp.reference_predict, mlp, inputs=inputs)
-        return products, jax.jacrev(reference)(params), jax.jvp(reference, (params,), (v,))[1]
+        return products, norms, jax.jacrev(reference)(params), jax.jvp(reference, (params,), (v,))[1]
 
-    (kernel, jv, jtu), jacobian, expected_jv = jax.device_get(compute(params, v, u))
-    rows = np.concatenate([leaf.reshape(9 * outputs, -1) for leaf in jax.tree.leaves(jacobian)], axis=1)
-    return Products(v, u, kernel, jv, jtu, expected_jv, rows)
+    (kernel, jv, jtu), norms, jacobian, expected_jv = jax.device_get(compute(params, v, u))
+    rows = np.concatenate([leaf.reshape(count * outputs, -1) for leaf in jax.tree.leaves(jacobian)], axis=1)
+    return Products(v, u, kernel, norms, jv, jtu, expected_jv, rows)
 
 
 @pytest.fixture(params=NETWORKS, ids=lambda mlp: f"{mlp.activation_names[0]} {mlp.sizes}")
@@ -78,7 +80,9 @@ def flat(tree):
 
 def test_gram_is_the_jacobian_times_its_transpose(products):
     expected = products.rows @ products.rows.T
-    np.testing.assert_allclose(products.gram, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(np.tril(products.gram), np.tril(expected), rtol=0, atol=1e-12 * scale)
+    np.testing.assert_allclose(products.squared_norms.ravel(), np.diag(expected), rtol=0, atol=1e-12 * scale)
 
 
 def test_tangent_is_forward_mode(products):

@@ -27,7 +27,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxbp._checks import check_number
-from jaxbp.jacobian import gram, seeded_errors, tangent, weighted_gradient
+from jaxbp.jacobian import gram, seeded_errors, squared_norms, tangent, weighted_gradient
 from jaxbp.losses import LOSSES
 from jaxbp.network import forward
 from jaxbp.params import Params
@@ -116,24 +116,25 @@ def _make(momentum: float, damping: float, tail: float, solve_dtype: str) -> Sol
             before = loss.values(outputs, targets).mean()
             roots, scaled_error = loss.hessian_factor(outputs, targets)
             seeded = seeded_errors(problem.mlp, wide, residuals, jnp.moveaxis(roots, 2, 0))
-            kernel, carried = gram(residuals, seeded), momentum * tangent(residuals, seeded, velocity)
-            rows = kernel.shape[0]
-            floor = FLOOR if solve_dtype == "float64" else rows * jnp.finfo(solve_dtype).eps
-            scale = jnp.maximum(jnp.trace(kernel) / rows, jnp.finfo(solve_dtype).tiny)
+            carried = momentum * tangent(residuals, seeded, velocity)
+            floor = FLOOR if solve_dtype == "float64" else scaled_error.size * jnp.finfo(solve_dtype).eps
+            scale = jnp.maximum(squared_norms(residuals, seeded).mean(), jnp.finfo(solve_dtype).tiny)
             damped = jnp.maximum(state.damping * jnp.mean(scaled_error**2), floor) * scale
-            factor = jax.scipy.linalg.cho_factor(kernel + damped * jnp.eye(rows, dtype=kernel.dtype), lower=True)
-            alpha = jax.scipy.linalg.cho_solve(factor, (scaled_error - carried).ravel())
+            kernel = gram(residuals, seeded) + damped * jnp.eye(scaled_error.size, dtype=solve_dtype)
+            factor = jax.lax.linalg.cholesky(kernel, symmetrize_input=False), True
+            wanted = scaled_error - carried
+            alpha = jax.scipy.linalg.cho_solve(factor, wanted.ravel()).reshape(wanted.shape)
             new_velocity = jax.tree.map(
                 lambda old, new: momentum * old + new,
                 velocity,
-                weighted_gradient(residuals, seeded, alpha.reshape(scaled_error.shape)),
+                weighted_gradient(residuals, seeded, alpha),
             )
             # Judged as it will be stored: in float32 a large weight's rounding alone can undo what a step gained.
             moved = jax.tree.map(
                 lambda leaf, change, stored: (leaf - eta * change).astype(stored.dtype), wide, new_velocity, params
             )
             after = loss.values(forward(problem.mlp, _widen(moved, solve_dtype), inputs)[0], targets).mean()
-            linear = scaled_error - eta * (carried + (kernel @ alpha).reshape(scaled_error.shape))
+            linear = scaled_error - eta * (scaled_error - damped * alpha)  # J velocity = carried + K alpha
             promised = (jnp.sum(scaled_error**2) - jnp.sum(linear**2)) / (2 * outputs.shape[0])
             gain = (before - after) / jnp.maximum(promised, jnp.finfo(solve_dtype).tiny)
             accepted = jnp.isfinite(alpha).all() & (
