@@ -1,6 +1,7 @@
 """Diagnose training: vanishing and exploding node errors, six optimizers, learning rates, decay and dropout."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -13,7 +14,7 @@ import jaxbp
 from common import Common, begin, finish, print_columns, run
 from jaxbp import data, viz
 from jaxbp.data import Grid
-from jaxbp.training import Batch, Problem, Solver, TrainState, advance, evaluate, named_optimizer
+from jaxbp.training import Batch, Solver, named_optimizer
 
 
 @dataclass(frozen=True)
@@ -150,17 +151,17 @@ def learning_rates(config: Config) -> Part:
 def sweep(train: Batch, rates: np.ndarray, seeds: int, steps: int, seed: int) -> np.ndarray:
     """The loss after full-batch descent for every learning rate and seed at once (seeds, rates), NaN if it diverged."""
     mlp = jaxbp.Mlp((2, 32, 32, 1), hidden="tanh")
-    problem = Problem(mlp)
-
-    def one(rate: Array, key: Array) -> Array:
-        solver = jaxbp.first_order(optax.sgd(rate))
-        state = TrainState.start(jaxbp.init(mlp, key, dtype=jnp.float32), solver)
-        chunk = advance(problem, solver, state, train, steps, steps)
-        return jnp.where(chunk.alive, evaluate(problem, chunk.state.params, train).loss, jnp.nan)
-
-    keys = jax.random.split(jax.random.key(seed), seeds)
-    over_rates = jax.vmap(one, (0, None))
-    return np.asarray(jax.jit(jax.vmap(over_rates, (None, 0)))(jnp.asarray(rates, jnp.float32), keys))
+    keys = jnp.repeat(jax.random.split(jax.random.key(seed), seeds), len(rates))
+    fits = jaxbp.fit_many(
+        mlp,
+        jax.vmap(partial(jaxbp.init, mlp, dtype=jnp.float32))(keys),
+        train,
+        steps=steps,
+        solver=lambda rate: jaxbp.first_order(optax.sgd(rate)),
+        settings=jnp.tile(jnp.asarray(rates, jnp.float32), seeds),
+        record_every=steps,
+    )
+    return np.where(fits.diverged, np.nan, fits.loss[-1]).reshape(seeds, len(rates))
 
 
 def regularization(config: Config) -> Part:

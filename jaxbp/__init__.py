@@ -31,6 +31,7 @@ from jaxbp.training import FitResult as FitResult
 from jaxbp.training import dropout_masks as dropout_masks
 from jaxbp.training import first_order as first_order
 from jaxbp.training import fit as fit
+from jaxbp.training import fit_many as fit_many
 from jaxbp.training import fit_stages as fit_stages
 from jaxbp.training import gauss_newton as gauss_newton
 from jaxbp.training import solve_output as solve_output

@@ -25,10 +25,10 @@ def samples_axis(mlp: Mlp) -> int:
 
 def tile_of(mlp: Mlp, num_samples: int, itemsize: int) -> int | None:
     """The number of samples, None for all, that both passes best hold at a time: on a CPU what fits its cache."""
-    num_tiles = num_samples * sum(mlp.sizes) * itemsize // TILE_BYTES
-    if num_tiles < 2 or jax.default_backend() != "cpu":
+    if not isinstance(num_samples, int) or jax.default_backend() != "cpu":  # a symbol where it is exported
         return None
-    return -(-num_samples // num_tiles)
+    num_tiles = num_samples * sum(mlp.sizes) * itemsize // TILE_BYTES
+    return None if num_tiles < 2 else -(-num_samples // num_tiles)
 
 
 def sum_over_tiles(one: Callable[..., Sum], arrays: Any, num_samples: int, tile: int | None) -> Sum:

@@ -42,7 +42,7 @@ class DenseResiduals(NamedTuple):
 
 def matmul(left: Array, right: Array) -> Array:
     """Multiplies matrices at the highest precision."""
-    return jnp.matmul(left, right, precision=jax.lax.Precision.HIGHEST)
+    return jax.lax.dot(left, right, precision=jax.lax.Precision.HIGHEST)
 
 
 def apply_weight(samples: Array, weight: Array, axis: int) -> Array:

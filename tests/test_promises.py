@@ -12,6 +12,7 @@ from jaxbp.activations import ACTIVATIONS
 from jaxbp.dense import DenseResiduals, dense_gradient
 from jaxbp.gradcheck import gradients
 from jaxbp.training import Solver, TrainState
+from jaxbp.training.first_order import DEFAULT_SOLVER
 
 MLP = jaxbp.Mlp((2, 6, 6, 1), hidden="relu")
 
@@ -53,7 +54,7 @@ def test_a_distribution_must_sum_to_one_to_rounding():
 def test_masks_of_layers_and_steps_are_drawn_apart():
     first, second, _ = jaxbp.dropout_masks(MLP, jax.random.key(0), 0.5, 50, jnp.float32)
     assert not np.array_equal(first, second)
-    state = TrainState.start(draw_params(MLP, dtype=np.float32), jaxbp.training.loop.DEFAULT_SOLVER, jax.random.key(1))
+    state = TrainState.start(draw_params(MLP, dtype=np.float32), DEFAULT_SOLVER, jax.random.key(1))
     keys = [state.batch_key, state.step_key, state._replace(step=state.step + 1).step_key]
     assert len({tuple(np.asarray(jax.random.key_data(key))) for key in keys}) == 3
 

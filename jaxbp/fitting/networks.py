@@ -1,6 +1,7 @@
 """Tanh networks trained by Gauss-Newton from node errors: several starts at once, the best few averaged."""
 
 import time
+from functools import partial
 
 import jax
 import numpy as np
@@ -11,9 +12,7 @@ from jaxbp.network import forward
 from jaxbp.params import Mlp, init
 from jaxbp.score import Candidate
 from jaxbp.training.gauss_newton import gauss_newton
-from jaxbp.training.many import fit_many, stacked
-from jaxbp.training.solver import Problem
-from jaxbp.training.state import TrainState
+from jaxbp.training.many import fit_many
 
 SOLVER = gauss_newton(momentum=0.9, damping=1.0)
 MOST_ROWS = 500  # of a batch, times outputs: the side of the kernel that each step factorizes
@@ -31,12 +30,21 @@ def try_networks(
     if not budget.allows(num_starts * effort.steps * (side**3 + 200 * side**2), overhead=COMPILING):
         return None
     mlp, start = Mlp((num_inputs, *hidden, num_outputs)), time.perf_counter()
-    keys = jax.random.split(jax.random.key(seed), num_starts)
-    states = stacked([TrainState.start(init(mlp, key), SOLVER, key) for key in keys])
-    problem = Problem(mlp, batch_size=most if len(rows.train.inputs) > most else None)
-    looks = {"record_every": LOOK, "patience": PATIENCE}
-    trained = fit_many(problem, SOLVER, states, rows.train, rows.held_out, steps=effort.steps, **looks)
-    ranked = [trained.member(int(place)) for place in np.argsort(trained.losses)]
+    key = jax.random.key(seed)
+    trained = fit_many(
+        mlp,
+        jax.vmap(partial(init, mlp))(jax.random.split(key, num_starts)),
+        rows.train,
+        steps=effort.steps,
+        solver=SOLVER,
+        batch_size=most if len(rows.train.inputs) > most else None,
+        validation=rows.held_out,
+        key=key,
+        record_every=LOOK,
+        patience=PATIENCE,
+    )
+    best = np.fmin.reduce(trained.validation_loss, axis=0)
+    ranked = [trained.member(int(place)) for place in np.argsort(best)]
     outputs = np.stack([np.asarray(forward(mlp, params, rows.held_out.inputs)[0]) for params in ranked])
     targets = np.asarray(rows.held_out.targets)
     errors = [rms(outputs[:count].mean(axis=0) - targets) for count in range(1, num_starts + 1)]

@@ -5,6 +5,7 @@ from jaxbp.training.evaluation import evaluate
 from jaxbp.training.first_order import first_order
 from jaxbp.training.gauss_newton import gauss_newton
 from jaxbp.training.loop import fit
+from jaxbp.training.many import Fits, fit_many
 from jaxbp.training.optimizers import OPTIMIZERS, SCHEDULES, named_optimizer
 from jaxbp.training.output_layer import solve_output
 from jaxbp.training.recorder import LayerHistory, LayerRecord
@@ -20,6 +21,7 @@ __all__ = [
     "Batch",
     "Chunk",
     "FitResult",
+    "Fits",
     "History",
     "LayerHistory",
     "LayerRecord",
@@ -35,6 +37,7 @@ __all__ = [
     "evaluate",
     "first_order",
     "fit",
+    "fit_many",
     "fit_stages",
     "gauss_newton",
     "named_optimizer",

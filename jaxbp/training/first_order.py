@@ -61,3 +61,7 @@ def first_order(
 
 def _weights_only(params: Params) -> Any:
     return jax.tree.map(lambda leaf: leaf.ndim == 2, params)
+
+
+# One for all runs: a solver is static, and a new one would compile every program again.
+DEFAULT_SOLVER = first_order(optax.adam(1e-3))

@@ -83,14 +83,15 @@ def gauss_newton(
     Raises:
         ValueError: an argument is out of range; in `fit`, dropout is asked for, or a batch is too large for K.
     """
+    if solve_dtype not in ("float64", "float32"):
+        raise ValueError(f"solve_dtype must be 'float64' or 'float32', got {solve_dtype!r}")
+    if any(isinstance(setting, jax.core.Tracer) for setting in (momentum, damping, tail)):
+        return _make.__wrapped__(momentum, damping, tail, solve_dtype)  # one of many in `fit_many`: no number yet
     check_number("momentum", momentum, minimum=0, below=1)
     if check_number("damping", damping, minimum=0) == 0:
         raise ValueError(f"damping must be positive, got {damping!r}")
     if check_number("tail", tail, minimum=0) > 1:
         raise ValueError(f"tail must be in [0, 1], got {tail!r}")
-    if solve_dtype not in ("float64", "float32"):
-        raise ValueError(f"solve_dtype must be 'float64' or 'float32', got {solve_dtype!r}")
-
     return _make(momentum, damping, tail, solve_dtype)
 
 

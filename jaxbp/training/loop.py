@@ -7,25 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
-import optax
 from jax import Array
-from jax.typing import DTypeLike
 
-from jaxbp._checks import check_count, check_finite, check_number, look_up, warn_if_narrowed
-from jaxbp._samples import as_samples, check_params
+from jaxbp._checks import check_count, check_number
+from jaxbp._samples import check_params
 from jaxbp._threads import one_blas_thread
-from jaxbp.losses import LOSSES
 from jaxbp.params import Mlp, Params
 from jaxbp.training.checkpoints import checkpoints
 from jaxbp.training.chunks import Run, compile_seconds, finished, points
-from jaxbp.training.first_order import first_order
-from jaxbp.training.solver import Batch, Problem, Solver
+from jaxbp.training.first_order import DEFAULT_SOLVER
+from jaxbp.training.samples import check_batch_size, fitting_samples
+from jaxbp.training.solver import Problem, Solver
 from jaxbp.training.state import FitResult, Outcome, Record, TrainState
-
-# One for all runs: a solver is static, and a new one would compile every program again.
-DEFAULT_SOLVER = first_order(optax.adam(1e-3))
 
 
 def fit(
@@ -107,10 +100,8 @@ def fit(
     if key is None and not isinstance(start, (TrainState, FitResult)) and (batch_size is not None or dropout > 0):
         raise ValueError("key must be given with batch_size or dropout: jax.random.key(seed)")
     state = _state(mlp, start, solver, key)
-    train, held_out = _samples(mlp, state.params, data, validation, loss)
-    num_samples = train.inputs.shape[0]
-    if batch_size is not None and check_count("batch_size", batch_size, minimum=1) > num_samples:
-        raise ValueError(f"batch_size must be at most the number of samples, {num_samples}, got {batch_size}")
+    train, held_out = fitting_samples(mlp, state.params, data, validation, loss)
+    check_batch_size(batch_size, train.inputs.shape[0])
     problem = Problem(mlp, loss, batch_size, tile, dropout)
     run = Run(problem, solver, state, train, held_out, int(state.step) + steps, record_every, record_layers)
 
@@ -154,32 +145,3 @@ def _state(mlp: Mlp, start: Params | TrainState | FitResult, solver: Solver, key
     if jax.tree.structure(state.solver) != wanted:  # type: ignore[operator]
         raise ValueError(f"start must be a state of the solver {solver.name}, got that of another")
     return state
-
-
-def _samples(mlp: Mlp, params: Params, data: Any, validation: Any, loss: str) -> tuple[Batch, Batch | None]:
-    """Validates and casts the samples to train on and those held out, and warns once for all of them."""
-    pairs = {"data": data} if validation is None else {"data": data, "validation": validation}
-    arrays: dict[str, Any] = {}
-    for name, pair in pairs.items():
-        if not (isinstance(pair, tuple) and len(pair) == 2):
-            raise ValueError(f"{name} must be a pair (inputs, targets), got {type(pair).__name__}")
-        prefix = "" if name == "data" else "validation "
-        arrays |= {f"{prefix}inputs": pair[0], f"{prefix}targets": pair[1]}
-    warn_if_narrowed(4, **arrays)
-    cast = [_finite(name, array, params[0].weight.dtype) for name, array in arrays.items()]
-    row = look_up("loss", loss, LOSSES)
-    train = Batch(*as_samples(mlp, params, cast[0], cast[1], row))
-    return train, None if validation is None else Batch(*as_samples(mlp, params, cast[2], cast[3], row))
-
-
-def _finite(name: str, array: Any, dtype: DTypeLike) -> Any:
-    """Casts numbers to the dtype of the parameters, or names the first that is not finite in it; labels stay."""
-    array = np.asarray(array)
-    if not jnp.issubdtype(array.dtype, jnp.floating):
-        return array
-    check_finite(name, array)
-    with np.errstate(over="ignore"):
-        cast = array.astype(dtype)
-    if not np.isfinite(cast).all():
-        raise ValueError(f"{name} must fit into {dtype}, got {np.abs(array).max():g}")
-    return cast

@@ -1,32 +1,42 @@
-"""Many networks at once: the same steps for several states under vmap, each keeping its best parameters."""
+"""Many networks at once: `fit` under vmap, over starts, keys and a solver's settings, in one compiled program."""
 
-from functools import partial
-from typing import NamedTuple
+import math
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxbp.params import Params
+from jaxbp._checks import check_count, check_number
+from jaxbp._threads import one_blas_thread
+from jaxbp.params import Mlp, Params
 from jaxbp.training.evaluation import evaluate
+from jaxbp.training.first_order import DEFAULT_SOLVER
+from jaxbp.training.samples import check_batch_size, fitting_samples
 from jaxbp.training.solver import Batch, Problem, Solver
 from jaxbp.training.state import TrainState
 from jaxbp.training.steps import advance
 
 
-class Members(NamedTuple):
-    """Networks of one architecture that were trained at once; the leading axis of every array is theirs.
+class Fits(NamedTuple):
+    """Networks of one architecture that were trained at once, m of them.
 
     Attributes:
-        params: the best parameters of each, by the validation loss.
-        losses: (members,) their validation losses.
-        steps: (members,) the steps at which they were the best.
+        params: the parameters, every leaf with a leading axis (m, ...): the last, or each network's best.
+        step: (num_records,) the steps of the records.
+        loss: (num_records, m) the losses over the training samples; a network that diverged keeps its last good one.
+        validation_loss: (num_records, m) those over the validation samples, NaN without any.
+        diverged: (m,) which of them became non-finite, and stopped there.
     """
 
     params: Params
-    losses: np.ndarray
-    steps: np.ndarray
+    step: np.ndarray
+    loss: np.ndarray
+    validation_loss: np.ndarray
+    diverged: np.ndarray
 
     def member(self, position: int) -> Params:
         """The parameters of one of them, as NumPy arrays."""
@@ -34,62 +44,130 @@ class Members(NamedTuple):
 
 
 def fit_many(
-    problem: Problem,
-    solver: Solver,
-    states: TrainState,
-    train: Batch,
-    held_out: Batch,
+    mlp: Mlp,
+    starts: Params,
+    data: tuple[Any, Any],
     *,
     steps: int,
-    record_every: int,
+    solver: Solver | Callable[[Any], Solver] | None = None,
+    settings: Any = None,
+    batch_size: int | None = None,
+    loss: str = "mean_squared_error",
+    validation: tuple[Any, Any] | None = None,
+    key: Array | None = None,
+    record_every: int = 100,
+    tile: int | None = None,
+    dropout: float = 0.0,
+    keep_best: bool = False,
     patience: int | None = None,
-) -> Members:
-    """Trains networks of one architecture from several states at once, in one compiled program.
+    on_params: Callable[[int, Params], None] | None = None,
+) -> Fits:
+    """Trains networks of one architecture at once on the same samples.
 
     Args:
-        problem: network, loss, batch size.
-        solver: what takes the steps; what differs between the members is in their states, such as a damping.
-        states: with a leading axis for the members: see `stacked`.
-        train: the training samples, the same for all.
-        held_out: what the best parameters are chosen by.
-        steps: how many steps each takes.
-        record_every: the number of steps from one look at the held-out samples to the next.
-        patience: stops after this many looks without an improvement of any member.
+        mlp: the network.
+        starts: parameters whose leaves have a leading axis, one network each: `jax.vmap(partial(init, mlp))(keys)`.
+        data: inputs (n, n_0) and targets (n, n_L), or labels (n,).
+        steps: how many steps each of them takes.
+        solver: as in `fit`, for all; or with `settings` a function of one of these that makes the solver.
+        settings: learning rates, dampings, ...: an array, or a pytree of them, with the leading axis of `starts`.
+        batch_size: samples a step, drawn by epochs without replacement, in another order for each; None for all.
+        loss: the name of a loss.
+        validation: inputs and targets that are not trained on.
+        key: split into one for each network; required with `batch_size` or `dropout`.
+        record_every: the number of steps from one record to the next.
+        tile: how many samples a gradient of one network holds in memory at a time; None as in `loss_and_gradient`.
+        dropout: the probability with which a hidden unit is dropped in training, in [0, 1).
+        keep_best: returns each network's parameters at its record with the smallest validation loss (training loss
+            without validation samples) instead of the last.
+        patience: stops after this many records at which no network had a smaller loss than before, and keeps the best.
+        on_params: called on the host with the step and the parameters of all of them at each record.
 
     Returns:
-        The best parameters of each member. One that loses finiteness stays at its last good ones.
+        Parameters and records of all. A network that becomes non-finite stays at its last good parameters.
+
+    Raises:
+        ValueError: an argument is out of range or does not fit the others, or a sample is NaN or infinite.
+        TypeError: an array does not hold real numbers, or the solver is none.
     """
-    best = Members(states.params, np.full(states.step.shape, np.inf), np.zeros(states.step.shape, int))
-    waited = 0
-    for stop in range(0, steps + record_every, record_every):
-        states = _take(problem, solver, states, train, min(stop, steps), steps)
-        losses = np.asarray(_losses(problem, states.params, held_out))
-        better = losses < best.losses
-        waited = 0 if better.any() else waited + 1
-        kept = jax.tree.map(partial(_where, better), states.params, best.params)
-        taken = np.asarray(states.step)
-        best = Members(kept, np.where(better, losses, best.losses), np.where(better, taken, best.steps))
-        if patience is not None and waited >= patience:
-            break
-    return best
+    check_count("steps", steps, minimum=0)
+    check_count("record_every", record_every, minimum=1)
+    check_number("dropout", dropout, minimum=0, below=1)
+    if patience is not None:
+        check_count("patience", patience, minimum=1)
+    if key is None and (batch_size is not None or dropout > 0):
+        raise ValueError("key must be given with batch_size or dropout: jax.random.key(seed)")
+    count = _num_members(starts, settings)
+    solver = DEFAULT_SOLVER if solver is None else solver
+    if isinstance(solver, Solver) != (settings is None) or not (isinstance(solver, Solver) or callable(solver)):
+        raise TypeError(f"solver must be a Solver, or with settings a function that makes one of them, got {solver!r}")
+    make = _the_same(solver) if isinstance(solver, Solver) else solver
+    train, held_out = fitting_samples(mlp, jax.tree.map(lambda leaf: leaf[0], starts), data, validation, loss)
+    check_batch_size(batch_size, train.inputs.shape[0])
+    problem = Problem(mlp, loss, batch_size, tile, dropout)
+    keys = jax.random.split(jax.random.key(0) if key is None else key, count)
+    kept, watched, records, waited = starts, np.full(count, np.inf), [], 0
+    with one_blas_thread():
+        states, alive = _start(make, starts, settings, keys), np.full(count, True)
+        for stop in range(0, steps + record_every, record_every):
+            states, still_alive = _take(problem, make, settings, states, train, min(stop, steps), steps)
+            alive &= np.asarray(still_alive)
+            losses = [np.asarray(_losses(problem, states.params, some)) for some in (train, held_out) if some]
+            records.append((min(stop, steps), losses[0], losses[1] if validation else np.full(count, math.nan)))
+            better = losses[-1] < watched
+            waited = 0 if better.any() else waited + 1
+            watched = np.where(better, losses[-1], watched)
+            kept = jax.tree.map(partial(_choose, better), states.params, kept)
+            if on_params is not None:
+                on_params(min(stop, steps), states.params)
+            if patience is not None and waited >= patience:
+                break
+    step, *columns = (np.array(column) for column in zip(*records, strict=True))
+    return Fits(kept if keep_best or patience is not None else states.params, step, columns[0], columns[1], ~alive)
 
 
-def stacked(states: list[TrainState]) -> TrainState:
-    """Puts states together along a new leading axis."""
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+def _num_members(starts: Params, settings: Any) -> int:
+    """The length of the leading axis of the starts and the settings."""
+    lengths = {np.shape(leaf)[0] if np.ndim(leaf) else 0 for leaf in jax.tree.leaves((starts, settings))}
+    if len(lengths) != 1 or not min(lengths):
+        raise ValueError(
+            f"starts and settings must have one leading axis, a network each, got lengths {sorted(lengths)}"
+        )
+    return int(lengths.pop())
+
+
+@lru_cache
+def _the_same(solver: Solver) -> Callable[[Any], Solver]:
+    """A function that gives this solver; the same for the same solver, so that nothing is compiled twice."""
+    return lambda setting: solver
+
+
+@partial(jax.jit, static_argnums=0)
+def _start(make: Callable[[Any], Solver], starts: Params, settings: Any, keys: Array) -> TrainState:
+    return jax.vmap(lambda start, setting, key: TrainState.start(start, make(setting), key))(starts, settings, keys)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _take(
-    problem: Problem, solver: Solver, states: TrainState, train: Batch, stop: int | Array, num_steps: int | Array
-) -> TrainState:
-    return jax.vmap(lambda state: advance(problem, solver, state, train, stop, num_steps).state)(states)
+    problem: Problem,
+    make: Callable[[Any], Solver],
+    settings: Any,
+    states: TrainState,
+    train: Batch,
+    stop: int | Array,
+    num_steps: int | Array,
+) -> tuple[TrainState, Array]:
+    def take(state: TrainState, setting: Any) -> tuple[TrainState, Array]:
+        chunk = advance(problem, make(setting), state, train, stop, num_steps)
+        return chunk.state, chunk.alive
+
+    return jax.vmap(take)(states, settings)
 
 
 @partial(jax.jit, static_argnums=0)
-def _losses(problem: Problem, params: Params, held_out: Batch) -> Array:
-    return jax.vmap(lambda params: evaluate(problem, params, held_out).loss)(params)
+def _losses(problem: Problem, params: Params, samples: Batch) -> Array:
+    return jax.vmap(lambda params: evaluate(problem, params, samples).loss)(params)
 
 
-def _where(condition: np.ndarray, then: Array, otherwise: Array) -> Array:
+def _choose(condition: np.ndarray, then: Array, otherwise: Array) -> Array:
     return jnp.where(condition.reshape(-1, *[1] * (then.ndim - 1)), then, otherwise)
