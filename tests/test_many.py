@@ -1,5 +1,6 @@
 """Many networks trained at once are those that `fit` trains one after the other."""
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import jax
@@ -9,6 +10,7 @@ import optax
 import pytest
 
 import jaxbp
+from jaxbp.training.side_by_side import in_threads, under_vmap
 
 MLP = jaxbp.Mlp((2, 6, 1))
 KEYS = jax.random.split(jax.random.key(3), 4)
@@ -59,6 +61,27 @@ def test_settings_differ_from_one_to_the_next(make, settings):
     for i, setting in enumerate(settings):
         one = jaxbp.fit(MLP, start(i), DATA, steps=6, solver=make(float(setting)), record_every=6)
         assert_same(fits.member(i), one.state.params)
+
+
+def test_under_vmap_they_are_the_same():
+    """As they run on an accelerator."""
+    samples = jaxbp.training.Batch(*map(jnp.asarray, DATA)), None
+    problem, solver = jaxbp.training.Problem(MLP, batch_size=16), jaxbp.gauss_newton()
+    arguments = problem, lambda setting: solver, (STARTS, None, KEYS)
+    with ThreadPoolExecutor() as pool:
+        apart, together = in_threads(pool, *arguments), under_vmap(*arguments)
+        for stop in (0, 6, 12):
+            threads, vmapped = (look(samples, stop, 12) for look in (apart, together))
+            for a, b in zip(jax.tree.leaves(threads), jax.tree.leaves(vmapped), strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-5)
+
+
+def test_threads_compute_in_the_callers_precision():
+    with jax.enable_x64(True):
+        wide = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), STARTS)
+        fits = jaxbp.fit_many(MLP, wide, tuple(np.float64(array) for array in DATA), steps=4, record_every=2)
+    assert {leaf.dtype for leaf in jax.tree.leaves(fits.params)} == {np.dtype(np.float64)}
+    assert fits.loss.dtype == np.float64
 
 
 def test_they_are_compiled_once():

@@ -1,24 +1,22 @@
-"""Many networks at once: `fit` under vmap, over starts, keys and a solver's settings, in one compiled program."""
+"""Many networks at once: what `fit` does, over starts, keys and a solver's settings, in one compiled program."""
 
-import math
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from jaxbp._checks import check_count, check_number
 from jaxbp._threads import one_blas_thread
 from jaxbp.params import Mlp, Params
-from jaxbp.training.evaluation import evaluate
 from jaxbp.training.first_order import DEFAULT_SOLVER
 from jaxbp.training.samples import check_batch_size, fitting_samples
-from jaxbp.training.solver import Batch, Problem, Solver
-from jaxbp.training.state import TrainState
-from jaxbp.training.steps import advance
+from jaxbp.training.side_by_side import in_threads, under_vmap
+from jaxbp.training.solver import Problem, Solver
 
 
 class Fits(NamedTuple):
@@ -106,24 +104,25 @@ def fit_many(
     check_batch_size(batch_size, train.inputs.shape[0])
     problem = Problem(mlp, loss, batch_size, tile, dropout)
     keys = jax.random.split(jax.random.key(0) if key is None else key, count)
-    kept, watched, records, waited = starts, np.full(count, np.inf), [], 0
-    with one_blas_thread():
-        states, alive = _start(make, starts, settings, keys), np.full(count, True)
+    kept, watched, waited, records = starts, np.full(count, np.inf), 0, []
+    members = starts, settings, keys
+    with one_blas_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        on_cpu = jax.default_backend() == "cpu"
+        look = in_threads(pool, problem, make, members) if on_cpu else under_vmap(problem, make, members)
         for stop in range(0, steps + record_every, record_every):
-            states, still_alive = _take(problem, make, settings, states, train, min(stop, steps), steps)
-            alive &= np.asarray(still_alive)
-            losses = [np.asarray(_losses(problem, states.params, some)) for some in (train, held_out) if some]
-            records.append((min(stop, steps), losses[0], losses[1] if validation else np.full(count, math.nan)))
-            better = losses[-1] < watched
-            waited = 0 if better.any() else waited + 1
-            watched = np.where(better, losses[-1], watched)
-            kept = jax.tree.map(partial(_choose, better), states.params, kept)
+            found = look((train, held_out), min(stop, steps), steps)
+            losses = found.loss if held_out is None else found.validation_loss
+            better = losses < watched
+            watched, waited = np.where(better, losses, watched), 0 if better.any() else waited + 1
+            kept = jax.tree.map(partial(_choose, better), found.params, kept)
+            records.append((min(stop, steps), found.loss, found.validation_loss))
             if on_params is not None:
-                on_params(min(stop, steps), states.params)
+                on_params(min(stop, steps), found.params)
             if patience is not None and waited >= patience:
                 break
     step, *columns = (np.array(column) for column in zip(*records, strict=True))
-    return Fits(kept if keep_best or patience is not None else states.params, step, columns[0], columns[1], ~alive)
+    best = keep_best or patience is not None
+    return Fits(kept if best else found.params, step, columns[0], columns[1], ~found.alive)
 
 
 def _num_members(starts: Params, settings: Any) -> int:
@@ -142,32 +141,5 @@ def _the_same(solver: Solver) -> Callable[[Any], Solver]:
     return lambda setting: solver
 
 
-@partial(jax.jit, static_argnums=0)
-def _start(make: Callable[[Any], Solver], starts: Params, settings: Any, keys: Array) -> TrainState:
-    return jax.vmap(lambda start, setting, key: TrainState.start(start, make(setting), key))(starts, settings, keys)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _take(
-    problem: Problem,
-    make: Callable[[Any], Solver],
-    settings: Any,
-    states: TrainState,
-    train: Batch,
-    stop: int | Array,
-    num_steps: int | Array,
-) -> tuple[TrainState, Array]:
-    def take(state: TrainState, setting: Any) -> tuple[TrainState, Array]:
-        chunk = advance(problem, make(setting), state, train, stop, num_steps)
-        return chunk.state, chunk.alive
-
-    return jax.vmap(take)(states, settings)
-
-
-@partial(jax.jit, static_argnums=0)
-def _losses(problem: Problem, params: Params, samples: Batch) -> Array:
-    return jax.vmap(lambda params: evaluate(problem, params, samples).loss)(params)
-
-
-def _choose(condition: np.ndarray, then: Array, otherwise: Array) -> Array:
-    return jnp.where(condition.reshape(-1, *[1] * (then.ndim - 1)), then, otherwise)
+def _choose(condition: np.ndarray, then: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
+    return np.where(condition.reshape(-1, *[1] * (then.ndim - 1)), then, otherwise)
