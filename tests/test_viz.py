@@ -20,6 +20,7 @@ from jaxbp import viz
 from jaxbp.data import Grid
 from jaxbp.gradcheck import check_trace
 from jaxbp.viz.pixels import few_colours
+from jaxbp.viz.style import WIDTH
 
 ROOT = Path(__file__).parent.parent
 
@@ -336,6 +337,7 @@ def overlapping(texts):
 @pytest.mark.parametrize("sizes", [(3, 4, 2), (1, 1, 1), (2, 64, 8, 1), (1000, 3, 1), (2, *[3] * 8, 1), (7, 7, 7, 7)])
 def test_no_text_of_a_walk_covers_another_and_what_is_not_shown_is_counted(x64, sizes):
     drawn = settle(viz.draw_walk(walk_trace(sizes)))
+    assert drawn.figure.get_figwidth() == WIDTH  # what is wider is shown smaller
     for name, ax in drawn.axes.items():
         assert not overlapping(ax.texts)
         hidden = [size - 6 if size > 7 else 0 for size in sizes]
