@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jaxbp._files import atomic_write
 from jaxbp.viz.films import Film
-from jaxbp.viz.pixels import png_bytes
+from jaxbp.viz.pixels import few_colours, png_bytes
 from jaxbp.viz.style import style
 
 EMBED_LIMIT = 20.0  # megabytes of one page
@@ -51,8 +51,14 @@ def gif_bytes(film: Film, dpi: float = 64.0) -> bytes:
     """A GIF: frames of equal time, but for the last, which stays longer; the film repeats."""
     from PIL import Image
 
-    frames = [Image.open(io.BytesIO(_png(film, frame, dpi))) for frame in range(film.num_frames)]
-    images = [frame.convert("RGB").quantize(256, dither=Image.Dither.NONE) for frame in frames]
+    frames = [Image.open(io.BytesIO(_png(film, frame, dpi))).convert("RGB") for frame in range(film.num_frames)]
+    # With one palette what stays the same from frame to frame has the same colour, and takes no room in the file.
+    wide, high = frames[0].size
+    strip = Image.new("RGB", (wide, high * len(frames)))
+    for place, frame in enumerate(frames):
+        strip.paste(frame, (0, high * place))
+    strip = few_colours(strip)
+    images = [strip.crop((0, high * place, wide, high * (place + 1))) for place in range(len(frames))]
     each, buffer = round(1000 / film.fps), io.BytesIO()
     times = [each] * (len(images) - 1) + [each + round(1000 * film.hold)]
     images[0].save(buffer, format="GIF", save_all=True, append_images=images[1:], duration=times, loop=0)
