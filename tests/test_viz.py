@@ -675,6 +675,7 @@ def test_a_film_shows_each_frames_step_and_error(tmp_path, monkeypatch):
         for number in range(3):
             gif.seek(number)
             durations.append(gif.info["duration"])
+            assert gif.convert("RGB").getpixel((0, 0)) == (255, 255, 255)  # the paper stays white
     assert durations[2] >= 2000 > durations[0] == durations[1]  # the end stays to be looked at
     with pytest.raises(ValueError, match=r"path must end in .gif or .html, got film.mp4"):
         viz.save_film(film, tmp_path / "film.mp4")
