@@ -114,7 +114,7 @@ def finish(config: Any, folder: Path, stem: str, numbers: Mapping[str, Any], fil
         elif isinstance(content, viz.Film):
             show = partial(_show_translated, content, config.lang)
             content = dataclasses.replace(content, show=show)
-            paths.append(viz.save_film(content, path, dpi=64 if path.suffix == ".gif" else 72))
+            paths.append(viz.save_film(content, path, dpi=64))
         elif callable(content):
             paths.append(content(path))
         else:

@@ -331,9 +331,9 @@ def test_the_text_above_the_help_fits_the_window(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("count", [1, 2, 30, 31, 101, 2001])
-def test_a_film_has_thirty_frames_of_the_records_or_all_of_them(count):
+def test_a_film_has_its_number_of_frames_or_all_records(count):
     places = list(surface_pictures.spread(count, surface_pictures.FRAMES))
-    assert min(count, 30) <= len(places) <= 35
+    assert min(count, surface_pictures.FRAMES) <= len(places) <= surface_pictures.FRAMES + 5
     assert (places[0], places[-1]) == (0, count - 1)
     assert places == sorted(set(places))
 
