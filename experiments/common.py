@@ -43,7 +43,7 @@ NOT_RECORDED = (
 class Common:
     """Flags of every experiment on a source document."""
 
-    out: str = "figures"
+    out: str = "pictures"
     """Folder of the pictures."""
     lang: str = "en"
     """Language of pictures and pages: en, or zh where a Chinese font is installed."""
@@ -114,7 +114,7 @@ def finish(config: Any, folder: Path, stem: str, numbers: Mapping[str, Any], fil
         elif isinstance(content, viz.Film):
             show = partial(_show_translated, content, config.lang)
             content = dataclasses.replace(content, show=show)
-            paths.append(viz.save_film(content, path, dpi=64 if path.suffix == ".gif" else 80))
+            paths.append(viz.save_film(content, path, dpi=64))
         elif callable(content):
             paths.append(content(path))
         else:

@@ -46,7 +46,7 @@ class Config:
     """Solvers to run, such as Gauss-Newton; all of them unless given."""
     peers: bool = True
     """Let solvers from elsewhere join."""
-    out: str = "figures"
+    out: str = "pictures"
     """Folder of the figures and the JSON."""
     platform: Annotated[str, choice(PLATFORMS)] = "auto"
     """Device to run on."""

@@ -5,6 +5,7 @@ import dataclasses
 import inspect
 import itertools
 import re
+import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -57,9 +58,11 @@ def parse(
             print(f"{flag} must be one of {known}; got {argument!r}", file=sys.stderr)
             raise SystemExit(2)
         default = (presets or {}).get(argument, default) if flag == "--preset" else default
-    groups = tyro.cli(
-        _grouped(default), args=arguments, description=about or sys.modules[config_type.__module__].__doc__
-    )
+    if {"-h", "--help"} & set(arguments):  # tyro would write each paragraph into one line, however long
+        about = about or sys.modules[config_type.__module__].__doc__ or ""
+        width = shutil.get_terminal_size().columns
+        print("\n\n".join(textwrap.fill(" ".join(part.split()), width) for part in about.strip().split("\n\n")) + "\n")
+    groups = tyro.cli(_grouped(default), args=arguments, description="")
     found = {name: value for group in vars(groups).values() for name, value in vars(group).items()}
     return dataclasses.replace(default, **found)  # type: ignore[type-var]
 

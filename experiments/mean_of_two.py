@@ -12,6 +12,7 @@ from jaxbp import viz
 from jaxbp.data import Grid
 from jaxbp.gradcheck import check_trace
 from jaxbp.training import FitResult, named_optimizer
+from jaxbp.viz.style import number
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def main(config: Config) -> None:
         *(grid, true, predicted),
         labels=("first input", "second input", "mean"),
         title="2-3-1 ReLU network: the mean of two numbers",
-        footer=f"{config.samples} pairs, {config.steps} steps, root mean square error {rmse:.1e}",
+        footer=f"{config.samples} pairs, {config.steps} steps, root mean square error {number(rmse, 2)}",
     )
     walk = viz.draw_walk(
         trace, report=check_trace(trace), title="One example: inputs 0.1 and 0.3, target 0.2", lang=config.lang

@@ -4,7 +4,9 @@ e is the error of a node's activation, dL/da, and d that of its preactivation, d
 """
 
 from dataclasses import dataclass
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -37,7 +39,7 @@ WEIGHTS = (
 
 
 def main(config: Config) -> None:
-    """Prints the ledger, the matrices and the descent; draws the walk."""
+    """Prints the ledger, the matrices and the descent; draws the node errors on their way down."""
     folder = begin(config)
     trace = trace_of_the_walk()
     ledger, report = jaxbp.make_ledger(trace), check_trace(trace)
@@ -47,26 +49,40 @@ def main(config: Config) -> None:
         for name, matrix in matrices(trace).items():
             print(f"{name}\n{np.array2string(np.asarray(matrix), precision=6, suppress_small=True)}")
     print(f"\nhand-written passes and autodiff: {report.summary}")
-    losses = descend(trace.params, config.steps, config.learning_rate)
+    losses, errors = descend(trace.params, config.steps, config.learning_rate)
     shown = range(0, config.steps + 1, max(1, config.steps // 5))
     print("gradient descent: " + ", ".join(f"step {step}: {losses[step]:.6f}" for step in shown))
-    walk = viz.draw_walk(trace, report=report, title="3-4-2 sigmoid network, half squared error", lang=config.lang)
+    curves = viz.draw_panels(
+        {
+            "outputs": {f"δ{node}": (np.arange(len(losses)), errors[:, node - 4]) for node in (8, 9)},
+            "hidden nodes": {f"δ{node}": (np.arange(len(losses)), errors[:, node - 4]) for node in (4, 5, 6, 7)},
+        },
+        xlabel="step",
+        ylabel="node error δ = ∂L/∂z",
+        yscale="linear",
+        share_y=False,
+        title="3-4-2 sigmoid network: the node errors through gradient descent",
+    )
     values = {entry.name: entry.value for entry in ledger.entries}
     numbers = {"loss": trace.loss, "values": values, "ok": report.ok, "share": report.share, "descent": losses}
-    finish(config, folder, "node_errors", numbers, {"node_errors.svg": walk.figure})
+    finish(config, folder, "node_errors", numbers, {"node_errors.svg": curves.figure})
 
 
-def trace_of_the_walk() -> jaxbp.Trace:
-    """Both passes for the half squared error of the one sample."""
-    params = tuple(jaxbp.Layer(jnp.asarray(weight), jnp.asarray(bias)) for weight, bias in WEIGHTS)
+def trace_of_the_walk(params: jaxbp.Params | None = None) -> jaxbp.Trace:
+    """Both passes for the half squared error of the one sample, with the weights above unless others are given."""
+    if params is None:
+        params = tuple(jaxbp.Layer(jnp.asarray(weight), jnp.asarray(bias)) for weight, bias in WEIGHTS)
     return jaxbp.backprop(MLP, params, INPUTS, TARGETS, "half_squared_error")
 
 
-def descend(start: jaxbp.Params, steps: int, learning_rate: float) -> np.ndarray:
-    """The loss before each of some steps of gradient descent, and after the last (steps + 1,)."""
-    solver = jaxbp.first_order(named_optimizer("sgd", learning_rate))
-    data, loss = (INPUTS, TARGETS), "half_squared_error"
-    return jaxbp.fit(MLP, start, data, steps=steps, solver=solver, loss=loss, record_every=1).history.loss
+def descend(start: jaxbp.Params, steps: int, learning_rate: float) -> tuple[np.ndarray, np.ndarray]:
+    """The loss (steps + 1,) and the node errors (steps + 1, 6), nodes 4 to 9, before each step and after the last."""
+    options: dict[str, Any] = {"loss": "half_squared_error", "record_every": 1}
+    options["solver"] = jaxbp.first_order(named_optimizer("sgd", learning_rate))
+    passed: dict[int, jaxbp.Params] = {}
+    result = jaxbp.fit(MLP, start, (INPUTS, TARGETS), steps=steps, on_params=passed.__setitem__, **options)
+    traces = (jax.jit(trace_of_the_walk)(passed[step]) for step in sorted(passed))
+    return result.history.loss, np.array([np.concatenate([d[0] for d in trace.node_errors]) for trace in traces])
 
 
 def matrices(trace: jaxbp.Trace) -> dict[str, Array]:

@@ -19,7 +19,7 @@ class Config:
 
     page: str = ""
     """The page, as `walk.py` writes it; unless given that of the repository's figures."""
-    out: str = "figures"
+    out: str = "pictures"
     """Folder of the film."""
     show: bool = False
     """Open the film afterwards."""

@@ -1,5 +1,6 @@
 """The pictures of `fit_surface`: the fit beside the truth, the samples, the loss; details, film and contrast."""
 
+import itertools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -10,11 +11,12 @@ import jaxbp
 from jaxbp import viz
 from jaxbp.data import Grid, Samples, Task
 from jaxbp.training import FitResult, StagesResult
+from jaxbp.viz.style import number
 from surface_flags import Config
 
 SIDE = 121  # points along each side of the maps of details and films
 UNIT_SIDE = 61  # and of those inside the units
-FRAMES = 15
+FRAMES = 28
 PICTURES: dict[str, Any] = {
     "details": False,
     "film": False,
@@ -50,8 +52,9 @@ def draw(config: Config, fitted: Fitted, predicted: np.ndarray, numbers: dict[st
     """
     task, history, prefix = fitted.task, fitted.result.history, config.stem
     footer = (
-        f"NRMSE {numbers['nrmse']:.2g}   1 − R² {numbers['unexplained']:.2g}   ·   {numbers['samples']} samples, "
-        f"{numbers['parameters']} parameters, {numbers['steps']} steps, seed {config.seed}"
+        f"NRMSE {number(numbers['nrmse'], 2)}   1 − R² {number(numbers['unexplained'], 2)}   ·   "
+        f"{numbers['samples']} samples, {numbers['parameters']} parameters, "
+        f"{numbers['steps']} steps, seed {config.seed}"
     )
     if task.train.points.shape[1] == 2:
         figures = draw_plane(task, predicted, footer, numbers)
@@ -166,13 +169,18 @@ def passes_over(fitted: Fitted, grid: Grid) -> tuple[list[np.ndarray], ...]:
 
 
 def film(fitted: Fitted) -> viz.Film:
-    """Films the predicted surface as it is learned, at steps that are even on a logarithmic scale."""
+    """Films the predicted surface as it is learned."""
     task, grid = fitted.task, Grid.around(fitted.task.test.points, UNIT_SIDE)
     steps = sorted(fitted.snapshots)
-    places = np.unique(np.round(np.geomspace(1, len(steps), min(FRAMES, len(steps)))).astype(int)) - 1
-    chosen = [steps[place] for place in places]
+    chosen = [steps[place] for place in spread(len(steps), FRAMES)]
     frames = [fitted.model.with_params(fitted.snapshots[step])(grid.points) for step in chosen]
     return viz.animate_training(grid, frames, chosen, task.values_at(grid.points), labels=task.labels, title=task.title)
+
+
+def spread(count: int, wanted: int) -> np.ndarray:
+    """At least so many places of a sequence, or all: the first ones in a row, then even on a logarithmic scale."""
+    tries = (np.unique(np.geomspace(1, count, many).round().astype(int)) - 1 for many in itertools.count(wanted))
+    return next(places for places in tries if len(places) >= min(wanted, count))
 
 
 def draw_contrast(fitted: Fitted, tutorial: Fitted) -> dict[str, Any]:

@@ -58,7 +58,8 @@ def main(config: Config) -> None:
         "matrix products, JAX's own": f"{auto.count(PRODUCT)}",
     }
     print_table(rows, "-".join(map(str, config.sizes)))
-    title = f"{'-'.join(map(str, config.sizes))} network, {config.hidden} and {config.output}"
+    names = " and ".join(dict.fromkeys(mlp.activation_names))
+    title = f"{'-'.join(map(str, config.sizes))} network, {names}"
     film = viz.animate_walk(trace, report=report, title=title, lang=config.lang)
     programs = f"Hand-written:\n\n```\n{hand}\n```\n\nJAX's own:\n\n```\n{auto}\n```\n"
     files = {

@@ -79,7 +79,7 @@ def curves(lines: Mapping[str, tuple[Any, Any]], label: str) -> str:
         shapes.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         last = number(10 ** points[-1, 1])
         names.append(f'<span style="color:{colour}">▬</span> {html.escape(name)}, last {last}')
-    return _picture(label, shapes) + f"<p>{' &#160; '.join(names)}</p>"
+    return _framed(label, shapes) + f"<p>{' &#160; '.join(names)}</p>"
 
 
 def bars(values: Sequence[float], label: str) -> str:
@@ -97,12 +97,17 @@ def bars(values: Sequence[float], label: str) -> str:
                 f'<rect x="{4 + place * wide:.1f}" y="{HEIGHT - 4 - tall:.1f}" width="{0.8 * wide:.1f}" '
                 f'height="{tall:.1f}" fill="{COLOURS[1]}"/>'
             )
-    return _picture(label, shapes)
+    return _framed(label, shapes)
 
 
-def _picture(label: str, shapes: Sequence[str]) -> str:
-    frame = f'<rect width="{WIDTH}" height="{HEIGHT}" fill="none" stroke="currentColor" opacity="0.3"/>'
+def picture(width: float, height: float, label: str, shapes: Sequence[str]) -> str:
+    """An SVG of that size in pixels, smaller where the page is narrower, with its label below it."""
     return (
-        f'<svg width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{html.escape(label)}"><title>{html.escape(label)}</title>{frame}{"".join(shapes)}</svg>{note(label)}'
+        f'<svg width="{width:.0f}" viewBox="0 0 {width:.0f} {height:.0f}" style="max-width:100%" role="img" '
+        f'aria-label="{html.escape(label)}"><title>{html.escape(label)}</title>{"".join(shapes)}</svg>{note(label)}'
     )
+
+
+def _framed(label: str, shapes: Sequence[str]) -> str:
+    frame = f'<rect width="{WIDTH}" height="{HEIGHT}" fill="none" stroke="currentColor" opacity="0.3"/>'
+    return picture(WIDTH, HEIGHT, label, [frame, *shapes])

@@ -15,6 +15,7 @@ import pytest
 
 import fit_surface
 import surface_page
+import surface_pictures
 from common import parse
 from jaxbp.activations import ACTIVATIONS
 from surface_flags import PRESETS, Config, runs_of
@@ -318,6 +319,23 @@ def test_help_is_grouped_and_says_what_the_script_does(capsys):
     assert "What it does." in text
     for field in fields(Config):
         assert f"--{field.name.replace('_', '-')}" in text
+
+
+def test_the_text_above_the_help_fits_the_window(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    with pytest.raises(SystemExit):
+        parse(Config, ["--help"], PRESETS, fit_surface.__doc__)
+    above = capsys.readouterr().out.partition("usage")[0]
+    assert " ".join(above.split()) == " ".join(fit_surface.__doc__.split())
+    assert max(map(len, above.splitlines())) <= 60
+
+
+@pytest.mark.parametrize("count", [1, 2, 30, 31, 101, 2001])
+def test_a_film_has_its_number_of_frames_or_all_records(count):
+    places = list(surface_pictures.spread(count, surface_pictures.FRAMES))
+    assert min(count, surface_pictures.FRAMES) <= len(places) <= surface_pictures.FRAMES + 5
+    assert (places[0], places[-1]) == (0, count - 1)
+    assert places == sorted(set(places))
 
 
 @pytest.mark.slow

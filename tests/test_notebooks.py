@@ -64,7 +64,7 @@ RESULTS = {
     "trace": (lambda: trace_of(3, 4, 2, samples=1), ["3-4-2", "layer 2, unit 2", "<svg", "0.25"]),
     "large trace": (lambda: trace_of(3, 40, 40, 2, samples=7), ["mean over 7 samples", "[7, 40], norm", "<svg"]),
     "report": (lambda: Report((RIGHT, WRONG), notes=(EVIL,)), ["✗ WRONG", "✓ ok", "params[0].weight[0, 1]"]),
-    "graph": (graph, ["2 nodes", "%0", "1.5, 2"]),
+    "graph": (graph, ["2 nodes", "%0", "1.5, 2", "<svg"]),
     "fit": (lambda: fit_result([4.0, np.nan, np.inf, 0.25]), ["finished", "<polyline", "last 0.25"]),
     "diverged fit": (lambda: fit_result([np.nan, np.nan]), ["nan"]),
     "model": (model, ["east", "height", "2-1, 3 parameters", "chosen", "0.125"]),
@@ -91,6 +91,20 @@ def test_long_tables_are_cut_and_the_rest_is_counted():
     shown = _html.table(("row",), [(k,) for k in range(100)])
     assert shown.count("<tr>") == 1 + _html.MAX_ROWS
     assert "and 40 more" in shown
+
+
+def test_a_graph_is_drawn_with_each_node_and_each_edge_unless_it_is_too_large():
+    def chain(length):
+        one = np.array(1.0)
+        links = [Node(k, "mul", "", (k - 1, k - 1), one, one) for k in range(1, length)]
+        return Graph((Node(0, "input", EVIL, (), one, one), *links), length - 1)._repr_html_()
+
+    drawn = ElementTree.fromstring(chain(60)).find(".//svg")
+    tags = [shape.tag for shape in drawn.iter()]
+    assert (tags.count("rect"), tags.count("path")) == (60, 2 * 59)
+    texts = [text.text for text in drawn.iter("text")]
+    assert texts[:6] == [EVIL, "1", "1", "×", "1", "1"]
+    assert "<svg" not in chain(61)
 
 
 def luminance(colour):

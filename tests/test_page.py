@@ -209,15 +209,27 @@ def test_every_number_follows_a_drag_and_keys_walk_through_the_passes(opened, pa
 
 
 @needs_browser
-def test_a_drag_is_drawn_in_a_fraction_of_a_frame(opened, pages):
-    opened.show(pages("3-4-2"), view="check")
-    milliseconds = opened.run("""Array.from({ length: 60 }, (_, k) => {
-      const begun = performance.now();
-      page.set("w.1.0.0", k / 100);
-      page.flush();
-      return performance.now() - begun;
-    })""")
-    assert np.percentile(milliseconds, 20) < 8  # of the 16.7 that a frame has; others may use the machine too
+@pytest.mark.parametrize("width", [400, 1600])
+def test_a_drag_costs_one_sweep_a_frame_and_builds_no_number_anew(opened, pages, width):
+    """Counted, not timed: so many moves of the mouse between two frames are one computation and one rendering."""
+    opened.show(pages("3-4-2"), view="walk", width=width)
+    sweeps, numbers, renderings = opened.run("""(async () => {
+      let sweeps = 0, numbers = 0, renderings = 0;
+      const sweep = backprop, render = views.walk.render;
+      backprop = (...given) => (sweeps++, sweep(...given));
+      views.walk.render = (...given) => (renderings++, render(...given));
+      const observer = new MutationObserver((changes) =>
+        changes.forEach((one) => (numbers += [...one.addedNodes].filter((node) => node.matches?.(".number")).length)));
+      observer.observe(document.getElementById("panel-walk"), { childList: true, subtree: true });
+      for (let frame = 0; frame < 3; frame++) {
+        for (let move = 0; move < 50; move++) page.set("w.1.0.0", frame + move / 100);
+        await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+      }
+      observer.disconnect();
+      [backprop, views.walk.render] = [sweep, render];
+      return [sweeps, numbers, renderings];
+    })()""")
+    assert (sweeps, numbers, renderings) == (3, 0, 3)
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The experiments on the source documents, run for real, and their golden numbers."""
 
+import base64
 import json
 import re
 import signal
@@ -240,6 +241,32 @@ def test_numbers_that_changed_are_found_and_named(experiment, tmp_path, tmp_path
     assert "values.d5 is in one only" in missing
     assert len(make_figures.compare_numbers(other, tmp_path, 1e-5)) == 1
     assert make_figures.compare_bytes(other, tmp_path) != []
+
+
+def test_a_page_that_changed_is_found_and_what_changed_in_it(tmp_path, tmp_path_factory):
+    """Its scripts by themselves, its numbers beyond the tolerance, and a page that is not there."""
+    other = tmp_path_factory.mktemp("changed")
+    for name in ("walk_342.html", "xor.html", "tutorial_training_film.html"):
+        (tmp_path / name).write_bytes((ROOT / "figures" / name).read_bytes())
+        (other / name).write_bytes((ROOT / "figures" / name).read_bytes())
+    assert make_figures.compare_pages(tmp_path, other, 0.0) == []
+    text = (tmp_path / "walk_342.html").read_text(encoding="utf-8")
+    (other / "walk_342.html").write_text(text.replace("function forward(", "function forwards("), encoding="utf-8")
+    assert make_figures.compare_pages(tmp_path, other, 1e-9) == ["  walk_342.html: markup, style or scripts are others"]
+    data = json.loads(make_figures.DATA.search(text).group())
+    params = np.frombuffer(base64.b64decode(data["params"])).copy()
+    params[3] += 1e-6
+    data["params"] = base64.b64encode(params.tobytes()).decode()
+    changed = make_figures.DATA.sub(lambda _: json.dumps(data), text)
+    (other / "walk_342.html").write_text(changed, encoding="utf-8")
+    assert make_figures.compare_pages(tmp_path, other, 1e-9) == ["  walk_342.html: params. differs"]
+    assert make_figures.compare_pages(tmp_path, other, 1e-5) == []
+    for name in ("walk_342.html", "xor.html"):
+        (other / name).unlink()
+    assert [line.split()[0] for line in make_figures.compare_pages(tmp_path, other, 1e-9)] == [
+        "walk_342.html",
+        "xor.html",
+    ]
 
 
 @pytest.mark.slow

@@ -9,8 +9,9 @@ import jaxbp
 from jaxbp import viz
 from jaxbp.data import Grid
 from jaxbp.training import LayerHistory
+from jaxbp.viz.curves import _apart
 from jaxbp.viz.scales import contour_levels
-from jaxbp.viz.style import chinese_family
+from jaxbp.viz.style import chinese_family, powers
 
 GRID = Grid(np.linspace(0, 1, 5), np.linspace(0, 1, 4))
 X, Y = GRID.points.T
@@ -35,6 +36,47 @@ def test_a_bar_tells_its_ends_apart():
     drawn.figure.draw_without_rendering()
     labels = [label.get_text() for label in bar.get_yticklabels()]
     assert len(set(labels)) == len(labels) > 3
+
+
+def test_powers_of_ten_have_one_form():
+    texts = {"1e−5": "×10⁻⁵", "+1e6": "+10⁶", "1e−3+1.5e7": "×10⁻³+1.5×10⁷", "": "", "0.25": "0.25"}
+    assert {text: powers(text) for text in texts} == texts
+    drawn = viz.draw_panels({"a": {"b": (1e9 * STEPS, 1e-7 * STEPS)}}, xlabel="x", ylabel="y", yscale="linear")
+    drawn.figure.draw_without_rendering()
+    ax = drawn.axes["a"]
+    assert [axis.get_offset_text().get_text() for axis in (ax.xaxis, ax.yaxis)] == ["×10⁹", "×10⁻⁷"]
+
+
+def test_a_narrow_map_counts_its_gaps_within_itself():
+    gaps = np.where(np.arange(20)[:, None] < 12, np.nan, np.ones((20, 16)))
+    drawn = viz.draw_unit_maps(GRID, gaps, gaps)
+    drawn.figure.draw_without_rendering()
+    counts = [text for ax in drawn.figure.axes for text in ax.texts if "finite" in text.get_text()]
+    assert len(counts) == 32
+    for text in counts:
+        panel, box = text.axes.get_window_extent(), text.get_bbox_patch().get_window_extent()
+        assert panel.x0 <= box.x0 < box.x1 <= panel.x1
+
+
+def test_the_verdicts_of_narrow_panels_do_not_run_into_each_other():
+    drawn = viz.draw_surface_comparison(GRID, X, {"exact": X, "near": X + 1e-9 * Y, "far": X + 2 * Y})
+    drawn.figure.draw_without_rendering()
+    titles = [ax.title.get_window_extent() for ax in drawn.figure.axes if "error" in ax.get_title()]
+    assert len(titles) == 3
+    assert not any(a.overlaps(b) for i, a in enumerate(titles) for b in titles[:i])
+
+
+def test_the_numbers_of_a_nearly_level_curve_differ():
+    drawn = viz.draw_curves(STEPS, {"a": 1 + 1e-9 * STEPS})
+    drawn.figure.draw_without_rendering()
+    labels = [label.get_text() for label in drawn.axes["curves"].get_yticklabels()]
+    assert len(set(labels)) == len(labels) > 1
+
+
+def test_labels_at_the_ends_of_curves_move_as_little_as_they_must():
+    np.testing.assert_allclose(_apart([0.5, 0.5, 0.5, 0.9], 0.1), [0.4, 0.5, 0.6, 0.9])
+    np.testing.assert_allclose(_apart([0.95, 1.0], 0.1), [0.9, 1.0])
+    np.testing.assert_allclose(_apart([0.0, 0.0], 0.1), [0.0, 0.1])
 
 
 def test_long_texts_are_wrapped_and_mathematics_is_not():

@@ -20,6 +20,7 @@ from jaxbp import viz
 from jaxbp.data import Grid
 from jaxbp.gradcheck import check_trace
 from jaxbp.viz.pixels import few_colours
+from jaxbp.viz.style import WIDTH
 
 ROOT = Path(__file__).parent.parent
 
@@ -336,6 +337,7 @@ def overlapping(texts):
 @pytest.mark.parametrize("sizes", [(3, 4, 2), (1, 1, 1), (2, 64, 8, 1), (1000, 3, 1), (2, *[3] * 8, 1), (7, 7, 7, 7)])
 def test_no_text_of_a_walk_covers_another_and_what_is_not_shown_is_counted(x64, sizes):
     drawn = settle(viz.draw_walk(walk_trace(sizes)))
+    assert drawn.figure.get_figwidth() == WIDTH  # what is wider is shown smaller
     for name, ax in drawn.axes.items():
         assert not overlapping(ax.texts)
         hidden = [size - 6 if size > 7 else 0 for size in sizes]
@@ -673,6 +675,7 @@ def test_a_film_shows_each_frames_step_and_error(tmp_path, monkeypatch):
         for number in range(3):
             gif.seek(number)
             durations.append(gif.info["duration"])
+            assert gif.convert("RGB").getpixel((0, 0)) == (255, 255, 255)  # the paper stays white
     assert durations[2] >= 2000 > durations[0] == durations[1]  # the end stays to be looked at
     with pytest.raises(ValueError, match=r"path must end in .gif or .html, got film.mp4"):
         viz.save_film(film, tmp_path / "film.mp4")

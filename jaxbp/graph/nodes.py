@@ -8,6 +8,13 @@ import numpy as np
 from jax import Array
 
 from jaxbp._html import card, numbers, table
+from jaxbp.graph.picture import graph_svg
+
+MAX_DRAWN = 60  # nodes; more of them cannot be read in a picture
+SIGNS = {
+    **{"mul": "×", "add": "+", "sub": "−", "div": "÷", "neg": "−"},
+    **{"integer_pow": "power", "dot_general": "matmul"},
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +42,11 @@ class Node:
         """The shape of the value."""
         return self.value.shape
 
+    @property
+    def label(self) -> str:
+        """What pictures call it: an argument's name, the sign or the name of an operation, `constant`."""
+        return self.name or SIGNS.get(self.operation, self.operation)
+
 
 class Graph(NamedTuple):
     """What `trace_graph` returns.
@@ -46,6 +58,11 @@ class Graph(NamedTuple):
 
     nodes: tuple[Node, ...]
     output: int
+
+    @property
+    def edges(self) -> list[tuple[int, int]]:
+        """The indices of parent and child of each edge; twice where an operation takes a value twice."""
+        return [(parent, node.index) for node in self.nodes for parent in node.parents]
 
     def named(self, name: str) -> Node:
         """Returns the input of that name.
@@ -70,7 +87,7 @@ class Graph(NamedTuple):
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        """The same as a table."""
+        """The same as a table, and drawn where the nodes are not too many."""
         header = ("node", "operation", "of", "value", "d output / d this")
         rows = [
             (
@@ -81,7 +98,11 @@ class Graph(NamedTuple):
             )
             for node in self.nodes
         ]
-        return card(f"computational graph of {len(rows)} nodes, output %{self.output}", table(header, rows))
+        drawn = ""
+        if len(rows) <= MAX_DRAWN:
+            lines = [[node.label, *filter(None, row[3:])] for node, row in zip(self.nodes, rows, strict=True)]
+            drawn = graph_svg(lines, self.edges)
+        return card(f"computational graph of {len(rows)} nodes, output %{self.output}", drawn, table(header, rows))
 
 
 def _short(value: Array) -> str:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxbp.viz.style import CYCLE, DASHES, GREY, WIDTH, Drawing, log_ticks, new_figure, panel, style
+from jaxbp.viz.style import CYCLE, DASHES, GREY, WIDTH, Drawing, new_figure, panel, style
+from jaxbp.viz.ticks import log_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -175,10 +176,15 @@ def label_ends(ax: "Axes", lines: Mapping[str, Any]) -> None:
 
 
 def _apart(places: Sequence[float], gap: float) -> np.ndarray:
-    """Moves sorted places up until neighbours are `gap` apart, and down again where the last one is above 1."""
+    """Moves sorted places as little as it takes until neighbours are `gap` apart and none is above 1."""
     steps = gap * np.arange(len(places))
-    lowest = np.maximum.accumulate(np.asarray(places) - steps)
-    return np.minimum(lowest, max(0.0, 1.0 - max(steps, default=0.0))) + steps
+    pools: list[list[float]] = []  # neighbours that touch, around the mean of where they should be
+    for place, step in zip(places, steps, strict=True):
+        pools.append([place - step])
+        while len(pools) > 1 and np.mean(pools[-1]) < np.mean(pools[-2]):
+            pools[-2:] = [pools[-2] + pools[-1]]
+    lowest = np.repeat([np.mean(pool) for pool in pools], [len(pool) for pool in pools])
+    return np.clip(lowest, 0.0, max(0.0, 1.0 - max(steps, default=0.0))) + steps
 
 
 def legend_below(figure: Any, handles: Sequence[Any], labels: Sequence[str]) -> Any:

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from jaxbp.viz.curves import legend_below
-from jaxbp.viz.style import CYCLE, GREY, WIDTH, Drawing, log_ticks, new_figure, style
+from jaxbp.viz.style import CYCLE, GREY, WIDTH, Drawing, new_figure, style
+from jaxbp.viz.ticks import log_ticks
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # one more than colours, so that 42 series differ
 Rows = Mapping[str, Mapping[str, float]]
@@ -21,7 +22,8 @@ def draw_dots(
         rows: by row, then by series, a number of at least 0; zeros are open dots at the left edge, what is not finite
             is left out.
         xlabel: the abscissa, with its unit; or that of each row: the rows of one quantity then share a panel and an
-            axis of their own, logarithmic where they differ by more than a factor of 100.
+            axis of their own, logarithmic where they differ by more than a factor of 100. A label that ends with its
+            quantity in brackets, which tells it from the same row of another one, is shown without.
         title: above the figure.
         references: levels to compare with, by label, as dotted lines.
 
@@ -57,9 +59,9 @@ def draw_dots(
             ax = axes[quantity]
             left = _scale(ax, some, references or {})
             ax.set(xlabel=quantity, ylim=(len(some) - 0.5, -0.5))
-            ax.set_yticks(range(len(some)), list(some))
+            ax.set_yticks(range(len(some)), [label.removesuffix(f" ({quantity})") for label in some])
             ax.grid(axis="x", alpha=0.25, linewidth=0.6)
-            ax.tick_params(axis="y", length=0)
+            ax.tick_params(axis="y", length=0, pad=9)  # a dot at the left edge is as wide
             for i, name in enumerate(series):
                 places = [(row[name], y) for y, row in enumerate(some.values()) if np.isfinite(row.get(name, np.nan))]
                 if places:

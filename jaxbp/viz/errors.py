@@ -15,13 +15,12 @@ from jaxbp.viz.style import (
     PURPLE,
     WIDTH,
     Drawing,
-    log_ticks,
     new_figure,
     number,
     panel,
-    power_of_ten,
     style,
 )
+from jaxbp.viz.ticks import log_ticks, power_of_ten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

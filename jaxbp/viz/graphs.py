@@ -7,14 +7,10 @@ from typing import Any
 import numpy as np
 
 from jaxbp.graph import Graph, Node
-from jaxbp.viz.graph_layout import Box, place
+from jaxbp.graph.layout import Box, place
+from jaxbp.graph.nodes import MAX_DRAWN
 from jaxbp.viz.style import BLUE, VERMILLION, WIDTH, Drawing, new_figure, number, style
 
-MAX_NODES = 60  # more of them cannot be read
-SIGNS = {
-    **{"mul": "×", "add": "+", "sub": "−", "div": "÷", "neg": "−"},
-    **{"integer_pow": "power", "dot_general": "matmul"},
-}
 RULES = {  # what an operation multiplies the derivative with on its way to its arguments
     "mul": "× passes the other factor times its derivative",
     "add": "+ passes its derivative on",
@@ -42,14 +38,13 @@ def draw_graph(graph: Graph, *, title: str = "") -> Drawing:
     Raises:
         ValueError: the graph has more nodes than a picture can show; its text form has no limit.
     """
-    if len(graph.nodes) > MAX_NODES:
+    if len(graph.nodes) > MAX_DRAWN:
         raise ValueError(
-            f"graph must have at most {MAX_NODES} nodes to be drawn, got {len(graph.nodes)}; print it instead"
+            f"graph must have at most {MAX_DRAWN} nodes to be drawn, got {len(graph.nodes)}; print it instead"
         )
     lines = {node.index: _lines(node) for node in graph.nodes}
     boxes = {index: Box.around(some) for index, some in lines.items()}
-    edges = edges_of(graph)
-    layout = place(boxes, edges, WIDTH - 0.2)
+    layout = place(boxes, graph.edges, WIDTH - 0.2)
     rules = [RULES[name] for name in dict.fromkeys(node.operation for node in graph.nodes) if name in RULES]
     footer = ["blue: value;  red: derivative of the output to it", *wrap("; ".join(rules), 120)]
     above, below = 0.35 * bool(title) + 0.1, 0.2 * len(footer) + 0.15
@@ -70,29 +65,19 @@ def draw_graph(graph: Graph, *, title: str = "") -> Drawing:
             ax.text(width / 2, 0.12 + 0.2 * row, line, ha="center", va="center", fontsize=8)
         if title:
             ax.text(width / 2, height - 0.2, title, ha="center", va="center", fontsize=11)
-    return Drawing(figure, {"graph": ax}, texts | {"edges": edges})
+    return Drawing(figure, {"graph": ax}, texts | {"edges": graph.edges})
 
 
 def graph_dot(graph: Graph) -> str:
     """The graph in Graphviz's DOT language."""
     nodes = [f'  n{node.index} [label="{_escaped(node, chr(92) + "n")}"];' for node in graph.nodes]
-    return "\n".join(["digraph {", "  rankdir=LR;", *nodes, *(f"  n{a} -> n{b};" for a, b in edges_of(graph)), "}"])
+    return "\n".join(["digraph {", "  rankdir=LR;", *nodes, *(f"  n{a} -> n{b};" for a, b in graph.edges), "}"])
 
 
 def graph_mermaid(graph: Graph) -> str:
     """The graph in Mermaid's language, which Markdown viewers draw."""
     nodes = [f'  n{node.index}["{_escaped(node, "<br/>")}"]' for node in graph.nodes]
-    return "\n".join(["graph LR", *nodes, *(f"  n{a} --> n{b}" for a, b in edges_of(graph))])
-
-
-def edges_of(graph: Graph) -> list[tuple[int, int]]:
-    """Parent and child of each edge; twice where an operation takes a value twice."""
-    return [(parent, node.index) for node in graph.nodes for parent in node.parents]
-
-
-def _label(node: Node) -> str:
-    """What a node is called: an argument's name, the sign or the name of an operation, `constant`."""
-    return node.name or SIGNS.get(node.operation, node.operation)
+    return "\n".join(["graph LR", *nodes, *(f"  n{a} --> n{b}" for a, b in graph.edges)])
 
 
 def _value(value: Any) -> str:
@@ -108,7 +93,7 @@ def _value(value: Any) -> str:
 def _lines(node: Node) -> list[str]:
     """Label, value, and the derivative where there is one to show."""
     shown = node.derivative is not None and node.operation != "constant"
-    return [_label(node), _value(node.value), *([_value(node.derivative)] if shown else [])]
+    return [node.label, _value(node.value), *([_value(node.derivative)] if shown else [])]
 
 
 def _escaped(node: Node, separator: str) -> str:

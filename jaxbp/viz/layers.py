@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxbp.training import LayerHistory
 from jaxbp.viz.curves import legend_below
-from jaxbp.viz.scales import TINY, bar_below, symmetric_norm
+from jaxbp.viz.scales import TINY, asinh_norm, bar_below
 from jaxbp.viz.style import DIVERGING, GREY, WIDTH, Drawing, new_figure, number, style
 
 RATIO_GUIDE = 1e-3  # a rule of thumb for the size of a step over that of the weights
@@ -49,7 +49,7 @@ def draw_weights(
         images: dict[str, list[Any]] = {}
         limits = {}
         for column, (name, matrices) in enumerate(columns.items()):
-            norm = symmetric_norm(np.concatenate([matrix.ravel() for matrix in matrices]))
+            norm = asinh_norm(np.concatenate([matrix.ravel() for matrix in matrices]), symmetric=True)
             limits[name], images[name] = norm.vmax, []
             for row, matrix in enumerate(matrices):
                 ax, (rows, width) = grid[row, column], matrix.shape

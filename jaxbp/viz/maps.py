@@ -108,6 +108,8 @@ def draw_error(ax: "Axes", where: Where, error: np.ndarray, title: str) -> tuple
         verdict += "\n(colours: 99 % of the points)" if scale.clipped else ""
         ax.plot(*place, "o", markersize=8, markerfacecolor="none", markeredgecolor="black", clip_on=False)
         add_bar(ax, drawn, extend="both" if scale.clipped else "neither")
+    if 0.085 * max(map(len, verdict.split("\n"))) > 1.5 * width_of(ax):  # it would run into its neighbours' titles
+        verdict = verdict.replace(" at ", "\nat ")
     ax.set_title(f"{title}\n{verdict}" if title else verdict)
     return drawn, scale
 
@@ -127,11 +129,19 @@ def mark_gaps(ax: "Axes", where: Where, values: np.ndarray) -> np.ndarray:
             ax.patch.set(hatch="////", facecolor="0.93")
         else:
             scatter(ax, points[~finite], marker="x", s=16, color="black", linewidths=0.8)
+        counted = f"{(~finite).sum()} of {len(finite)} not finite"
+        if width_of(ax) < 0.075 * len(counted):
+            counted = counted.replace(" not", "\nnot")
         ax.text(
-            0.03, 0.03, f"{(~finite).sum()} of {len(finite)} not finite", transform=ax.transAxes, fontsize=8, zorder=4,
+            0.03, 0.03, counted, transform=ax.transAxes, fontsize=8, zorder=4,
             bbox={"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "0.4"},
         )  # fmt: skip
     return finite
+
+
+def width_of(ax: "Axes") -> float:
+    """The width of a panel before its figure is laid out, in inches."""
+    return float(ax.get_position().width * ax.figure.bbox.width / ax.figure.dpi)
 
 
 def aspect(where: Where) -> Any:

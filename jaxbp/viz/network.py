@@ -1,7 +1,7 @@
 """A network in columns: nodes, arrows between them, numbers under the one and on the other. Coordinates are inches."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MAX_ROWS = 7  # nodes of a layer that are shown; of more, the first ones, a gap and the last one
+MAX_STEPS = 4  # from column to column beside each other; a deeper network goes on in a band below
 PITCH = 0.86  # from one node down to the next
 RADIUS = 0.17
-NARROWEST = 1.3  # between two columns
 SMALL = 8.0  # points
 CHARACTER, LINE = 0.068, 0.135  # the width and the height that text of that size takes
 BOX: Any = {"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.9}
+
+Place: TypeAlias = tuple[float, float]
 
 
 class Layout(NamedTuple):
@@ -26,16 +28,16 @@ class Layout(NamedTuple):
         sizes: of the layers, inputs first.
         shown: the units of each layer that are drawn.
         places: the centre of each node that is drawn, by (layer, unit).
-        gaps: the centre of the mark for units that are not drawn, by layer.
-        width: of the panel.
+        repeated: the same of the layers with which a band begins where another one ended: their edges start there.
+        gaps: the centres of the marks for units that are not drawn, by layer.
         height: of the panel.
     """
 
     sizes: tuple[int, ...]
     shown: list[list[int]]
-    places: dict[tuple[int, int], tuple[float, float]]
-    gaps: dict[int, tuple[float, float]]
-    width: float
+    places: dict[tuple[int, int], Place]
+    repeated: dict[tuple[int, int], Place]
+    gaps: dict[int, list[Place]]
     height: float
 
     @property
@@ -45,19 +47,29 @@ class Layout(NamedTuple):
 
     @classmethod
     def of(cls, sizes: tuple[int, ...]) -> "Layout":
-        """Places the layers in columns, each in the middle of the height; a deep network makes a wide panel."""
+        """Places the layers in columns, each in the middle of the height of its band."""
         shown = [list(range(n)) if n <= MAX_ROWS else [*range(MAX_ROWS - 2), n - 1] for n in sizes]
-        height = PITCH * max(min(n, MAX_ROWS) for n in sizes)
-        step = max(NARROWEST, (WIDTH - 1.9) / (len(sizes) - 1))
-        width = max(WIDTH, 1.9 + step * (len(sizes) - 1))
-        places, gaps = {}, {}
+        num_steps = len(sizes) - 1
+        num_bands = -(-num_steps // MAX_STEPS)
+        per_band = -(-num_steps // num_bands)
+        most = max(min(n, MAX_ROWS) for n in sizes)
+        places: dict[tuple[int, int], Place] = {}
+        repeated: dict[tuple[int, int], Place] = {}
+        gaps: dict[int, list[Place]] = {}
         for layer, (n, units) in enumerate(zip(sizes, shown, strict=True)):
-            x, first = 0.7 + step * layer, height / 2 + PITCH * (min(n, MAX_ROWS) - 1) / 2 + 0.2
-            for row, unit in enumerate(units):
-                places[layer, unit] = (x, first - PITCH * (row if unit == row else MAX_ROWS - 1))
-            if len(units) < n:
-                gaps[layer] = (x, first - PITCH * (MAX_ROWS - 2))
-        return cls(sizes, shown, places, gaps, width, height)
+            rows = min(n, MAX_ROWS)
+            # The last column of a band is the first one of the next.
+            ends = [(max(0, layer - 1) // per_band, places)]
+            if 0 < layer < num_steps and layer % per_band == 0:
+                ends.append((layer // per_band, repeated))
+            for band, found in ends:
+                x = 0.7 + (WIDTH - 1.9) / per_band * (layer - per_band * band)
+                first = PITCH * (most * (num_bands - band - 1) + (most + rows - 1) / 2) + 0.2
+                for row, unit in enumerate(units):
+                    found[layer, unit] = (x, first - PITCH * (row if unit == row else MAX_ROWS - 1))
+                if len(units) < n:
+                    gaps.setdefault(layer, []).append((x, first - PITCH * (MAX_ROWS - 2)))
+        return cls(sizes, shown, places, repeated, gaps, PITCH * most * num_bands)
 
 
 def draw_network(
@@ -73,7 +85,7 @@ def draw_network(
     """Draws nodes, arrows and their numbers.
 
     Args:
-        ax: a panel of the layout's width and height.
+        ax: a panel of WIDTH and the layout's height.
         layout: where.
         nodes: the text under each node by (layer, unit), and beside the outputs by ("target", unit).
         edges: the number on each edge by (layer, from, to); the width of an arrow shows its size.
@@ -84,39 +96,52 @@ def draw_network(
     Returns:
         The texts at the nodes; the numbers on the edges, but for those that would cover others.
     """
-    ax.set(xlim=(0, layout.width), ylim=(0, layout.height))
+    ax.set(xlim=(0, WIDTH), ylim=(0, layout.height))
     ax.axis("off")
     first_number = np.concatenate([[1], 1 + np.cumsum(layout.sizes)])
-    texts, taken = {}, []
+    texts: dict[Any, Any] = {}
+    taken: list[tuple[float, ...]] = []
     outputs = len(layout.sizes) - 1
-    for (layer, unit), (x, y) in layout.places.items():
-        ax.text(
-            x, y, str(first_number[layer] + unit), fontsize=SMALL, ha="center", va="center", zorder=4,
-            bbox={"boxstyle": "circle,pad=0.3", "facecolor": "white", "edgecolor": "0.2"},
-        )  # fmt: skip
-        taken.append((x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS))
-        if (layer, unit) in nodes:
-            text = nodes[layer, unit]
-            texts[layer, unit] = ax.text(
-                x, y - RADIUS - 0.04, text, fontsize=SMALL, color=colour, zorder=3, ha="center", va="top", bbox=BOX,
+    for places, ink in ((layout.places, "black"), (layout.repeated, GREY)):
+        for (layer, unit), (x, y) in places.items():
+            ax.text(
+                x, y, str(first_number[layer] + unit), fontsize=SMALL, ha="center", va="center", zorder=4, color=ink,
+                bbox={"boxstyle": "circle,pad=0.3", "facecolor": "white", "edgecolor": ink},
             )  # fmt: skip
-            lines = text.split("\n")
-            half = CHARACTER * max(map(len, lines)) / 2
-            taken.append((x - half, y - RADIUS - 0.06 - LINE * len(lines), x + half, y - RADIUS))
-        if layer == outputs:
-            ax.text(x + RADIUS + 0.08, y, nodes["target", unit], fontsize=SMALL, ha="left", va="center", bbox=BOX)
-    for layer, (x, y) in layout.gaps.items():
+            taken.append((x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS))
+    for (layer, unit), text in nodes.items():
+        if layer == "target":
+            x, y = layout.places[outputs, unit]
+            ax.text(x + RADIUS + 0.08, y, text, fontsize=SMALL, ha="left", va="center", bbox=BOX)
+            continue
+        x, y = layout.places[layer, unit]
+        texts[layer, unit] = ax.text(
+            x, y - RADIUS - 0.04, text, fontsize=SMALL, color=colour, zorder=3, ha="center", va="top", bbox=BOX,
+        )  # fmt: skip
+        lines = text.split("\n")
+        half = CHARACTER * max(map(len, lines)) / 2
+        taken.append((x - half, y - RADIUS - 0.06 - LINE * len(lines), x + half, y - RADIUS))
+    for layer, marks in layout.gaps.items():
         count = f"⋮ {layout.elided[layer]} {more}"
-        ax.text(x, y, count, fontsize=SMALL, ha="center", va="center", color=GREY, bbox=BOX, zorder=3)
-        taken.append((x - 0.4, y - 0.1, x + 0.4, y + 0.1))
+        for x, y in marks:
+            ax.text(x, y, count, fontsize=SMALL, ha="center", va="center", color=GREY, bbox=BOX, zorder=3)
+            taken.append((x - 0.4, y - 0.1, x + 0.4, y + 0.1))
     largest = max(map(abs, edges.values()), default=1.0) or 1.0
+    lines_of = {
+        edge: (
+            np.array((layout.places | layout.repeated)[edge[0] - 1, edge[1]]),
+            np.array(layout.places[edge[0], edge[2]]),
+        )
+        for edge in edges
+    }
     numbers = {}
-    for (layer, i, j), value in edges.items():
-        start, end = np.array(layout.places[layer - 1, i]), np.array(layout.places[layer, j])
+    for edge, value in edges.items():
+        start, end = lines_of[edge]
         _draw_arrow(ax, start, end, colour, value / largest, backward=backward)
-        place = _free_place(start, end, number(value, 4), taken)
+        others = [line for other, line in lines_of.items() if other[0] == edge[0] and other != edge]
+        place = _free_place(start, end, number(value, 4), taken, others)
         if place is not None:
-            numbers[layer, i, j] = ax.text(
+            numbers[edge] = ax.text(
                 place[0], place[1], number(value, 4), fontsize=SMALL, ha="center", va="center", bbox=BOX, zorder=2.5
             )
     return texts, numbers
@@ -131,13 +156,29 @@ def _draw_arrow(ax: "Axes", start: Any, end: Any, colour: str, share: float, *, 
     ax.annotate("", head, tail, arrowprops=arrow | {"shrinkA": 13, "shrinkB": 13, "mutation_scale": 8}, zorder=1)
 
 
-def _free_place(start: Any, end: Any, text: str, taken: list[tuple[float, float, float, float]]) -> Any:
-    """The first place along an edge whose number covers nothing, which is then taken; None where there is none."""
-    half = np.array([CHARACTER * len(text) / 2 + 0.02, LINE / 2 + 0.01])
-    for share in (0.5, 0.4, 0.6, 0.33, 0.67, 0.27, 0.73):
+def _free_place(start: Any, end: Any, text: str, taken: list[tuple[float, ...]], others: list[Any]) -> Any:
+    """The place along an edge whose number covers nothing, and as few other edges as may be, nearest to the middle.
+
+    It is taken then; None where there is no such place.
+    """
+    half = np.array([CHARACTER * len(text) / 2 + 0.03, LINE / 2 + 0.01])
+    found = None
+    for share in (0.5, 0.45, 0.55, 0.4, 0.6, 0.35, 0.65, 0.3, 0.7, 0.27, 0.73):
         place = start + share * (end - start)
         (left, low), (right, high) = place - half, place + half
         if all(left >= x1 or right <= x0 or low >= y1 or high <= y0 for x0, y0, x1, y1 in taken):
-            taken.append((left, low, right, high))
-            return place
-    return None
+            crossed = sum(_crosses(line, place, half) for line in others)
+            if found is None or crossed < found[0]:
+                found = crossed, place, (left, low, right, high)
+    if found is None:
+        return None
+    taken.append(found[2])
+    return found[1]
+
+
+def _crosses(line: Any, place: Any, half: Any) -> bool:
+    """Whether an edge runs through the box around a place."""
+    (x0, y0), (x1, y1) = line
+    # An edge is level or slanted, never upright: its heights over the two sides of the box.
+    heights = [y0 + (y1 - y0) * (x - x0) / (x1 - x0) for x in (place[0] - half[0], place[0] + half[0])]
+    return bool(min(heights) < place[1] + half[1] and max(heights) > place[1] - half[1])

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxbp.viz.language import language, translate
-from jaxbp.viz.style import BLUE, GREY, RED, WIDTH, Drawing, new_figure, number, power_of_ten, style
+from jaxbp.viz.style import BLUE, GREY, RED, WIDTH, Drawing, new_figure, number, style
+from jaxbp.viz.ticks import power_of_ten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

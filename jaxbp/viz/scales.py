@@ -58,13 +58,14 @@ def contour_levels(values: np.ndarray) -> np.ndarray:
     return levels + 0.5 * (levels[1] - levels[0]) if constant else levels
 
 
-def symmetric_norm(values: np.ndarray) -> Any:
-    """A scale around 0 up to the largest finite size, linear up to the median of the sizes and logarithmic above."""
+def asinh_norm(values: np.ndarray, *, symmetric: bool) -> Any:
+    """A scale over the finite values, or as far below 0 as above, linear up to their median size, then logarithmic."""
     from matplotlib.colors import AsinhNorm
 
     sizes = np.abs(values[np.isfinite(values) & (values != 0)])
     limit, median = (float(sizes.max()), float(np.median(sizes))) if sizes.size else (TINY, TINY)
-    return AsinhNorm(linear_width=max(median, 1e-6 * limit), vmin=-limit, vmax=limit)
+    low, high = (-limit, limit) if symmetric else (linear_norm(values).vmin, linear_norm(values).vmax)
+    return AsinhNorm(linear_width=max(median, 1e-6 * limit), vmin=low, vmax=high)
 
 
 def linear_norm(values: np.ndarray) -> Any:

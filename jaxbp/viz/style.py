@@ -2,9 +2,10 @@
 
 import io
 import re
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from textwrap import fill as wrap
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,12 @@ class Drawing:
     artists: dict[str, Any] = field(default_factory=dict)
     numbers: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Has what matplotlib takes out of an axis's numbers written as it is everywhere else."""
+        for ax in self.figure.axes:
+            for formatter in (ax.xaxis.get_major_formatter(), ax.yaxis.get_major_formatter()):
+                formatter.get_offset = partial(_offset, formatter.get_offset)  # type: ignore[method-assign]
+
 
 @cache
 def chinese_family() -> str | None:
@@ -114,43 +121,19 @@ def power(exponent: int) -> str:
     return f"×10{str(exponent).translate(SUPERSCRIPTS)}" if exponent else ""
 
 
-def log_ticks(axis: Any) -> None:
-    """Numbers a logarithmic axis whose own ticks would overlap, or leave the floats.
-
-    Over less than two decades they stand at 1, 2 and 5 times powers of ten, beside each other at 1 and 3 times, or
-    evenly where these are too far apart; over more than ten at every so many powers, counted from 1.
-    """
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-    low, high = sorted(axis.get_view_interval())
-    if axis.get_scale() != "log" or not 0 < low < high:
-        return
-    first, last = np.log10((low, high))
-    if last - first > 10:
-        wanted = np.ceil((last - first) / 5)
-        every = next((step for step in (10, 20, 25, 50, 100, 200) if step >= wanted > 5), wanted)
-        axis.set_ticks(10.0 ** (every * np.arange(np.ceil(first / every), np.floor(last / every) + 1)))
-    elif last - first < 2:
-        powers = 10.0 ** np.arange(np.floor(first), np.ceil(last) + 1)
-        wide = axis.axis_name == "x" and last - first > 1
-        ticks: Any = np.outer(powers, (1, 3) if wide else (1, 2, 5)).ravel()
-        if ((low <= ticks) & (ticks <= high)).sum() < 2:
-            ticks = np.asarray(MaxNLocator(3).tick_values(low, high))
-        axis.set_ticks(ticks[(low <= ticks) & (ticks <= high)])
-        axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
-    else:
-        return
-    axis.set_ticks([], minor=True)
+def _offset(plain: Callable[[], str]) -> str:
+    return powers(plain())
 
 
-def power_of_ten(axis: Any, size: float, label: str) -> None:
-    """Numbers an axis in units of the power of ten of `size`, and says so in its label."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+def powers(text: str) -> str:
+    """The text with 1e−5 as ×10⁻⁵, +1e6 as +10⁶ and +1.5e6 as +1.5×10⁶."""
 
-    exponent = exponent_of(size)
-    axis.set_major_locator(MaxNLocator(4))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: number(value * 10.0**-exponent)))
-    axis.set_label_text(f"{label} {power(exponent)}".rstrip())
+    def written(found: re.Match[str]) -> str:
+        sign, mantissa, exponent = found.groups()
+        factor = power(int(exponent.replace("−", "-")))
+        return sign + (mantissa + factor if mantissa != "1" else factor.removeprefix("×") if sign else factor)
+
+    return re.sub(r"([+−]?)(\d[\d.]*)e([−-]?\d+)", written, text)
 
 
 def exponent_of(size: float) -> int:

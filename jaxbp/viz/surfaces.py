@@ -10,7 +10,8 @@ from jaxbp.viz.curves import plot
 from jaxbp.viz.language import language, translate
 from jaxbp.viz.maps import Where, check_values, draw_error, fill, map_height, mark_gaps, scatter
 from jaxbp.viz.scales import add_bar, contour_levels
-from jaxbp.viz.style import SEQUENTIAL, WIDTH, Drawing, log_ticks, new_figure, panel, style
+from jaxbp.viz.style import SEQUENTIAL, WIDTH, Drawing, new_figure, panel, style
+from jaxbp.viz.ticks import log_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxbp.data import Grid
 from jaxbp.viz.maps import check_values, colour, map_height, mark_gaps
-from jaxbp.viz.scales import bar_below, linear_norm, symmetric_norm
+from jaxbp.viz.scales import asinh_norm, bar_below
 from jaxbp.viz.style import DIVERGING, SEQUENTIAL, WIDTH, Drawing, new_figure, style
 
 SIDE = 4  # maps in a row and rows of maps
@@ -69,7 +69,7 @@ def draw_unit_maps(
         for half, (name, label, values, options) in enumerate(looks):
             block = table[:, half * (side + 1) :][:, :side].ravel()
             shown = values[:, units]
-            norm = symmetric_norm(shown) if half else linear_norm(shown)
+            norm = asinh_norm(shown, symmetric=half == 1)
             maps[name] = {}
             for ax, unit in zip(block, units, strict=False):
                 mark_gaps(ax, grid, values[:, unit])

@@ -8,7 +8,7 @@ from jaxbp.backprop import Trace
 from jaxbp.gradcheck import Report
 from jaxbp.viz.language import language, translate
 from jaxbp.viz.network import Layout, draw_network
-from jaxbp.viz.style import BLUE, GREEN, RED, VERMILLION, Drawing, new_figure, number, style
+from jaxbp.viz.style import BLUE, GREEN, RED, VERMILLION, WIDTH, Drawing, new_figure, number, style
 
 MARGIN = 0.45  # inches above and below the two panels
 BADGE = 0.9  # inches for what stands below them
@@ -22,7 +22,8 @@ def draw_walk(
     Forward, solid: preactivation z, bias b and activation a under the nodes, the weight on each edge, the target t
     beside the outputs. Backward, dashed: activation error e, node error δ and the bias's gradient under the nodes, the
     weight's gradient on each edge. Gradients are the sample's share, which is all of them for a batch of one. Negative
-    edges are dotted; an edge number for which there is no room is left out and counted.
+    edges are dotted; an edge number for which there is no room is left out and counted. A network of more than four
+    layers goes on below, where the last column of units is repeated in grey.
 
     Args:
         trace: what `backprop` returned, with concrete numbers.
@@ -46,9 +47,9 @@ def draw_walk(
     layout = Layout.of(trace.mlp.sizes)
     nodes, edges = _numbers(trace, sample, layout)
     top = 0.35 * bool(title) + MARGIN
-    width, height = layout.width, top + 2 * layout.height + MARGIN + BADGE
+    height = top + 2 * layout.height + MARGIN + BADGE
     with style():
-        figure = new_figure(width, height)
+        figure = new_figure(WIDTH, height)
         figure.set_layout_engine("none")
         axes: dict[str, Any] = {}
         texts: dict[str, Any] = {}
