@@ -61,8 +61,7 @@ def sweep(
     Arguments are those of `loss_and_gradient`; `num_samples` is the size of the batch whose mean the loss is: more than
     the samples where they are a tile of it.
     """
-    row = LOSSES[loss]
-    axis = samples_axis(mlp)
+    row, axis = LOSSES[loss], samples_axis(mlp)
     turn = partial(jnp.moveaxis, source=0, destination=axis)  # and back: the arrays are matrices
     outputs, residuals = forward(mlp, params, *jax.tree.map(turn, (inputs, masks)), keep_preactivations=True, axis=axis)
     outputs_bar = row.gradient(turn(outputs), targets) / num_samples  # E_L

@@ -19,9 +19,9 @@ from jax import Array
 from jaxbp.activations import Activation
 from jaxbp.params import Layer
 
-# The elements of a product up to which, as for one with a vector, XLA on a CPU adds the terms one by one where the
-# samples are rows. A sum it adds in parts: over 131,072 samples it was off by 3 units in float32, the product by 190.
-SMALL = 9
+# Where the samples are rows, XLA on a CPU adds the terms of a product with a vector, or of so few elements, one by one;
+# those of a sum in parts. From LONG samples on that pays: over 131,072 the product was off by 190 units, the sum by 3.
+FEW, LONG = 9, 4096
 
 
 class DenseResiduals(NamedTuple):
@@ -89,7 +89,8 @@ def dense_gradient(residuals: DenseResiduals, node_error: Array, axis: int = 0) 
 def _product_over_batch(inputs: Array, node_error: Array, axis: int) -> Array:
     """A^T D (fan_in, fan_out), a sum over the samples."""
     fan_in, fan_out = inputs.shape[1 - axis], node_error.shape[1 - axis]
-    if fan_in == 1 or (axis == 0 and (fan_out == 1 or fan_in * fan_out <= SMALL)):
+    small = fan_in == 1 or (axis == 0 and (fan_out == 1 or fan_in * fan_out <= FEW))
+    if small and isinstance(inputs.shape[axis], int) and inputs.shape[axis] >= LONG:  # no number where it is exported
         products = jnp.expand_dims(inputs, 2 - axis) * jnp.expand_dims(node_error, 1 - axis)
         return products.sum(axis=2 * axis)
     samples = (((axis,), (axis,)), ((), ()))  # not a matmul: on jax 0.10.1 it would copy the factor that it transposes
