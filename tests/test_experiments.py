@@ -220,6 +220,7 @@ def test_the_same_seed_writes_the_same_bytes_and_further_pictures_change_no_othe
     [
         (("--stpes", "3"), 2, "--steps"),
         (("--activation", "tnah"), 2, "--activation must be one of tanh"),
+        (("--solver", "adma"), 2, "--solver must be one of adam"),
         (("--surface", "peeks"), 2, "--surface must be one of peaks"),
         (("--preset", "tutrial"), 2, "--preset must be one of tutorial"),
         (("--preset=tutrial",), 2, "--preset must be one of tutorial"),
@@ -273,6 +274,7 @@ def test_an_error_ends_the_script_with_one_line_and_status_1(flags, environment,
     assert ended.returncode == 1
     assert ended.stderr.startswith(message)
     assert len(ended.stderr.strip().splitlines()) == 1
+    assert ("use the platform cpu, or unset JAX_PLATFORMS" in ended.stderr) == ("platform" in message)
     assert not (tmp_path / "out").exists()
 
 
