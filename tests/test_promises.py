@@ -98,6 +98,27 @@ def test_the_value_that_a_rule_computes_is_judged_apart():
     assert [(row.path, row.judge) for row in report.rows if not row.ok] == [("value by the rule", "reference")]
 
 
+def test_what_is_said_of_a_divergence_is_of_the_step_that_diverged():
+    """The step is taken once more to be looked at, with its own key."""
+
+    def step(problem, params, state, batch, key):
+        broken = jax.random.randint(key, (), 0, 3)
+        spoilt = tuple(
+            layer._replace(bias=layer.bias / jnp.where((state == 2) & (broken == i), 0.0, 1.0))
+            for i, layer in enumerate(params)
+        )
+        return spoilt, state + 1, jnp.float32(0)
+
+    solver = Solver("breaks one", lambda params: jnp.zeros((), jnp.int32), step)
+    params, data = draw_params(MLP, dtype=np.float32), (np.ones((4, 2), np.float32), np.ones((4, 1), np.float32))
+    for seed in range(6):
+        key = jax.random.key(seed)
+        with jax.debug_nans(False), pytest.warns(RuntimeWarning, match="diverged"):
+            result = jaxbp.fit(MLP, params, data, steps=5, solver=solver, key=key)
+        at = TrainState.start(params, solver, key)._replace(step=jnp.int32(2))
+        assert result.outcome.layer == 1 + jax.random.randint(at.step_key, (), 0, 3)
+
+
 def test_parameters_that_are_not_finite_end_a_run_though_the_loss_is():
     def step(problem, params, state, batch, key):
         broken = (params[0], params[1]._replace(bias=params[1].bias / (3 - state)), params[2])
