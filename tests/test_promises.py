@@ -10,7 +10,8 @@ import jaxbp
 from jaxbp.activations import ACTIVATIONS
 from jaxbp.backprop import sum_over_tiles
 from jaxbp.dense import DenseResiduals, dense_gradient
-from jaxbp.gradcheck import gradients
+from jaxbp.gradcheck import gradients, rounding_bound
+from jaxbp.gradcheck.directions import Leaf, Probe
 from jaxbp.training import Solver, TrainState
 
 MLP = jaxbp.Mlp((2, 6, 6, 1), hidden="relu")
@@ -81,6 +82,29 @@ def test_central_differences_refuse_a_gradient_by_themselves(x64, monkeypatch):
     assert jaxbp.check_gradients(*arguments, gradient=right).ok
     report = jaxbp.check_gradients(*arguments, gradient=wrong)
     assert [(row.path, row.judge) for row in report.rows if not row.ok] == [("params[2].weight", "central difference")]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "num_samples", "units"),
+    [
+        ((3, 5), 7, 8.0),
+        ((3, 5, 5, 5, 5), 64, 16.0),
+        ((3, 64, 1), 1, 8.0 * 2**0.5),
+        ((3, 1024), 7, 16.0),
+        ((3, 5), 1024, 16.0),
+        ((1024, 5), 2, 16.0),
+    ],
+)
+def test_the_bound_on_rounding_is_that_of_the_statement(sizes, num_samples, units):
+    for dtype, unit in ((np.float32, 2.0**-24), (np.float64, 2.0**-53)):
+        assert rounding_bound(jaxbp.Mlp(sizes), num_samples, dtype) == pytest.approx(units * unit, rel=1e-14)
+
+
+def test_the_rounding_of_a_value_is_that_of_its_size(x64):
+    """A constant has no second differences; what is left is the unit of the value."""
+    for size in (1000.0, 1e-3):
+        leaf = Leaf("x", 0, np.ones(3), 0.0, np.ones(3))
+        assert Probe(lambda x, size=size: size + 0 * x.sum(), (np.ones(3),), np.ones(())).noise(leaf) == 2.0**-52 * size
 
 
 def test_units_on_another_side_of_a_kink_in_float32_are_counted():
