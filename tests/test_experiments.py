@@ -311,6 +311,13 @@ def test_a_run_that_diverges_says_so(tmp_path):
     assert json.loads((tmp_path / "fit_surface.json").read_text())["result"]["status"].startswith("diverged")
 
 
+@pytest.mark.slow
+def test_a_fit_worse_than_the_mean_is_warned_of(tmp_path, capsys):
+    result = run(*SHORT, "--solver", "adam", "--activation", "tanh", "--learning-rate", "1e6", out=tmp_path)
+    assert result["nrmse"] > 1
+    assert "warning: the mean of the data would be nearer to them than this fit" in capsys.readouterr().err
+
+
 def test_help_is_grouped_and_says_what_the_script_does(capsys):
     with pytest.raises(SystemExit):
         parse(Config, ["--help"], PRESETS, "What it does.")
