@@ -41,7 +41,7 @@ TESTS = {
     "graph": "graph",
     "training": "promises training checkpoints recorder stages gauss_newton bad_input",
     "fitting": "fitting",
-    "data": "data images bad_input",
+    "data": "data functions images bad_input",
     "_archive": "model_files checkpoints",
     "_files": "checkpoints model_files faults",
     "_interrupts": "checkpoints",
