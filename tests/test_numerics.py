@@ -120,7 +120,6 @@ def test_schemes_have_their_variance(scheme, variance):
     assert not np.asarray(layer.bias).any()
 
 
-@pytest.mark.usefixtures("compiled_quickly")
 def test_a_scheme_of_the_tutorials_takes_any_scale():
     normal, uniform = (
         jaxbp.init(jaxbp.Mlp((200, 300)), jax.random.key(0), s, scale=0.5)[0] for s in ("normal", "uniform")
@@ -129,6 +128,7 @@ def test_a_scheme_of_the_tutorials_takes_any_scale():
     assert 0.49 < float(jnp.abs(uniform.weight).max()) <= 0.5
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 def test_sine_networks_start_with_frequencies_and_phases():
     layer = jaxbp.init(jaxbp.Mlp((2, 1000, 10, 1), hidden="sine"), jax.random.key(0), "sine", scale=7.0)[0]
     assert 6.9 < float(jnp.abs(layer.weight).max()) <= 7.0
