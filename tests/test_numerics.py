@@ -11,6 +11,8 @@ import jaxbp
 from jaxbp.activations import ACTIVATIONS
 from jaxbp.losses import LOSSES
 
+pytestmark = pytest.mark.no_jit
+
 
 @pytest.mark.parametrize("name", ACTIVATION_NAMES)
 def test_slope_is_the_derivative_of_the_value(name, x64):

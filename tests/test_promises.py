@@ -14,6 +14,7 @@ from jaxbp.gradcheck import gradients, rounding_bound
 from jaxbp.gradcheck.directions import Leaf, Probe
 from jaxbp.training import Solver, TrainState
 
+pytestmark = pytest.mark.no_jit
 MLP = jaxbp.Mlp((2, 6, 6, 1), hidden="relu")
 
 
