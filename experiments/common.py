@@ -72,10 +72,13 @@ def run(main: Callable[[Config], None], config_type: type[Config], presets: Mapp
 
     User errors exit with status 1 and one line on stderr. A closed pipe ends the printing, not the experiment.
     """
+    if sys.stdout is None:
+        sys.exit("error: standard output must be open, it is closed")
     sys.stdout = io.TextIOWrapper(io.BufferedWriter(_Unbroken(1, "w", closefd=False)), "utf-8", line_buffering=True)
     try:
         main(parse(config_type, sys.argv[1:], presets, sys.modules[main.__module__].__doc__))
     except (ValueError, TypeError, OSError, OverflowError, MemoryError) as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # text that a full disk did not take would fail at exit again
         sys.exit(f"error: {' '.join(str(error).split()) or type(error).__name__}")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -30,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         SystemExit: the flags are wrong (status 2), or help was asked for.
     """
     flags = _parser().parse_args(arguments)
+    if sys.stdout is None:
+        print("error: standard output must be open, it is closed", file=sys.stderr)
+        return 1
     try:
         flags.run(flags)
         sys.stdout.flush()
@@ -40,6 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except (ValueError, TypeError, OSError, OverflowError, MemoryError) as error:
         print(f"error: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except OSError:  # what a full disk does not take would fail at exit once more
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return 0
 

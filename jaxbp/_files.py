@@ -40,6 +40,10 @@ def atomic_write(path: Path, durable: bool = False) -> Iterator[Path]:
         partial.replace(path)
         if durable and os.name != "nt":  # Windows opens no folders
             _synchronize(path.parent)
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
 

@@ -42,6 +42,7 @@ def _close_figures():
 MISSING = {
     "NO CHROMIUM": "tests of the pages in a browser were SKIPPED",
     "NO AXE": "tests that everybody can use the pages were SKIPPED",
+    "NO MOUNT": "tests on a full and a read-only disk were SKIPPED",
 }
 
 

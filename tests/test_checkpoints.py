@@ -209,11 +209,12 @@ def test_a_signal_saves_at_the_next_record_and_exits(tmp_path, whole, number):
     assert numbers(resumed(tmp_path)) == numbers(whole)
 
 
-def test_a_second_signal_ends_at_once():
+@pytest.mark.parametrize("pause", [0.0, 0.1])
+def test_a_second_signal_ends_at_once(pause):
     code = (
         "import os, signal, time; from jaxbp._interrupts import interrupts\n"
         "with interrupts() as heard:\n"
-        "    os.kill(os.getpid(), signal.SIGINT); time.sleep(0.1); assert heard.number == 2\n"
+        f"    os.kill(os.getpid(), signal.SIGINT); time.sleep({pause}); assert heard.number == 2\n"
         "    os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=50).returncode == 143
@@ -256,3 +257,37 @@ def test_stages_go_on_too(tmp_path):
 @pytest.mark.slow
 def test_killed_at_random_moments_it_ends_the_same(tmp_path):
     assert kill_and_compare(tmp_path, kills=10) == 10
+
+
+ELSEWHERE = """
+import os, sys
+folder, cores, devices, stop = sys.argv[1], *map(int, sys.argv[2:])
+if hasattr(os, "sched_setaffinity"):  # JAX starts as many threads as there are cores
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
+import jax, numpy as np, optax, jaxbp
+mlp = jaxbp.Mlp((2, 64, 64, 1))
+inputs = np.random.default_rng(0).standard_normal((20_000, 2)).astype(np.float32)
+data, params = (inputs, np.sin(inputs[:, :1]) * inputs[:, 1:]), jaxbp.init(mlp, jax.random.key(0))
+def on_record(record):
+    if record.step == stop:
+        sys.exit(0)
+options = {"checkpoint": folder, "resume": True, "on_record": on_record, "solver": jaxbp.first_order(optax.adam(1e-2))}
+result = jaxbp.fit(mlp, params, data, steps=200, record_every=50, **options)
+np.savez(sys.argv[1] + ".npz", *jax.tree.leaves(result.params))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("cores", "devices"), [(1, 1), (2, 2), (1, 8)])
+def test_with_other_threads_or_devices_it_ends_nearly_the_same(tmp_path, cores, devices):
+    """Sums are taken in another order there."""
+
+    def end(name, *places):
+        for some, stop in zip(places, (150, -1) if len(places) > 1 else (-1,), strict=True):
+            subprocess.run([sys.executable, "-c", ELSEWHERE, tmp_path / name, *map(str, (*some, stop))], check=True)
+        return np.concatenate([leaf.ravel() for leaf in np.load(tmp_path / f"{name}.npz").values()])
+
+    here, there = end("here", (2, 1)), end("there", (2, 1), (cores, devices))
+    assert steps_in(tmp_path / "there")[0] == 100
+    assert np.linalg.norm(here - there) <= 1e-5 * np.linalg.norm(here)

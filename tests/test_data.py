@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib import cbook
 
 from jaxbp import data
 from jaxbp.data.surfaces import square
@@ -20,6 +21,7 @@ def test_target_has_the_tutorials_figures():
         ("himmelblau", (3.0, 2.0), 0.0),
         ("himmelblau", (-3.779310, -3.283186), 0.0),
         ("peaks", (0.0, 0.0), 3 * np.exp(-1) - np.exp(-1) / 3),
+        ("himmelblau", (1.0, 2.0), 8.0**2 + 2.0**2),
         ("ripple", (0.0, 0.0), 0.0),
         ("ripple", (3.0, 4.0), np.sin(15) / 6),
         (
@@ -33,12 +35,37 @@ def test_known_values(name, point, value):
     assert data.surface(name).function(*map(np.array, point)) == pytest.approx(value, abs=1e-9)
 
 
+# As MATLAB's manual and Franke's report write them.
+FORMULAS = {
+    "peaks": "3*(1-x)**2*exp(-(x**2) - (y+1)**2) - 10*(x/5 - x**3 - y**5)*exp(-x**2-y**2) - 1/3*exp(-(x+1)**2 - y**2)",
+    "franke": "3/4*exp(-1/4*(9*x-2)**2 - 1/4*(9*y-2)**2) + 3/4*exp(-1/49*(9*x+1)**2 - 1/10*(9*y+1)) "
+    "+ 1/2*exp(-1/4*(9*x-7)**2 - 1/4*(9*y-3)**2) - 1/5*exp(-(9*x-4)**2 - (9*y-7)**2)",
+    "himmelblau": "(x**2 + y - 11)**2 + (x + y**2 - 7)**2",
+    "target": "sin(x) + x*cos(y) + y + 3**(x/3)",
+}
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_surfaces_are_their_published_formulas(name):
+    surface = data.surface(name)
+    x, y = data.Grid.over(surface.domain, 40).points.T
+    expected = data.parse_expression(FORMULAS[name])(x, y)
+    np.testing.assert_allclose(surface.function(x, y), expected, rtol=1e-12, atol=1e-14 * np.abs(expected).max())
+
+
 def test_terrain_is_the_elevation_model():
     terrain, grid = data.surface("terrain").measured()
     assert terrain.shape == (344 * 403, 3)
     assert grid.shape == (344, 403)
     np.testing.assert_array_equal(grid.points, terrain[:, :2])
     assert (terrain[:, 2].min(), terrain[:, 2].max()) == (236, 1076)
+    # Cells of 3 seconds of arc at the Jacksboro fault in Tennessee; the middle of the first is half of one inside.
+    np.testing.assert_allclose(np.diff(grid.x), 1 / 1200, rtol=1e-9)
+    np.testing.assert_allclose(np.diff(grid.y), -1 / 1200, rtol=1e-9)
+    with cbook.get_sample_data("jacksboro_fault_dem.npz") as model:
+        corners = float(model["xmin"]), float(model["xmax"]), float(model["ymax"])  # its ymin is wrong
+    ends = (grid.x[0] - 1 / 2400, grid.x[-1] + 1 / 2400, grid.y[0] + 1 / 2400)
+    np.testing.assert_allclose(ends, corners, rtol=1e-9)
     assert (np.diff(grid.x) > 0).all()
     assert (np.diff(grid.y) < 0).all()
 

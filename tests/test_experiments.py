@@ -221,6 +221,7 @@ def test_the_same_seed_writes_the_same_bytes_and_further_pictures_change_no_othe
     [
         (("--stpes", "3"), 2, "--steps"),
         (("--activation", "tnah"), 2, "--activation must be one of tanh"),
+        (("--solver", "adma"), 2, "--solver must be one of adam"),
         (("--surface", "peeks"), 2, "--surface must be one of peaks"),
         (("--preset", "tutrial"), 2, "--preset must be one of tutorial"),
         (("--preset=tutrial",), 2, "--preset must be one of tutorial"),
@@ -274,6 +275,7 @@ def test_an_error_ends_the_script_with_one_line_and_status_1(flags, environment,
     assert ended.returncode == 1
     assert ended.stderr.startswith(message)
     assert len(ended.stderr.strip().splitlines()) == 1
+    assert ("use the platform cpu, or unset JAX_PLATFORMS" in ended.stderr) == ("platform" in message)
     assert not (tmp_path / "out").exists()
 
 
@@ -308,6 +310,13 @@ def test_a_run_that_diverges_says_so(tmp_path):
     ):
         run(*flags, out=tmp_path)
     assert json.loads((tmp_path / "fit_surface.json").read_text())["result"]["status"].startswith("diverged")
+
+
+@pytest.mark.slow
+def test_a_fit_worse_than_the_mean_is_warned_of(tmp_path, capsys):
+    result = run(*SHORT, "--solver", "adam", "--activation", "tanh", "--learning-rate", "1e6", out=tmp_path)
+    assert result["nrmse"] > 1
+    assert "warning: the mean of the data would be nearer to them than this fit" in capsys.readouterr().err
 
 
 def test_help_is_grouped_and_says_what_the_script_does(capsys):

@@ -1,5 +1,6 @@
 """Fitting: the output layer against NumPy, the evidence's gradient, and what `fit_model` reaches and refuses."""
 
+import time
 import warnings
 
 import jax
@@ -12,8 +13,9 @@ from sklearn.linear_model import RidgeCV
 
 import jaxbp
 from jaxbp.fitting import Rows, choose_band
-from jaxbp.fitting.bands import fill_ball
+from jaxbp.fitting.bands import fill_ball, widest
 from jaxbp.fitting.effort import RATE, Budget
+from jaxbp.fitting.rows import split
 from jaxbp.fitting.spectrum import choose_spectrum, energy_and_gradient
 from jaxbp.network import forward
 from jaxbp.training import Batch
@@ -228,10 +230,11 @@ def test_a_seed_gives_the_same_model(several):
 
 def test_candidates_are_shown_as_they_are_tried():
     points = np.random.default_rng(0).uniform(-1, 1, (8, 2))
-    shown = []
+    shown, began = [], time.perf_counter()
     model = jaxbp.fit_model(points, points @ [1.0, 2.0], on_candidate=shown.append, names=("x", "y", "z"))
     assert [some.name for some in shown] == ["linear"]
     assert [some.chosen for some in model.history] == [True]
+    assert 0 <= shown[0].seconds < time.perf_counter() - began
     assert model.names == ("x", "y", "z")
     np.testing.assert_allclose(model(points), points @ [1.0, 2.0], rtol=0, atol=1e-12)
 
@@ -256,6 +259,36 @@ def test_a_budget_counts_what_it_allowed():
     assert not budget.allows(0.6 * RATE)
     assert not budget.allows(0.1 * RATE, final=0.6 * RATE)
     assert budget.allows(0.1 * RATE, final=0.2 * RATE)
+    assert Budget(10.0).allows(4 * RATE, final=100 * RATE)  # the last fit takes as many rows as half the time allows
+    assert not Budget(10.0).allows(6 * RATE, final=100 * RATE)
+
+
+def test_what_a_budget_has_left_is_at_least_half_of_it():
+    budget = Budget(10.0)
+    for operations, left in ((0, 10), (3 * RATE, 7), (4 * RATE, 5)):
+        assert budget.allows(operations)
+        assert budget.left == left * RATE
+
+
+@pytest.mark.parametrize(
+    ("num_rows", "parts", "size"), [(7, 5, 1), (30, 5, 6), (99, 5, 19), (100, 1, 20), (20_000, 1, 2000)]
+)
+def test_of_few_rows_every_fifth_is_held_out_in_turn(x64, num_rows, parts, size):
+    rows = np.arange(2.0 * num_rows).reshape(num_rows, 2)
+    splits = split(rows, rows[:, :1], seed=0)
+    held_out = [set(part.held_out.inputs[:, 0].tolist()) for part in splits]
+    assert [len(some) for some in held_out] == [size] * parts
+    assert len(set.union(*held_out)) == parts * size
+    for part, held in zip(splits, held_out, strict=True):
+        assert held | set(part.train.inputs[:, 0].tolist()) == set(rows[:, 0].tolist())
+        assert len(part.train.inputs) == num_rows - size
+        np.testing.assert_array_equal(part.train.inputs[:, :1], part.train.targets)
+
+
+@pytest.mark.parametrize(("num_inputs", "ball"), [(1, 2.0), (2, np.pi), (3, 4 * np.pi / 3)])
+def test_the_widest_ball_holds_as_many_functions_as_three_fifths_of_the_units(num_inputs, ball):
+    volume = ball * widest(num_inputs, 1000) ** num_inputs
+    assert volume * (np.sqrt(3) / np.pi) ** num_inputs == pytest.approx(600, rel=1e-12)
 
 
 def test_an_average_has_a_spread():
@@ -267,6 +300,9 @@ def test_an_average_has_a_spread():
     terms = [jaxbp.training.Stage(layer, np.full(1, 0.5)) for layer in layers]
     average = model.with_terms([mlp, mlp], terms, average=True)
     np.testing.assert_allclose(average.spread(points), np.abs(points[:, 0] - points.mean()), rtol=1e-12)
+    for alone in (average.with_terms([mlp], terms[:1], average=True), average.with_terms([mlp, mlp], terms)):
+        with pytest.raises(ValueError, match="model must be an average of several networks to have a spread"):
+            alone.spread(points)
 
 
 def test_a_band_comes_with_its_output_layer_solved(x64):

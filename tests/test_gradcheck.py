@@ -152,6 +152,9 @@ def test_reports_say_what_is_worst():
     assert report.ok
     assert report.worst is rows[1]
     assert report.share == pytest.approx(0.5)
+    strict = rows[0]._replace(allowed=1.1e-4)  # the smallest error, and the largest of what is allowed
+    assert Report((*rows, strict)).worst is strict
+    assert Report((rows[0]._replace(error=0.0),)).summary == "equal bit for bit"
     assert report.summary == "largest error 0.5 of what rounding allows"
     assert Report((*rows, rows[0]._replace(error=math.nan))).worst.error != report.worst.error
     assert not Report((rows[0]._replace(error=math.nan),)).ok

@@ -1,5 +1,6 @@
 """The hand-written gradient against independent judges, within the bound of the correctness statement."""
 
+import dataclasses
 from functools import partial
 
 import jax
@@ -167,6 +168,8 @@ def test_backprop_shows_both_passes(x64):
             following = trace.node_errors[layer + 1] @ params[layer + 1].weight.T
             np.testing.assert_allclose(e, following, rtol=1e-11, atol=1e-15)
         previous = a
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        trace.loss = 0.0
     loss, _ = oracle.loss_and_error(case.loss, previous, case.targets)
     assert float(trace.loss) == pytest.approx(loss, rel=1e-13)
 

@@ -1,5 +1,6 @@
 """Saved models: the same numbers come back, and a file that is damaged or made to harm is refused in one line."""
 
+import dataclasses
 import json
 import pickle
 import re
@@ -321,9 +322,24 @@ def test_descriptions_that_are_none(saved, text):
 def test_too_large_a_file_is_not_read(saved, monkeypatch):
     monkeypatch.setattr(_archive, "MAX_BYTES", 4000)
     refused(saved, "more than 4000")
+    with monkeypatch.context() as patched:
+        patched.setattr(_archive, "MAX_BYTES", saved.stat().st_size)
+        assert same(make_model("average"), jaxbp.load(saved))
     with pytest.raises(ValueError, match="must hold less than"):
         make_model().save(saved.with_name("other"))
     assert not saved.with_name("other").exists()
+
+
+def test_more_than_an_archive_holds_is_not_written(saved, monkeypatch):
+    model, other = make_model("average"), saved.with_name("other")
+    with np.load(saved) as archive:
+        text = archive["description"].nbytes
+    with pytest.raises(ValueError, match="must hold less than 10000 arrays, 1048576 bytes of description"):
+        dataclasses.replace(model, names=("x" * 2**20, *model.names[1:])).save(other)
+    monkeypatch.setattr(_archive, "MAX_BYTES", 2 * _archive.MAX_HEADER * _archive.MAX_MEMBERS + text + 1)
+    with pytest.raises(ValueError, match=rf"and {text + 1} bytes in all; got "):
+        model.save(other)
+    assert not other.exists()
 
 
 def test_what_cannot_be_saved(tmp_path):

@@ -7,6 +7,8 @@ import pytest
 
 from jaxbp.gradcheck import numerical_gradient
 
+pytestmark = pytest.mark.no_jit
+
 
 def function(params):
     return jnp.sum(jnp.sin(params["a"]) * params["b"]) + jnp.exp(params["b"][0])

@@ -11,6 +11,8 @@ import jaxbp
 from jaxbp.activations import ACTIVATIONS
 from jaxbp.losses import LOSSES
 
+pytestmark = pytest.mark.no_jit
+
 
 @pytest.mark.parametrize("name", ACTIVATION_NAMES)
 def test_slope_is_the_derivative_of_the_value(name, x64):
@@ -118,6 +120,14 @@ def test_schemes_have_their_variance(scheme, variance):
     assert samples.var() == pytest.approx(variance, rel=5 * np.sqrt(2 / samples.size))
     assert abs(samples.mean()) < 5 * np.sqrt(variance / samples.size)
     assert not np.asarray(layer.bias).any()
+
+
+def test_a_scheme_of_the_tutorials_takes_any_scale():
+    normal, uniform = (
+        jaxbp.init(jaxbp.Mlp((200, 300)), jax.random.key(0), s, scale=0.5)[0] for s in ("normal", "uniform")
+    )
+    assert float(normal.weight.std()) == pytest.approx(0.5, rel=0.02)
+    assert 0.49 < float(jnp.abs(uniform.weight).max()) <= 0.5
 
 
 @pytest.mark.usefixtures("compiled_quickly")

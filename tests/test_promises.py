@@ -10,10 +10,12 @@ import jaxbp
 from jaxbp._layout import sum_over_tiles
 from jaxbp.activations import ACTIVATIONS
 from jaxbp.dense import DenseResiduals, dense_gradient
-from jaxbp.gradcheck import gradients
+from jaxbp.gradcheck import gradients, rounding_bound
+from jaxbp.gradcheck.directions import Leaf, Probe
 from jaxbp.training import Solver, TrainState
 from jaxbp.training.first_order import DEFAULT_SOLVER
 
+pytestmark = pytest.mark.no_jit
 MLP = jaxbp.Mlp((2, 6, 6, 1), hidden="relu")
 
 
@@ -84,6 +86,29 @@ def test_central_differences_refuse_a_gradient_by_themselves(x64, monkeypatch):
     assert [(row.path, row.judge) for row in report.rows if not row.ok] == [("params[2].weight", "central difference")]
 
 
+@pytest.mark.parametrize(
+    ("sizes", "num_samples", "units"),
+    [
+        ((3, 5), 7, 8.0),
+        ((3, 5, 5, 5, 5), 64, 16.0),
+        ((3, 64, 1), 1, 8.0 * 2**0.5),
+        ((3, 1024), 7, 16.0),
+        ((3, 5), 1024, 16.0),
+        ((1024, 5), 2, 16.0),
+    ],
+)
+def test_the_bound_on_rounding_is_that_of_the_statement(sizes, num_samples, units):
+    for dtype, unit in ((np.float32, 2.0**-24), (np.float64, 2.0**-53)):
+        assert rounding_bound(jaxbp.Mlp(sizes), num_samples, dtype) == pytest.approx(units * unit, rel=1e-14)
+
+
+def test_the_rounding_of_a_value_is_that_of_its_size(x64):
+    """A constant has no second differences; what is left is the unit of the value."""
+    for size in (1000.0, 1e-3):
+        leaf = Leaf("x", 0, np.ones(3), 0.0, np.ones(3))
+        assert Probe(lambda x, size=size: size + 0 * x.sum(), (np.ones(3),), np.ones(())).noise(leaf) == 2.0**-52 * size
+
+
 def test_units_on_another_side_of_a_kink_in_float32_are_counted():
     mlp = jaxbp.Mlp((2, 1, 1), hidden="relu")
     layers = ([[1.0], [1.0]], [-1.0]), ([[1.0]], [0.0])
@@ -97,6 +122,27 @@ def test_the_value_that_a_rule_computes_is_judged_apart():
     square.defvjp(lambda x: (1.001 * x**2, x), lambda x, bar: (2 * x * bar,))
     report = jaxbp.check_rule(square, jnp.square, jnp.array([1.0, 2.0]))
     assert [(row.path, row.judge) for row in report.rows if not row.ok] == [("value by the rule", "reference")]
+
+
+def test_what_is_said_of_a_divergence_is_of_the_step_that_diverged():
+    """The step is taken once more to be looked at, with its own key."""
+
+    def step(problem, params, state, batch, key):
+        broken = jax.random.randint(key, (), 0, 3)
+        spoilt = tuple(
+            layer._replace(bias=layer.bias / jnp.where((state == 2) & (broken == i), 0.0, 1.0))
+            for i, layer in enumerate(params)
+        )
+        return spoilt, state + 1, jnp.float32(0)
+
+    solver = Solver("breaks one", lambda params: jnp.zeros((), jnp.int32), step)
+    params, data = draw_params(MLP, dtype=np.float32), (np.ones((4, 2), np.float32), np.ones((4, 1), np.float32))
+    for seed in range(6):
+        key = jax.random.key(seed)
+        with jax.debug_nans(False), pytest.warns(RuntimeWarning, match="diverged"):
+            result = jaxbp.fit(MLP, params, data, steps=5, solver=solver, key=key)
+        at = TrainState.start(params, solver, key)._replace(step=jnp.int32(2))
+        assert result.outcome.layer == 1 + jax.random.randint(at.step_key, (), 0, 3)
 
 
 def test_parameters_that_are_not_finite_end_a_run_though_the_loss_is():

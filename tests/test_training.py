@@ -182,6 +182,16 @@ def test_annealing_follows_its_schedule():
     assert float(result.params[0].bias[0]) == pytest.approx(1e6 * rates.sum(), rel=1e-4)
 
 
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_schedule_of_no_steps_is_one_of_a_single_step(schedule):
+    params = jnp.ones(3, jnp.float32)
+    updates = [
+        jax.device_get(optimizer.update(params, optimizer.init(params))[0])
+        for optimizer in (named_optimizer("sgd", 0.1, schedule, steps) for steps in (0, 1))
+    ]
+    np.testing.assert_array_equal(*updates)
+
+
 def test_weight_decay_shrinks_weights_and_not_biases():
     """Targets are met, so that decay alone acts: W is multiplied by 1 - rate * decay at each step."""
     mlp = jaxbp.Mlp((2, 3))
@@ -255,8 +265,9 @@ def quiet_nans():
 def test_overflow_at_the_start_names_the_layer(samples, params, quiet_nans):
     huge = jax.tree.map(lambda leaf: np.asarray(leaf) * np.float32(1e20), params)
     mlp = jaxbp.Mlp(MLP.sizes, hidden="relu")
-    with pytest.warns(RuntimeWarning, match=r"layer 2 of 2 was the first to become .* after step 0;"):
+    with pytest.warns(RuntimeWarning, match=r"layer 2 of 2 was the first to become .* after step 0;") as warned:
         result = jaxbp.fit(mlp, huge, samples, steps=5)
+    assert [warning.filename for warning in warned] == [__file__]
     assert result.status.startswith("diverged: layer 2 of 2 was the first to become non-finite (")
     assert result.outcome.diverged
     assert (result.outcome.step, result.outcome.layer) == (0, 2)

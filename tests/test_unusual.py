@@ -156,6 +156,24 @@ def test_layers_that_lost_their_numbers_or_have_none():
     assert texts_of(drawn.figure).count("0 everywhere") == 2
 
 
+@pytest.mark.parametrize("row", [{"a": 1e300, "b": 2e300}, {"a": 1e300, "b": 1.0}, {"a": 1e-300, "b": np.nan}])
+def test_dots_reach_as_far_as_the_floats(row):
+    drawn = viz.draw_dots({"row": row}, xlabel="x")
+    drawn.figure.canvas.draw()
+    low, high = drawn.axes["x"].get_xlim() if "x" in drawn.axes else next(iter(drawn.axes.values())).get_xlim()
+    assert low <= min(v for v in row.values() if np.isfinite(v)) <= high
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_samples_without_a_value_are_counted_and_without_a_place_refused(value):
+    points = np.random.default_rng(0).random((10, 3))
+    points[2, 2] = value
+    assert "1 of 10 not finite" in texts_of(viz.draw_samples(points).figure)
+    points[3, 1] = value
+    with pytest.raises(ValueError, match=rf"points must be finite, got points\[3, 1\] = {value} \(1 such in all\)"):
+        viz.draw_samples(points)
+
+
 def test_seven_series_of_dots_differ_and_labels_of_references_do_not_overlap():
     rows = {"a": {f"{k}": 10.0**k for k in range(7)}}
     drawn = viz.draw_dots(rows, xlabel="x", references={"limit": 1.0, "half": 0.5, "far": 1e5})

@@ -132,9 +132,8 @@ def allowances(
     signs = jax.tree.map(lambda leaf: generator.choice([-1.0, 1.0], leaf.shape), params)
     moved = jax.tree.map(lambda leaf, sign: leaf * (1 + CHANGE * sign), params, signs)
     unit = float(jnp.finfo(dtype).eps) / 2
-    both = (
-        4 if dtype == np.float64 else 1
-    )  # there the judge rounds too, and inside a loss as often as the gradient does
+    # In float64 the judge rounds as well: two errors, each within the bound, are that much apart at most.
+    both = 2 if dtype == np.float64 else 1
     cancellations = compare("", judge(narrow), exact, "", unknown)
     changes = compare("", judge(moved), judge(params), "", unknown)
     return [

@@ -4,6 +4,7 @@ Whoever goes on from a folder gets the newest file that is whole. A signal that 
 one more.
 """
 
+import errno
 import hashlib
 import re
 import warnings
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxbp._files import locked
+from jaxbp._files import LOCK, locked
 from jaxbp._interrupts import Interrupts, interrupts
 from jaxbp.training.checkpoint_file import as_progress, read_checkpoint, write_checkpoint
 from jaxbp.training.chunks import Run
@@ -53,6 +54,8 @@ class Checkpoints(NamedTuple):
         files = files_in(self.folder)
         last, step = _step(files[0]) if files else 0, int(progress.state.step)
         if (step > last or not files) and (ended or self.heard.number is not None or step >= last + self.every):
+            if not (self.folder / LOCK).exists():  # which a new folder would not have
+                raise FileNotFoundError(errno.ENOENT, "the folder was removed while the run used it", str(self.folder))
             write_checkpoint(self.folder / f"step-{step:010d}.npz", progress, self.about)
             for old in files_in(self.folder)[KEPT:]:
                 old.unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 import io
 import re
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -75,7 +75,12 @@ def chinese_family() -> str | None:
     """The first installed font family that has Chinese characters, None without one."""
     from matplotlib import font_manager
 
-    installed = {font.name for font in font_manager.fontManager.ttflist}
+    fonts = font_manager.fontManager.ttflist
+    if {font.name for font in fonts}.isdisjoint(CHINESE_FAMILIES):  # matplotlib's cache may be older than a font
+        for path in set(font_manager.findSystemFonts()) - {font.fname for font in fonts}:
+            with suppress(RuntimeError, OSError):  # of a file that is no font
+                font_manager.fontManager.addfont(path)
+    installed = {font.name for font in fonts}
     return next((family for family in CHINESE_FAMILIES if family in installed), None)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxbp._checks import check_finite
 from jaxbp.viz.curves import plot
 from jaxbp.viz.language import language, translate
 from jaxbp.viz.maps import Where, check_values, draw_error, fill, map_height, mark_gaps, scatter
@@ -120,11 +121,12 @@ def draw_samples(
         The drawing; artist `points`.
 
     Raises:
-        ValueError: points is of another shape.
+        ValueError: points is of another shape, or the place of one is not finite.
     """
     points = np.asarray(points, float)
     if points.ndim != 2 or points.shape[1] != 3 or len(points) == 0:
         raise ValueError(f"points must have shape (n, 3), at least one row, got {points.shape}")
+    check_finite("points", points[:, :2])
     plane, z = points[:, :2], points[:, 2]
     with style():
         figure, ax = panel(ax, 6.4, map_height(plane, 5.0) + 0.8)
