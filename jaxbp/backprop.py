@@ -94,7 +94,9 @@ def sum_over_tiles(one: Callable[..., Sum], arrays: Any, num_samples: int, tile:
     The first tile takes what the others leave over, and starts the sum, so that the carry has the right type also
     under shard_map.
     """
-    size = num_samples if tile is None else check_count("tile", tile, minimum=1)
+    if tile is None:  # the number of samples may then be a symbol, in an exported program
+        return one(*arrays)
+    size = check_count("tile", tile, minimum=1)
     num_tiles = max(0, num_samples - 1) // size
     first = num_samples - num_tiles * size
     total = one(*jax.tree.map(lambda array: array[:first], arrays))
