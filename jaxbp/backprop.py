@@ -94,19 +94,17 @@ def sum_over_tiles(one: Callable[..., Sum], arrays: Any, num_samples: int, tile:
     The first tile takes what the others leave over, and starts the sum, so that the carry has the right type also
     under shard_map.
     """
-    if tile is None:  # the number of samples may then be a symbol, in an exported program
+    # In an exported program the number of samples may be a symbol: without a tile nothing is asked of it.
+    if tile is None or num_samples <= check_count("tile", tile, minimum=1):
         return one(*arrays)
-    size = check_count("tile", tile, minimum=1)
-    num_tiles = max(0, num_samples - 1) // size
-    first = num_samples - num_tiles * size
+    num_tiles = (num_samples - 1) // tile
+    first = num_samples - num_tiles * tile
     total = one(*jax.tree.map(lambda array: array[:first], arrays))
-    if num_tiles == 0:
-        return total
 
     def add(total: Sum, tile: Any) -> tuple[Sum, None]:
         return jax.tree.map(jnp.add, total, one(*tile)), None
 
-    tiles = jax.tree.map(lambda array: array[first:].reshape(num_tiles, size, *array.shape[1:]), arrays)
+    tiles = jax.tree.map(lambda array: array[first:].reshape(num_tiles, tile, *array.shape[1:]), arrays)
     return jax.lax.scan(add, total, tiles)[0]
 
 

@@ -20,6 +20,7 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxbp.training.devices import SAMPLES
+from jaxbp.training.hosts import every_process, from_first
 
 Tree = TypeVar("Tree")
 ALL, EACH = PartitionSpec(), PartitionSpec(SAMPLES)  # the whole on every device, or each its rows
@@ -33,10 +34,10 @@ def num_samples_of(mesh: Mesh | None, here: int) -> int:
     """
     if mesh is None:
         return here
-    shares = np.atleast_1d(multihost_utils.process_allgather(np.array(here)))
-    if len(set(shares.tolist())) > 1:
-        raise ValueError(f"data must hold the same number of samples in each process, got {shares.tolist()}")
-    return check_divided("data must hold a number of samples", mesh, int(shares.sum()))
+    shares = every_process(mesh, here)
+    if len(set(shares)) > 1:
+        raise ValueError(f"data must hold the same number of samples in each process, got {shares}")
+    return check_divided("data must hold a number of samples", mesh, sum(shares))
 
 
 def check_divided(what: str, mesh: Mesh | None, number: int) -> int:
@@ -52,8 +53,12 @@ def share(mesh: Mesh | None, samples: Tree) -> Tree:
 
 
 def replicate(mesh: Mesh | None, tree: Tree) -> Tree:
-    """Puts arrays whole on every device; with several processes they must be the same in each."""
-    return _put(mesh, tree, jax.make_array_from_process_local_data, ALL)
+    """Puts arrays whole on every device, those of the first process."""
+
+    def put(sharding: NamedSharding, data: np.ndarray) -> Array:
+        return jax.make_array_from_process_local_data(sharding, from_first(data))
+
+    return _put(mesh, tree, put, ALL)
 
 
 def distribute(mesh: Mesh | None, samples: Tree) -> Tree:

@@ -1,0 +1,87 @@
+"""Several processes on one machine, as `jax.distributed` joins those of several hosts."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from host_worker import RUNS, fitted
+
+from jaxbp.training import join_hosts, own_rows
+
+WORKER = Path(__file__).parent / "host_worker.py"
+
+
+def free_port():
+    with socket.socket() as some:
+        some.bind(("localhost", 0))
+        return some.getsockname()[1]
+
+
+def started(num_processes, folder, what):
+    port, environment = free_port(), {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "env": environment}
+    arguments = [[str(some) for some in (WORKER, port, num_processes, i, folder, what)] for i in range(num_processes)]
+    return [subprocess.Popen([sys.executable, "-u", *one], **streams) for one in arguments]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_processes", [2, 4])
+def test_processes_find_the_parameters_that_one_finds(num_processes, tmp_path, x64):
+    processes = started(num_processes, tmp_path, "fit")
+    said = [process.communicate(timeout=600)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * num_processes, "\n".join(said)
+    found = [np.load(tmp_path / f"process_{i}.npz") for i in range(num_processes)]
+    for name in RUNS:
+        alone = fitted(name)
+        right = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves((alone.params, alone.state.params))])
+        for one in found:
+            np.testing.assert_array_equal(one[name], found[0][name])
+            # 50 steps add up the rounding of sums of 96 terms in another order.
+            assert np.linalg.norm(one[name] - right, axis=1).max() <= 1e-10 * np.linalg.norm(right)
+        assert sorted(path.name for path in (tmp_path / f"{name}_run").glob("step*"))[-1] == "step-0000000050.npz"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_process_that_is_killed_ends_the_others_with_a_message(killed, tmp_path):
+    processes = started(2, tmp_path, "stall")
+    try:
+        for process in processes:
+            while "running" not in process.stdout.readline():
+                assert process.poll() is None
+        processes[killed].send_signal(signal.SIGKILL)
+        start = time.monotonic()
+        said = processes[1 - killed].communicate(timeout=60)[0]
+        assert time.monotonic() - start < 60
+        assert processes[1 - killed].returncode not in (0, None)
+        assert said.strip()
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("auto", 2, 0), "num_processes and process_id must be left out with the coordinator auto"),
+        (("localhost", 2, 0), "coordinator must be auto or host:port, got 'localhost'"),
+        (("localhost:1", 2, None), "num_processes and process_id must be given with the coordinator localhost:1"),
+        (("localhost:1", 2, 2), "process_id must be below num_processes, 2, got 2"),
+        (("localhost:1", 0, 0), "num_processes must be a whole number of at least 1, got 0"),
+    ],
+)
+def test_what_says_no_place_in_the_run_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        join_hosts(*arguments)
+
+
+def test_one_process_holds_all_rows():
+    assert own_rows(7) == slice(0, 7)
