@@ -12,9 +12,12 @@ from architectures import draw_params
 from test_training import compilations
 
 import jaxbp
+from jaxbp.jacobian import seeded_errors
+from jaxbp.network import forward
 from jaxbp.training import Batch, Problem, TrainState, advance
 from jaxbp.training.devices import mesh_of
 from jaxbp.training.shards import replicate, share
+from jaxbp.training.shared_gram import gram_on
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 MLP = jaxbp.Mlp((2, 8, 3, 1), hidden="tanh")
@@ -156,3 +159,33 @@ def test_all_devices_make_the_mesh():
     assert mesh_of("all").devices.tolist() == jax.devices()
     assert mesh_of(3).devices.tolist() == jax.devices()[:3]
     assert mesh_of(None) is None
+
+
+NOISY = (INPUTS, DATA[1] + 0.1 * np.random.default_rng(1).standard_normal((48, 1)))
+# With noise the condition number of K + lambda I is some 1e4, by which each of 20 steps may enlarge a rounding of 1e-16.
+SOLVED = 1e-10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_devices", [1, 2, 3, 8])
+@pytest.mark.parametrize("batch_size", [None, 24])
+def test_devices_share_a_gauss_newton_step(batch_size, num_devices, x64):
+    mlp, options = jaxbp.Mlp((2, 4, 1)), OPTIONS | {"solver": jaxbp.gauss_newton(), "batch_size": batch_size}
+    one, shared = (jaxbp.fit(mlp, draw_params(mlp), NOISY, devices=some, **options) for some in (None, num_devices))
+    assert_same_run(one, shared, SOLVED)
+
+
+@pytest.mark.parametrize("num_seeds", [1, 3])
+def test_each_device_computes_its_rows_of_the_gram_matrix(num_seeds, x64):
+    mlp, mesh = jaxbp.Mlp((2, 4, 3)), mesh_of(4)
+    seeds = np.random.default_rng(0).standard_normal((num_seeds, 48, 3))
+
+    def kernel(mesh, inputs, seeds):
+        residuals = forward(mlp, draw_params(mlp), inputs)[1]
+        return gram_on(mesh, residuals, seeded_errors(mlp, draw_params(mlp), residuals, seeds))
+
+    right = jax.jit(kernel, static_argnums=0)(None, INPUTS, seeds)
+    shared = jax.jit(kernel, static_argnums=0).lower(mesh, share(mesh, INPUTS), seeds).compile()
+    np.testing.assert_allclose(shared(share(mesh, INPUTS), seeds), right, rtol=1e-13, atol=1e-13)
+    rows = 48 * num_seeds
+    assert f"f64[{rows // 4},{rows}]" in shared.as_text(), "a device computes a quarter of the rows"

@@ -27,11 +27,12 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxbp._checks import check_number
-from jaxbp.jacobian import gram, seeded_errors, tangent, weighted_gradient
+from jaxbp.jacobian import seeded_errors, tangent, weighted_gradient
 from jaxbp.losses import LOSSES
 from jaxbp.network import forward
 from jaxbp.params import Params
 from jaxbp.training.output_layer import solved
+from jaxbp.training.shared_gram import gram_on
 from jaxbp.training.solver import Batch, Problem, Solver
 
 # Of the batch's loss in one step. A quadratic loss lets momentum climb a little; where probabilities saturate, the
@@ -116,7 +117,7 @@ def _make(momentum: float, damping: float, tail: float, solve_dtype: str) -> Sol
             before = loss.values(outputs, targets).mean()
             roots, scaled_error = loss.hessian_factor(outputs, targets)
             seeded = seeded_errors(problem.mlp, wide, residuals, jnp.moveaxis(roots, 2, 0))
-            kernel, carried = gram(residuals, seeded), momentum * tangent(residuals, seeded, velocity)
+            kernel, carried = gram_on(problem.mesh, residuals, seeded), momentum * tangent(residuals, seeded, velocity)
             rows = kernel.shape[0]
             floor = FLOOR if solve_dtype == "float64" else rows * jnp.finfo(solve_dtype).eps
             scale = jnp.maximum(jnp.trace(kernel) / rows, jnp.finfo(solve_dtype).tiny)
