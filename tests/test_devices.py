@@ -162,7 +162,7 @@ def test_all_devices_make_the_mesh():
 
 
 NOISY = (INPUTS, DATA[1] + 0.1 * np.random.default_rng(1).standard_normal((48, 1)))
-# With noise the condition number of K + lambda I is some 1e4, by which each of 20 steps may enlarge a rounding of 1e-16.
+# With noise the condition number of K + lambda I is some 1e4, by which each of 20 steps may enlarge a rounding.
 SOLVED = 1e-10
 
 

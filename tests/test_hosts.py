@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from host_worker import RUNS, fitted
 
+import surface_flags
 from jaxbp.training import join_hosts, own_rows
 
 WORKER = Path(__file__).parent / "host_worker.py"
@@ -46,6 +47,48 @@ def test_processes_find_the_parameters_that_one_finds(num_processes, tmp_path, x
             # 50 steps add up the rounding of sums of 96 terms in another order.
             assert np.linalg.norm(one[name] - right, axis=1).max() <= 1e-10 * np.linalg.norm(right)
         assert sorted(path.name for path in (tmp_path / f"{name}_run").glob("step*"))[-1] == "step-0000000050.npz"
+
+
+@pytest.mark.slow
+def test_the_first_process_of_fit_surface_prints_and_writes(tmp_path):
+    script, port = WORKER.parents[1] / "experiments" / "fit_surface.py", free_port()
+    flags = ["--hidden", "4", "--samples", "40", "--steps", "3", "--batch-size", "20", "--num-processes", "2"]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    processes = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                script,
+                *flags,
+                "--coordinator",
+                f"localhost:{port}",
+                "--process-id",
+                str(i),
+                "--out",
+                tmp_path / str(i),
+            ],
+            **streams,
+        )
+        for i in range(2)
+    ]
+    said = [process.communicate(timeout=300)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert "NRMSE" in said[0]
+    assert "NRMSE" not in said[1]
+    assert (tmp_path / "0" / "fit_surface.json").is_file()
+    assert not (tmp_path / "1").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"num_processes": 2}, "--num-processes must be left out with no --coordinator"),
+        ({"coordinator": "auto", "stages": 2}, "--coordinator must be left out with --stages above 1"),
+    ],
+)
+def test_fit_surface_refuses_flags_that_name_no_run(flags, message):
+    with pytest.raises(ValueError, match=message):
+        surface_flags.check(surface_flags.Config(**flags))
 
 
 @pytest.mark.slow
