@@ -1,6 +1,7 @@
 """One process of a run on several hosts: `python host_worker.py port num_processes process_id folder what`.
 
-It writes the parameters after 50 steps of each solver to the folder, or with `stall` runs until it is ended.
+It writes the parameters after 50 steps of each solver to the folder, of the whole run and of one that goes on from
+step 40; or with `stall` it runs until it is ended.
 """
 
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import optax
+from jax.experimental import multihost_utils
 
 import jaxbp
 from jaxbp.training import join_hosts, own_rows
@@ -45,8 +47,11 @@ def main(port, num_processes, process_id, folder, what):
     saved = {}
     for name in RUNS:
         checkpoint = Path(folder) / f"{name}_run"
-        first = fitted(name, rows, "all", checkpoint=checkpoint)
-        again = fitted(name, rows, "all", checkpoint=checkpoint, resume=True)
+        first = fitted(name, rows, "all", checkpoint=checkpoint, checkpoint_every=20)
+        if process_id == "0":
+            (checkpoint / "step-0000000050.npz").unlink()
+        multihost_utils.sync_global_devices("the last checkpoint is away")
+        again = fitted(name, rows, "all", checkpoint=checkpoint, checkpoint_every=20, resume=True)
         for result in (first, again):
             flat = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves((result.params, result.state.params))])
             saved.setdefault(name, []).append(flat)

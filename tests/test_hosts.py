@@ -25,17 +25,22 @@ def free_port():
         return some.getsockname()[1]
 
 
-def started(num_processes, folder, what):
-    port, environment = free_port(), {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "env": environment}
-    arguments = [[str(some) for some in (WORKER, port, num_processes, i, folder, what)] for i in range(num_processes)]
-    return [subprocess.Popen([sys.executable, "-u", *one], **streams) for one in arguments]
+def started(commands, stderr=subprocess.STDOUT):
+    """Processes with the devices that they ask for themselves, without those of these tests."""
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    streams = {"stdout": subprocess.PIPE, "stderr": stderr, "text": True, "env": environment}
+    return [subprocess.Popen([sys.executable, "-u", *map(str, one)], **streams) for one in commands]
+
+
+def workers(num_processes, folder, what):
+    port = free_port()
+    return started([(WORKER, port, num_processes, i, folder, what) for i in range(num_processes)])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("num_processes", [2, 4])
 def test_processes_find_the_parameters_that_one_finds(num_processes, tmp_path, x64):
-    processes = started(num_processes, tmp_path, "fit")
+    processes = workers(num_processes, tmp_path, "fit")
     said = [process.communicate(timeout=600)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * num_processes, "\n".join(said)
     found = [np.load(tmp_path / f"process_{i}.npz") for i in range(num_processes)]
@@ -44,6 +49,7 @@ def test_processes_find_the_parameters_that_one_finds(num_processes, tmp_path, x
         right = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves((alone.params, alone.state.params))])
         for one in found:
             np.testing.assert_array_equal(one[name], found[0][name])
+            np.testing.assert_array_equal(one[name][0], one[name][1], "a run that went on from a checkpoint")
             # 50 steps add up the rounding of sums of 96 terms in another order.
             assert np.linalg.norm(one[name] - right, axis=1).max() <= 1e-10 * np.linalg.norm(right)
         assert sorted(path.name for path in (tmp_path / f"{name}_run").glob("step*"))[-1] == "step-0000000050.npz"
@@ -51,26 +57,10 @@ def test_processes_find_the_parameters_that_one_finds(num_processes, tmp_path, x
 
 @pytest.mark.slow
 def test_the_first_process_of_fit_surface_prints_and_writes(tmp_path):
-    script, port = WORKER.parents[1] / "experiments" / "fit_surface.py", free_port()
-    flags = ["--hidden", "4", "--samples", "40", "--steps", "3", "--batch-size", "20", "--num-processes", "2"]
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    processes = [
-        subprocess.Popen(
-            [
-                sys.executable,
-                script,
-                *flags,
-                "--coordinator",
-                f"localhost:{port}",
-                "--process-id",
-                str(i),
-                "--out",
-                tmp_path / str(i),
-            ],
-            **streams,
-        )
-        for i in range(2)
-    ]
+    script, coordinator = WORKER.parents[1] / "experiments" / "fit_surface.py", f"localhost:{free_port()}"
+    flags = ["--hidden", 4, "--samples", 40, "--steps", 3, "--batch-size", 20, "--coordinator", coordinator]
+    own = [["--num-processes", 2, "--process-id", i, "--out", tmp_path / str(i)] for i in range(2)]
+    processes = started([[script, *flags, *some] for some in own], stderr=None)
     said = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert "NRMSE" in said[0]
@@ -94,7 +84,7 @@ def test_fit_surface_refuses_flags_that_name_no_run(flags, message):
 @pytest.mark.slow
 @pytest.mark.parametrize("killed", [0, 1])
 def test_a_process_that_is_killed_ends_the_others_with_a_message(killed, tmp_path):
-    processes = started(2, tmp_path, "stall")
+    processes = workers(2, tmp_path, "stall")
     try:
         for process in processes:
             while "running" not in process.stdout.readline():
