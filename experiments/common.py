@@ -36,7 +36,11 @@ NOT_RECORDED = (
     "checkpoint",
     "checkpoint_every",
     "resume",
-)  # flags that change no number
+    "devices",
+    "coordinator",
+    "num_processes",
+    "process_id",
+)  # flags that change no number by more than rounding
 
 
 @dataclass(frozen=True)

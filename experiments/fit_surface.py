@@ -20,7 +20,7 @@ from jaxbp import data
 from jaxbp.data import Task
 from jaxbp.gradcheck import Report
 from jaxbp.model import Score
-from surface_fits import fit
+from surface_fits import fit, use_devices
 from surface_flags import MINIMA, PRESETS, Config, check, runs_of
 from surface_page import draw_page
 from surface_pictures import PICTURES, Fitted, draw, draw_contrast
@@ -32,13 +32,18 @@ TILE = 1000  # samples a time
 def main(config: Config) -> None:
     """Samples, fits, scores, draws."""
     check(config)
+    use_devices(config)
     folder = begin(config, **MINIMA)
+    writes = jax.process_index() == 0
+    config = replace(config, quiet=config.quiet or not writes)
     fitted: Fitted | None = None
     for one in runs_of(config):
         task = task_of(one)
         check_inputs(one, task)
         goes_on = fitted is not None and len(fitted.task.train.values) == one.samples
         fitted = fit(one, task, fitted if goes_on else None)
+        if not writes:
+            continue
         model, result = fitted.model, fitted.result
         predicted = model(task.test.points)
         score = Score(predicted[task.scored], task.test.values[task.scored])
@@ -54,6 +59,8 @@ def main(config: Config) -> None:
             )
         if result.outcome.diverged:
             raise ValueError(f"the fit {result.outcome}; the pictures show the last good parameters")
+    if not writes:
+        return
     if config.contrast and fitted is not None:
         tutorial = fit(replace(PRESETS["tutorial"], quiet=True), task_of(PRESETS["tutorial"]))
         finish(config, folder, "surface_contrast", {}, draw_contrast(fitted, tutorial))

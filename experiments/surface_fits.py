@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxbp
+from jaxbp._checks import check_count
 from jaxbp.data import Task
 from jaxbp.fitting import MOST_INPUTS_OF_BANDS, Rows, choose_band
 from jaxbp.model import Candidate
 from jaxbp.params import SINE_FREQUENCY
-from jaxbp.training import Batch, FitResult, Record, named_optimizer
+from jaxbp.training import Batch, FitResult, Record, join_hosts, named_optimizer, own_rows
 from surface_flags import Config
 from surface_pictures import Fitted
 
@@ -22,6 +23,14 @@ ENOUGH = 1e-10  # of the standard deviation on the held-out samples: no band wit
 CHOOSING = 12.0  # seconds that the candidates are estimated to take
 ROUGH, STEEP = 1e-3, (32, 32)  # of the standard deviation: of what leaves more, a tanh network is trained as well
 MOST_TRAINED = 1536  # units: more of them fill their band so densely that training moves nothing
+
+
+def use_devices(config: Config) -> None:
+    """Makes the devices of the CPU and joins the other processes; call it before anything touches a device."""
+    if config.devices is not None:
+        jax.config.update("jax_num_cpu_devices", check_count("devices", config.devices, minimum=1))
+    if config.coordinator is not None:
+        join_hosts(config.coordinator, config.num_processes, config.process_id)
 
 
 def fit(config: Config, task: Task, earlier: Fitted | None = None) -> Fitted:
@@ -46,7 +55,10 @@ def fit(config: Config, task: Task, earlier: Fitted | None = None) -> Fitted:
         "validation": held_out,
         "record_every": config.record_every or max(1, round(steps / 10)),
         "key": fit_key,
+        "devices": "all" if config.devices is None and jax.process_count() > 1 else config.devices,
     }
+    rows = own_rows(len(train[0]))
+    own = (train[0][rows], train[1][rows])
     unsaved = {"checkpoint": None, "checkpoint_every": None, "resume": False}
     if config.checkpoint is not None or config.resume or config.checkpoint_every is not None:
         folder = None if config.checkpoint is None else Path(config.checkpoint) / (config.stem.rstrip("_") or "surface")
@@ -56,7 +68,7 @@ def fit(config: Config, task: Task, earlier: Fitted | None = None) -> Fitted:
         options["on_record"] = print_epoch if config.is_tutorial else partial(print_record, steps)
     if config.stages > 1:
         starts, mlps = [params, *later_starts(config, mlp, fit_key, dtype)], [mlp] * config.stages
-        stages = jaxbp.fit_stages(mlps, starts, train, steps=steps, **options)
+        stages = jaxbp.fit_stages(mlps, starts, own, steps=steps, **options)
         return Fitted(task, start.with_terms(mlps[: len(stages.stages)], stages.stages), stages, start, {}, {})
     snapshots = {} if earlier is None else dict(earlier.snapshots)
     options |= {name: getattr(config, name) for name in ("loss", "tile", "dropout", "patience")}
@@ -66,11 +78,11 @@ def fit(config: Config, task: Task, earlier: Fitted | None = None) -> Fitted:
         goes_on, steps = earlier.result, steps - int(earlier.result.history.step[-1])
     if config.is_tutorial and steps > 0:
         # The tutorial prints a loss before the update that it leads to, so the last update follows the last line.
-        result = jaxbp.fit(mlp, goes_on, train, steps=steps - 1, **options)
+        result = jaxbp.fit(mlp, goes_on, own, steps=steps - 1, **options)
         if not result.outcome.diverged:
-            result = jaxbp.fit(mlp, result, train, steps=1, **options | unsaved | {"on_record": None})
+            result = jaxbp.fit(mlp, result, own, steps=1, **options | unsaved | {"on_record": None})
     else:
-        result = jaxbp.fit(mlp, goes_on, train, steps=steps, **options)
+        result = jaxbp.fit(mlp, goes_on, own, steps=steps, **options)
     phases = phases_of(config, start, solved, train, result)
     best = min(phases.values(), key=lambda model: model.score(*task.held_out).nrmse)
     return Fitted(task, best, result, start, snapshots, phases)

@@ -74,6 +74,15 @@ class Config(Common):
     """Steps from one checkpoint to the next; every record unless given."""
     resume: bool = False
     """Go on from the newest checkpoint, if there is one."""
+    devices: int | None = None
+    """Devices of each process that share the samples, on the CPU as many as cores; unless given one, and all of them
+    with a coordinator."""
+    coordinator: str | None = None
+    """host:port of process 0 of a run on several hosts, or auto under SLURM, Open MPI, Kubernetes or on a TPU pod."""
+    num_processes: int | None = None
+    """Number of its processes; left out with auto."""
+    process_id: int | None = None
+    """Which of them this is, from 0; left out with auto."""
     x64: bool = True
     """Compute in float64; --no-x64 for float32."""
     details: bool = False
@@ -155,7 +164,9 @@ def check(config: Config) -> None:
     if config.is_tutorial:
         unread.append((f"--preset {config.preset}", ("stages", "contrast", "page")))
     if config.stages > 1:
-        unread.append(("--stages above 1", ("tile", "dropout", "patience", "details", "film")))
+        unread.append(("--stages above 1", ("tile", "dropout", "patience", "details", "film", "coordinator")))
+    if config.coordinator is None:
+        unread.append(("no --coordinator", ("num_processes", "process_id")))
     for reason, names in unread:
         for name in names:
             if getattr(config, name) != getattr(PRESETS[config.preset], name):

@@ -37,16 +37,14 @@ def sum_over_tiles(one: Callable[..., Sum], arrays: Any, num_samples: int, tile:
     The first tile takes what the others leave over, and starts the sum, so that the carry has the right type also
     under shard_map.
     """
-    size = num_samples if tile is None else check_count("tile", tile, minimum=1)
-    num_tiles = max(0, num_samples - 1) // size
-    first = num_samples - num_tiles * size
-    total = one(*jax.tree.map(lambda array: array[:first], arrays))
-    if num_tiles == 0:
-        return total
+    # In an exported program the number of samples may be a symbol: without a tile nothing is asked of it.
+    if tile is None or num_samples <= check_count("tile", tile, minimum=1):
+        return one(*arrays)
+    num_tiles = (num_samples - 1) // tile
+    first = num_samples - num_tiles * tile
 
     def add(i: int, total: Sum) -> Sum:
-        start = first + i * size
-        tile = jax.tree.map(lambda array: jax.lax.dynamic_slice_in_dim(array, start, size), arrays)
-        return jax.tree.map(jnp.add, total, one(*tile))
+        part = jax.tree.map(lambda array: jax.lax.dynamic_slice_in_dim(array, first + i * tile, tile), arrays)
+        return jax.tree.map(jnp.add, total, one(*part))
 
-    return jax.lax.fori_loop(0, num_tiles, add, total)
+    return jax.lax.fori_loop(0, num_tiles, add, one(*jax.tree.map(lambda array: array[:first], arrays)))

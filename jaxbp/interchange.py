@@ -6,7 +6,7 @@ Flax        params, Dense_{i}, kernel       (fan_in, fan_out), in a compact modu
 Equinox     ".layers[{i}].weight"           (fan_out, fan_in), the leaves of eqx.nn.MLP by their key paths
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ import numpy as np
 from jax import export
 from jax.typing import DTypeLike
 
-from jaxbp._checks import check_count
+from jaxbp._checks import check_count, check_name
 from jaxbp._files import atomic_write
 from jaxbp.params import Layer, Params
+
+PLATFORMS = ("cpu", "cuda", "rocm", "tpu")  # that a program can be exported for
 
 
 def to_torch_state_dict(params: Params) -> dict[str, np.ndarray]:
@@ -122,30 +124,38 @@ def from_equinox_leaves(leaves: Mapping[str, Any]) -> Params:
 
 
 def export_program(
-    function: Callable[[Any], Any], num_inputs: int, path: str | Path, dtype: DTypeLike = np.float32
+    function: Callable[[Any], Any],
+    num_inputs: int,
+    path: str | Path,
+    dtype: DTypeLike = np.float32,
+    platforms: Sequence[str] | None = None,
 ) -> Path:
     """Writes a fitted function as a program that `jax.export` runs without jaxbp, its gradient included.
 
     Read it with `jax.export.deserialize(bytearray(path.read_bytes()))`; `.call(points)` takes any number of points, and
-    `jax.grad` of it runs the hand-written backward pass. It runs on the kind of device that it was written on.
+    `jax.grad` of it runs the hand-written backward pass. No device of the platforms has to be at hand to write it.
 
     Args:
         function: points (n, num_inputs) -> outputs: a Model, or a partial of `predict`.
         num_inputs: d.
         path: the file.
         dtype: of the points.
+        platforms: what it runs on, any of cpu, cuda, rocm and tpu; unless given, the kind of device at hand.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: num_inputs is no positive number.
+        ValueError: num_inputs is no positive number, or a platform is not known.
         OSError: the file cannot be written.
         ImportError: flatbuffers, in which JAX writes programs, is not installed (extra `export`).
     """
     check_count("num_inputs", num_inputs, minimum=1)
     (batch,) = export.symbolic_shape("n", constraints=["n >= 1"])
-    program = export.export(jax.jit(lambda points: function(points)))(jax.ShapeDtypeStruct((batch, num_inputs), dtype))
+    for position, platform in enumerate(platforms or ()):
+        check_name(f"platforms[{position}]", platform, PLATFORMS)
+    lower = export.export(jax.jit(lambda points: function(points)), platforms=platforms)
+    program = lower(jax.ShapeDtypeStruct((batch, num_inputs), dtype))
     path = Path(path).expanduser()
     with atomic_write(path, durable=True) as partial:
         partial.write_bytes(program.serialize(vjp_order=1))

@@ -28,6 +28,7 @@ from jaxbp.params import Mlp, Params
 MOST_STRIPS, SAMPLES_OF_A_STRIP = 4, 32
 
 SeededErrors = tuple[Array, ...]
+Factors = tuple[Array, Array]  # activations and node errors of a layer
 
 
 def seeded_errors(mlp: Mlp, params: Params, residuals: Residuals, seeds: Array) -> SeededErrors:
@@ -89,27 +90,41 @@ def squared_norms(residuals: Residuals, errors: SeededErrors) -> Array:
     return sum(terms, start=jnp.zeros((), residuals[0].inputs.dtype)).T
 
 
+def gram_block(rows: list[Factors], columns: list[Factors], num_seeds: int) -> Array:
+    """Computes the block of J J^T of a samples by b others (a m, b m).
+
+    Args:
+        rows: for each layer A_{l-1} (a, n_{l-1}) of the samples and their D_l (a m, n_l), a sample's m rows together.
+        columns: those of the others, (b, n_{l-1}) and (b m, n_l).
+        num_seeds: m.
+    """
+    total = jnp.zeros((), rows[0][0].dtype)
+    for (inputs, factors), (other_inputs, other_factors) in zip(rows, columns, strict=True):
+        samples = matmul(inputs, other_inputs.T) + 1
+        if num_seeds > 1:
+            samples = jnp.repeat(jnp.repeat(samples, num_seeds, axis=0), num_seeds, axis=1)
+        total += samples * matmul(factors, other_factors.T)
+    return total
+
+
 def gram(residuals: Residuals, errors: SeededErrors) -> Array:
     """Computes the lower triangle of J J^T (n m, n m), in memory for a few matrices of that size.
 
     It is computed by strips: of what is above the diagonal some is right, the rest 0.
     """
     num_seeds, num_samples, _ = errors[0].shape
-    rows = num_samples * num_seeds
     factors = [
-        (kept.inputs, node_error.transpose(1, 0, 2).reshape(rows, -1))
+        (kept.inputs, node_error.transpose(1, 0, 2).reshape(num_samples * num_seeds, -1))
         for kept, node_error in zip(residuals, errors, strict=True)
     ]
 
     def strip(start: int, stop: int) -> Array:
         """The rows of these samples, from their own columns on."""
-        total = jnp.zeros((), residuals[0].inputs.dtype)
-        for inputs, factor in factors:
-            samples = matmul(inputs[start:stop], inputs[start:].T) + 1
-            if num_seeds > 1:
-                samples = jnp.repeat(jnp.repeat(samples, num_seeds, axis=0), num_seeds, axis=1)
-            total += samples * matmul(factor[start * num_seeds : stop * num_seeds], factor[start * num_seeds :].T)
-        return jnp.pad(total, ((0, 0), (start * num_seeds, 0)))
+        rows, columns = (
+            [(inputs[some], factor[some.start * num_seeds : some.stop * num_seeds]) for inputs, factor in factors]
+            for some in (slice(start, stop), slice(start, num_samples))
+        )
+        return jnp.pad(gram_block(rows, columns, num_seeds), ((0, 0), (start * num_seeds, 0)))
 
     num_strips = min(MOST_STRIPS, -(-num_samples // SAMPLES_OF_A_STRIP))
     edges = [num_samples * i // num_strips for i in range(num_strips + 1)]

@@ -94,9 +94,11 @@ def test_what_is_no_chain_of_linear_layers_is_refused(state_dict, message):
         jaxbp.interchange.from_flax_variables({"params": {"Conv_0": {}}})
 
 
-def test_an_exported_program_runs_without_jaxbp_gradient_included(tmp_path):
+@pytest.mark.parametrize("platforms", [None, ("cpu", "cuda", "rocm", "tpu")])
+def test_an_exported_program_runs_without_jaxbp_gradient_included(tmp_path, platforms):
     pytest.importorskip("flatbuffers")
-    path = jaxbp.interchange.export_program(partial(jaxbp.predict, MLP, PARAMS), 3, tmp_path / "program.bin")
+    function = partial(jaxbp.predict, MLP, PARAMS)
+    path = jaxbp.interchange.export_program(function, 3, tmp_path / "program.bin", platforms=platforms)
     np.save(tmp_path / "points.npy", POINTS)
     code = (
         "import sys; sys.modules['jaxbp'] = None\n"
@@ -113,3 +115,10 @@ def test_an_exported_program_runs_without_jaxbp_gradient_included(tmp_path):
     np.testing.assert_allclose(found["outputs"], OUTPUTS, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(found["one"], OUTPUTS[:1], rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(found["gradient"], gradient, rtol=1e-5, atol=1e-6)
+
+
+def test_an_unknown_platform_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"platforms\[1\] must be one of cpu, .*; got 'gpu'"):
+        jaxbp.interchange.export_program(
+            partial(jaxbp.predict, MLP, PARAMS), 3, tmp_path / "x", platforms=("cuda", "gpu")
+        )

@@ -4,6 +4,7 @@ from jaxbp.training.devices import PLATFORMS, use_platform
 from jaxbp.training.evaluation import evaluate
 from jaxbp.training.first_order import first_order
 from jaxbp.training.gauss_newton import gauss_newton
+from jaxbp.training.hosts import join_hosts, own_rows
 from jaxbp.training.loop import fit
 from jaxbp.training.many import Fits, fit_many
 from jaxbp.training.optimizers import OPTIMIZERS, SCHEDULES, named_optimizer
@@ -40,7 +41,9 @@ __all__ = [
     "fit_many",
     "fit_stages",
     "gauss_newton",
+    "join_hosts",
     "named_optimizer",
+    "own_rows",
     "solve_output",
     "use_platform",
 ]

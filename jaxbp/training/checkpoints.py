@@ -9,17 +9,19 @@ import hashlib
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxbp._files import LOCK, locked
 from jaxbp._interrupts import Interrupts, interrupts
 from jaxbp.training.checkpoint_file import as_progress, read_checkpoint, write_checkpoint
 from jaxbp.training.chunks import Run
+from jaxbp.training.hosts import every_process, writes
 from jaxbp.training.progress import Progress
 
 KEPT = 3  # files
@@ -35,12 +37,14 @@ class Checkpoints(NamedTuple):
         every: the number of steps from one to the next at least; they are taken at records.
         about: what the description says of the run.
         heard: signals that ask the program to end.
+        mesh: of the devices of the run; of the processes that they belong to the first one writes.
     """
 
     folder: Path | None
     every: int
     about: Mapping[str, Any]
     heard: Interrupts
+    mesh: Mesh | None = None
 
     def save(self, progress: Progress, ended: bool = False) -> None:
         """Saves at the end, after `every` steps, or before a signal ends the program with exit status 128 + its number.
@@ -53,39 +57,50 @@ class Checkpoints(NamedTuple):
             return
         files = files_in(self.folder)
         last, step = _step(files[0]) if files else 0, int(progress.state.step)
-        if (step > last or not files) and (ended or self.heard.number is not None or step >= last + self.every):
+        # What any process heard, so that all of them end at the same record.
+        asked = max(every_process(self.mesh, self.heard.number or 0))
+        due = (step > last or not files) and (ended or asked or step >= last + self.every)
+        if due and writes(self.mesh):
             if not (self.folder / LOCK).exists():  # which a new folder would not have
                 raise FileNotFoundError(errno.ENOENT, "the folder was removed while the run used it", str(self.folder))
             write_checkpoint(self.folder / f"step-{step:010d}.npz", progress, self.about)
             for old in files_in(self.folder)[KEPT:]:
                 old.unlink(missing_ok=True)
-        if self.heard.number is not None:
-            raise SystemExit(128 + self.heard.number)
+        if self.mesh is None:
+            asked = self.heard.number or 0  # also while it was saved
+        if asked:
+            raise SystemExit(128 + asked)
 
 
 @contextmanager
 def checkpoints(folder: Path | None, every: int, resume: bool, run: Run) -> Iterator[tuple[Checkpoints, Progress]]:
     """Locks the folder and listens to signals within the block; gives the checkpoints, and where the run stands.
 
+    On several hosts all processes read the folder and the first one writes to it.
+
     Raises:
-        ValueError: another run has the folder, it holds checkpoints and is not to go on from them, none of them is
-            whole, or they are those of another run.
+        ValueError: another run has the folder, the processes see different ones, it holds checkpoints and is not to
+            go on from them, none of them is whole, or they are those of another run.
         OSError: the folder cannot be written.
     """
     fresh = Progress.of(run.state)
     if folder is None:
         yield Checkpoints(None, every, {}, Interrupts()), fresh
         return
-    with locked(folder), interrupts() as heard:
-        for left in folder.glob(".step-*.npz"):  # of a program that was killed while it wrote
+    mesh = run.problem.mesh
+    with locked(folder) if writes(mesh) else nullcontext(), interrupts() as heard:
+        for left in folder.glob(".step-*.npz") if writes(mesh) else ():  # of a program that was killed while it wrote
             left.unlink(missing_ok=True)
         files = files_in(folder)
+        steps = every_process(mesh, _step(files[0]) if files else 0)
+        if len(set(steps)) > 1:
+            raise ValueError(f"checkpoint must be a folder that all processes share, theirs end at steps {steps}")
         if files and not resume:
             raise ValueError(
                 f"checkpoint must be a folder without checkpoints unless resume is given, {folder} has some"
             )
         about = about_run(run)
-        yield Checkpoints(folder, every, about, heard), newest(files, fresh, about) if files else fresh
+        yield Checkpoints(folder, every, about, heard, mesh), newest(files, fresh, about) if files else fresh
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -106,7 +121,8 @@ def newest(files: list[Path], fresh: Progress, about: Mapping[str, Any]) -> Prog
             if name not in PLACE and description.get(name) != wanted:
                 raise ValueError(f"{path} must be of this run, with {name} {wanted}; it has {description.get(name)}")
         for name, what in PLACE.items():
-            if description.get(name) != about[name]:
+            # Of a run on several hosts it tells of the samples of the first process, which wrote it.
+            if description.get(name) != about[name] and jax.process_index() == 0:
                 warnings.warn(f"{path} was written with {what}", RuntimeWarning, stacklevel=5)
         return as_progress(fresh, description, arrays, path)
     raise ValueError(f"{files[0].parent} must hold a checkpoint that is whole, none of {len(files)} is")

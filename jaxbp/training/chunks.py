@@ -12,6 +12,7 @@ from jaxbp.params import Params
 from jaxbp.training.evaluation import evaluate, first_overflow
 from jaxbp.training.progress import Point
 from jaxbp.training.recorder import LayerRecord, layer_record
+from jaxbp.training.shards import distribute, fetch, gathered, replicate, share
 from jaxbp.training.solver import Batch, Problem, Solver
 from jaxbp.training.state import Outcome, Record, TrainState
 from jaxbp.training.steps import advance, refused
@@ -40,6 +41,16 @@ class Run(NamedTuple):
     record_every: int
     record_layers: bool
 
+    def placed(self) -> "Run":
+        """The run with its samples and its state on the devices of its mesh; the run itself without one."""
+        mesh = self.problem.mesh
+        train, held_out = share(mesh, self.train), distribute(mesh, self.held_out)
+        return self._replace(state=replicate(mesh, self.state), train=train, held_out=held_out)
+
+    def loss(self, params: Params, samples: Batch) -> float:
+        """The loss of parameters, wherever they are, over samples of the placed run."""
+        return float(evaluate(self.problem, replicate(self.problem.mesh, params), samples).loss)
+
     def measure(self, state: TrainState, before: TrainState) -> tuple[Any, Any, LayerRecord | None]:
         """Evaluates training and validation samples, and the layers if asked to; the results are on the host."""
         held_out = None if self.held_out is None else evaluate(self.problem, state.params, self.held_out)
@@ -56,9 +67,9 @@ def compile_seconds(run: Run) -> float:
 
 
 def points(run: Run, seconds: float = 0.0) -> Iterator[Point]:
-    """Takes the steps chunk by chunk and measures between them; divergence is decided here alone.
+    """Takes the steps of a placed run chunk by chunk and measures between them; divergence is decided here alone.
 
-    `seconds` is what the run took before.
+    `seconds` is what the run took before. The states that it gives out are on the default device.
     """
     state, before, alive = run.state, run.state, True
     while True:
@@ -74,7 +85,7 @@ def points(run: Run, seconds: float = 0.0) -> Iterator[Point]:
             state = before  # the overflow of a chunk's last step shows only here
         elif outcome is None and record.step >= run.num_steps:
             outcome = Outcome("finished", record.step)
-        yield Point(state, record, layers, outcome)
+        yield Point(fetch(run.problem.mesh, state), record, layers, outcome)
         if outcome is not None:
             return
         start = time.perf_counter()
@@ -85,9 +96,12 @@ def points(run: Run, seconds: float = 0.0) -> Iterator[Point]:
 
 
 def finished(run: Run, start: Params, params: Params, watched: Batch) -> Params:
-    """The parameters with the smallest loss over the watched samples: these, these after `finish`, or the start's."""
+    """The parameters with the smallest loss over the watched samples: these, these after `finish`, or the start's.
+
+    `run` and `watched` are placed.
+    """
     if run.solver.finish is None:
         return params
-    proposals = [params, run.solver.finish(run.problem, params, run.train), start]
-    losses = [float(evaluate(run.problem, proposal, watched).loss) for proposal in proposals]
+    proposals = [params, run.solver.finish(run.problem, params, gathered(run.problem.mesh, run.train)), start]
+    losses = [run.loss(proposal, watched) for proposal in proposals]
     return proposals[int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))]

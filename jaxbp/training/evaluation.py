@@ -12,6 +12,7 @@ from jaxbp._layout import sum_over_tiles
 from jaxbp.losses import LOSSES
 from jaxbp.network import forward
 from jaxbp.params import Params
+from jaxbp.training.shards import sum_over_shards
 from jaxbp.training.solver import Batch, Problem
 
 EVALUATION_TILE = 8192  # samples that are evaluated at a time, where the problem sets no tile
@@ -37,12 +38,15 @@ def evaluate(problem: Problem, params: Params, batch: Batch) -> Evaluation:
     """
     num_samples = batch.inputs.shape[0]
 
-    def one(inputs: Array, targets: Array) -> Evaluation:
+    def one(params: Params, inputs: Array, targets: Array) -> Evaluation:
         outputs, residuals = forward(problem.mlp, params, inputs, keep_preactivations=True)
         nonfinite = jnp.stack([jnp.sum(~jnp.isfinite(kept.preactivation)) for kept in residuals])
         return Evaluation(LOSSES[problem.loss].values(outputs, targets).sum() / num_samples, nonfinite)
 
-    return sum_over_tiles(one, tuple(batch), num_samples, problem.tile or EVALUATION_TILE)
+    def tiled(params: Params, *samples: Array) -> Evaluation:
+        return sum_over_tiles(partial(one, params), samples, samples[0].shape[0], problem.tile or EVALUATION_TILE)
+
+    return sum_over_shards(problem.mesh, tiled, params, *batch)
 
 
 def first_overflow(problem: Problem, evaluation: Evaluation) -> tuple[str, int | None]:

@@ -27,11 +27,12 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxbp._checks import check_number
-from jaxbp.jacobian import gram, seeded_errors, squared_norms, tangent, weighted_gradient
+from jaxbp.jacobian import seeded_errors, squared_norms, tangent, weighted_gradient
 from jaxbp.losses import LOSSES
 from jaxbp.network import forward
 from jaxbp.params import Params
 from jaxbp.training.output_layer import solved
+from jaxbp.training.shared_gram import gram_on
 from jaxbp.training.solver import Batch, Problem, Solver
 
 # Of the batch's loss in one step. A quadratic loss lets momentum climb a little; where probabilities saturate, the
@@ -121,7 +122,7 @@ def _make(momentum: float, damping: float, tail: float, solve_dtype: str) -> Sol
             floor = FLOOR if solve_dtype == "float64" else scaled_error.size * jnp.finfo(solve_dtype).eps
             scale = jnp.maximum(squared_norms(residuals, seeded).mean(), jnp.finfo(solve_dtype).tiny)
             damped = jnp.maximum(state.damping * jnp.mean(scaled_error**2), floor) * scale
-            kernel = gram(residuals, seeded) + damped * jnp.eye(scaled_error.size, dtype=solve_dtype)
+            kernel = gram_on(problem.mesh, residuals, seeded) + damped * jnp.eye(scaled_error.size, dtype=solve_dtype)
             factor = jax.lax.linalg.cholesky(kernel, symmetrize_input=False), True
             wanted = scaled_error - carried
             alpha = jax.scipy.linalg.cho_solve(factor, wanted.ravel()).reshape(wanted.shape)

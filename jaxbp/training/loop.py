@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,10 @@ from jaxbp._threads import one_blas_thread
 from jaxbp.params import Mlp, Params
 from jaxbp.training.checkpoints import checkpoints
 from jaxbp.training.chunks import Run, compile_seconds, finished, points
+from jaxbp.training.devices import mesh_of
 from jaxbp.training.first_order import DEFAULT_SOLVER
 from jaxbp.training.samples import check_batch_size, fitting_samples
+from jaxbp.training.shards import check_divided, num_samples_of
 from jaxbp.training.solver import Problem, Solver
 from jaxbp.training.state import FitResult, Outcome, Record, TrainState
 
@@ -43,6 +45,7 @@ def fit(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
     resume: bool = False,
+    devices: int | str | Sequence[jax.Device] | None = None,
 ) -> FitResult:
     """Fits the parameters to samples.
 
@@ -74,6 +77,8 @@ def fit(
         checkpoint_every: the number of steps from one checkpoint to the next; `record_every` unless given.
         resume: goes on from the newest checkpoint in the folder, if there is one: the result is bit for bit that of the
             same call without an interruption, on the same machine. A solver's settings are not in the file.
+        devices: the devices that share the samples: how many of each process, JAX devices, "all", or None for one as
+            JAX chooses it. They must divide the number of samples and `batch_size`; `tile` is for each of them.
 
     Returns:
         Parameters, state, history and outcome.
@@ -101,13 +106,16 @@ def fit(
         raise ValueError("key must be given with batch_size or dropout: jax.random.key(seed)")
     state = _state(mlp, start, solver, key)
     train, held_out = fitting_samples(mlp, state.params, data, validation, loss)
-    check_batch_size(batch_size, train.inputs.shape[0])
-    problem = Problem(mlp, loss, batch_size, tile, dropout)
+    mesh = mesh_of(devices)
+    num_samples = num_samples_of(mesh, train.inputs.shape[0])
+    check_batch_size(batch_size, num_samples)
+    check_divided("batch_size must be a number of samples", mesh, num_samples if batch_size is None else batch_size)
+    problem = Problem(mlp, loss, batch_size, tile, dropout, mesh=mesh)
     run = Run(problem, solver, state, train, held_out, int(state.step) + steps, record_every, record_layers)
 
     folder = None if checkpoint is None else Path(checkpoint).expanduser()
     with one_blas_thread(), checkpoints(folder, every, resume, run) as (kept, progress):
-        rest, known = run._replace(state=progress.state), bool(progress.records)
+        rest, known = run._replace(state=progress.state).placed(), bool(progress.records)
         compiling = compile_seconds(rest)
         for point in points(rest, progress.seconds):
             if not known:  # the first point of a run that goes on is its last record again
@@ -125,10 +133,10 @@ def fit(
     if outcome.diverged:
         warnings.warn(f"fit {outcome}; the last good parameters are kept", RuntimeWarning, stacklevel=2)
     chooses = keep_best or patience is not None
-    watched = train if held_out is None or not chooses else held_out
+    watched = rest.train if rest.held_out is None or not chooses else rest.held_out
     params = progress.best.params if chooses else progress.state.params
     with one_blas_thread():
-        params = finished(run, progress.start, params, watched) if steps else params  # no steps return the start
+        params = finished(rest, progress.start, params, watched) if steps else params  # no steps return the start
     history, layers = progress.history, progress.layer_history
     result = FitResult(params, progress.state, history, outcome, compiling, progress.seconds, layers)
     return start.then(result) if isinstance(start, FitResult) else result

@@ -13,6 +13,7 @@ from jax import Array
 
 from jaxbp.backprop import sweep
 from jaxbp.params import Layer, Params
+from jaxbp.training.shards import first_rows
 from jaxbp.training.solver import Batch, Problem
 
 RECORDED_SAMPLES = 2048  # at most, the first ones, so that a record's cost does not grow with the data
@@ -66,8 +67,9 @@ def layer_record(problem: Problem, params: Params, before: Params, train: Batch)
     Returns:
         The record.
     """
-    inputs, targets = (array[:RECORDED_SAMPLES] for array in train)
-    trace = sweep(problem.mlp, params, inputs, targets, problem.loss, inputs.shape[0])
+    num_samples = min(RECORDED_SAMPLES, train.inputs.shape[0])
+    inputs, targets = first_rows(problem.mesh, num_samples, train)
+    trace = sweep(problem.mlp, params, inputs, targets, problem.loss, num_samples)
     passes = zip(problem.mlp.activations, trace.preactivations, trace.activations, strict=True)
     slopes = [jnp.abs(activation.slope(z, a)) for activation, z, a in passes]
     return LayerRecord(

@@ -5,12 +5,14 @@ from typing import Any, NamedTuple
 
 import jax
 from jax import Array
+from jax.sharding import Mesh
 from jax.typing import DTypeLike
 
 from jaxbp._checks import check_number
 from jaxbp.backprop import tiled_loss_and_gradient
 from jaxbp.network import Masks
 from jaxbp.params import Mlp, Params
+from jaxbp.training.shards import mean_over_shards
 
 
 class Batch(NamedTuple):
@@ -30,6 +32,7 @@ class Problem(NamedTuple):
         tile: how many samples a gradient holds in memory at a time, None for all.
         dropout: the probability with which a hidden unit is dropped.
         num_steps: the step at which the run ends.
+        mesh: of the devices that share the samples, None for one device.
     """
 
     mlp: Mlp
@@ -38,13 +41,18 @@ class Problem(NamedTuple):
     tile: int | None = None
     dropout: float = 0.0
     num_steps: int | Array = 0
+    mesh: Mesh | None = None
 
     def loss_and_gradient(self, params: Params, batch: Batch, key: Array) -> tuple[Array, Params]:
         """Computes loss and gradient over a batch, under a dropout mask drawn from the key if there is dropout."""
         masks: Masks | None = None
         if self.dropout > 0:
             masks = dropout_masks(self.mlp, key, self.dropout, batch.inputs.shape[0], batch.inputs.dtype)
-        return tiled_loss_and_gradient(self.mlp, params, *batch, self.loss, self.tile, masks)
+
+        def sweep(params: Params, inputs: Array, targets: Array, masks: Masks | None) -> tuple[Array, Params]:
+            return tiled_loss_and_gradient(self.mlp, params, inputs, targets, self.loss, self.tile, masks)
+
+        return mean_over_shards(self.mesh, sweep, params, *batch, masks)
 
 
 class Solver(NamedTuple):

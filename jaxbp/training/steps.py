@@ -10,6 +10,7 @@ from jax import Array
 from jaxbp.params import Params
 from jaxbp.training.batches import Permutations, next_batch, permutations_at
 from jaxbp.training.evaluation import evaluate, first_overflow
+from jaxbp.training.shards import rows_at
 from jaxbp.training.solver import Batch, Problem, Solver
 from jaxbp.training.state import Outcome, TrainState
 
@@ -79,7 +80,9 @@ def refused(problem: Problem, solver: Solver, state: TrainState, train: Batch) -
     permutations = None
     if problem.batch_size is not None:
         permutations = permutations_at(state.batch_key, state.epoch, train.inputs.shape[0])
-    later, _, _ = _step(problem, solver, state, train, permutations)
+    # One operation after the other would take half a minute on several devices.
+    take = _step if problem.mesh is None else jax.jit(_step, static_argnums=(0, 1))
+    later, _, _ = take(problem, solver, state, train, permutations)
     for layer, leaves in enumerate(later.params, start=1):
         if not bool(_all_finite((leaves,))):
             reason = f"the parameters of layer {layer} are not finite"
@@ -96,7 +99,7 @@ def _step(
     if permutations is not None and problem.batch_size is not None:
         drawn = next_batch(state.batch_key, permutations, epoch, place, problem.batch_size)
         indices, permutations, epoch, place = drawn
-        batch = Batch(train.inputs[indices], train.targets[indices])
+        batch = rows_at(problem.mesh, indices, train)
     params, inner, loss = solver.step(problem, state.params, state.solver, batch, state.step_key)
     return TrainState(state.step + 1, params, inner, state.key, epoch, place), permutations, loss
 

@@ -1,0 +1,120 @@
+"""Several processes on one machine, as `jax.distributed` joins those of several hosts."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from host_worker import RUNS, fitted
+
+import surface_flags
+from jaxbp.training import join_hosts, own_rows
+
+WORKER = Path(__file__).parent / "host_worker.py"
+
+
+def free_port():
+    with socket.socket() as some:
+        some.bind(("localhost", 0))
+        return some.getsockname()[1]
+
+
+def started(commands, stderr=subprocess.STDOUT):
+    """Processes with the devices that they ask for themselves, without those of these tests."""
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    streams = {"stdout": subprocess.PIPE, "stderr": stderr, "text": True, "env": environment}
+    return [subprocess.Popen([sys.executable, "-u", *map(str, one)], **streams) for one in commands]
+
+
+def workers(num_processes, folder, what):
+    port = free_port()
+    return started([(WORKER, port, num_processes, i, folder, what) for i in range(num_processes)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_processes", [2, 4])
+def test_processes_find_the_parameters_that_one_finds(num_processes, tmp_path, x64):
+    processes = workers(num_processes, tmp_path, "fit")
+    said = [process.communicate(timeout=600)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * num_processes, "\n".join(said)
+    found = [np.load(tmp_path / f"process_{i}.npz") for i in range(num_processes)]
+    for name in RUNS:
+        alone = fitted(name)
+        right = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves((alone.params, alone.state.params))])
+        for one in found:
+            np.testing.assert_array_equal(one[name], found[0][name])
+            np.testing.assert_array_equal(one[name][0], one[name][1], "a run that went on from a checkpoint")
+            # 50 steps add up the rounding of sums of 96 terms in another order.
+            assert np.linalg.norm(one[name] - right, axis=1).max() <= 1e-10 * np.linalg.norm(right)
+        assert sorted(path.name for path in (tmp_path / f"{name}_run").glob("step*"))[-1] == "step-0000000050.npz"
+
+
+@pytest.mark.slow
+def test_the_first_process_of_fit_surface_prints_and_writes(tmp_path):
+    script, coordinator = WORKER.parents[1] / "experiments" / "fit_surface.py", f"localhost:{free_port()}"
+    flags = ["--hidden", 4, "--samples", 40, "--steps", 3, "--batch-size", 20, "--coordinator", coordinator]
+    own = [["--num-processes", 2, "--process-id", i, "--out", tmp_path / str(i)] for i in range(2)]
+    processes = started([[script, *flags, *some] for some in own], stderr=None)
+    said = [process.communicate(timeout=300)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert "NRMSE" in said[0]
+    assert "NRMSE" not in said[1]
+    assert (tmp_path / "0" / "fit_surface.json").is_file()
+    assert not (tmp_path / "1").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"num_processes": 2}, "--num-processes must be left out with no --coordinator"),
+        ({"coordinator": "auto", "stages": 2}, "--coordinator must be left out with --stages above 1"),
+    ],
+)
+def test_fit_surface_refuses_flags_that_name_no_run(flags, message):
+    with pytest.raises(ValueError, match=message):
+        surface_flags.check(surface_flags.Config(**flags))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_process_that_is_killed_ends_the_others_with_a_message(killed, tmp_path):
+    processes = workers(2, tmp_path, "stall")
+    try:
+        for process in processes:
+            while "running" not in process.stdout.readline():
+                assert process.poll() is None
+        processes[killed].send_signal(signal.SIGKILL)
+        start = time.monotonic()
+        said = processes[1 - killed].communicate(timeout=60)[0]
+        assert time.monotonic() - start < 60
+        assert processes[1 - killed].returncode not in (0, None)
+        assert said.strip()
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("auto", 2, 0), "num_processes and process_id must be left out with the coordinator auto"),
+        (("localhost", 2, 0), "coordinator must be auto or host:port, got 'localhost'"),
+        (("localhost:1", 2, None), "num_processes and process_id must be given with the coordinator localhost:1"),
+        (("localhost:1", 2, 2), "process_id must be below num_processes, 2, got 2"),
+        (("localhost:1", 0, 0), "num_processes must be a whole number of at least 1, got 0"),
+    ],
+)
+def test_what_says_no_place_in_the_run_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        join_hosts(*arguments)
+
+
+def test_one_process_holds_all_rows():
+    assert own_rows(7) == slice(0, 7)
