@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+from jax import Array
 
 from jaxbp._checks import check_count
 from jaxbp.params import Mlp
@@ -21,6 +22,14 @@ Sum = TypeVar("Sum")
 def samples_axis(mlp: Mlp) -> int:
     """Which axis of its arrays should count the samples: 1 where all layers are narrow."""
     return 1 if max(mlp.sizes) <= NARROW else 0
+
+
+def turned(array: Array, axis: int) -> Array:
+    """Turns samples in rows into samples along that axis.
+
+    The barrier keeps XLA from folding the transposition into products, which a CPU would then compute by slow loops.
+    """
+    return array if axis == 0 else jax.lax.optimization_barrier(array.T)
 
 
 def tile_of(mlp: Mlp, num_samples: int, itemsize: int) -> int | None:

@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 def one_blas_thread() -> AbstractContextManager[object]:
     """A context in which BLAS works on one thread.
 
-    Its threads wait in busy loops and take the cores from XLA's: a Gauss-Newton step on 512 samples of 2-128-128-1 took
-    66 to 92 ms on two cores with them, and 26 to 31 ms without.
+    Its threads wait in busy loops and take the cores from XLA's: Gauss-Newton steps took 2.5 times as long with them on
+    two cores. `experiments/benchmark.py --parts gauss_newton` compares with a program whose environment bounds them.
     """
     return threadpool_limits(1, "blas")

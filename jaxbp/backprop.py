@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxbp._checks import look_up
-from jaxbp._layout import samples_axis, sum_over_tiles, tile_of
+from jaxbp._layout import samples_axis, sum_over_tiles, tile_of, turned
 from jaxbp._samples import as_samples
 from jaxbp.losses import LOSSES
 from jaxbp.network import Masks, backward, forward
@@ -62,9 +62,9 @@ def sweep(
     the samples where they are a tile of it.
     """
     row, axis = LOSSES[loss], samples_axis(mlp)
-    turn = partial(jnp.moveaxis, source=0, destination=axis)  # and back: the arrays are matrices
+    turn, back = partial(turned, axis=axis), partial(jnp.moveaxis, source=axis, destination=0)
     outputs, residuals = forward(mlp, params, *jax.tree.map(turn, (inputs, masks)), keep_preactivations=True, axis=axis)
-    outputs_bar = row.gradient(turn(outputs), targets) / num_samples  # E_L
+    outputs_bar = row.gradient(back(outputs), targets) / num_samples  # E_L
     gradient, errors, activation_errors = backward(mlp, params, residuals, turn(outputs_bar), axis)
     return Trace(
         mlp=mlp,
@@ -72,12 +72,12 @@ def sweep(
         params=params,
         inputs=inputs,
         targets=targets,
-        preactivations=tuple(turn(kept.preactivation) for kept in residuals),
-        activations=tuple(turn(kept.activation) for kept in residuals),
-        activation_errors=tuple(turn(error) for error in activation_errors[1:]),
-        node_errors=tuple(turn(error) for error in errors),
+        preactivations=tuple(back(kept.preactivation) for kept in residuals),
+        activations=tuple(back(kept.activation) for kept in residuals),
+        activation_errors=tuple(back(error) for error in activation_errors[1:]),
+        node_errors=tuple(back(error) for error in errors),
         gradient=gradient,
-        loss=row.values(turn(outputs), targets).sum() / num_samples,
+        loss=row.values(back(outputs), targets).sum() / num_samples,
     )
 
 

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxbp._layout import samples_axis
+from jaxbp._layout import samples_axis, turned
 from jaxbp._samples import as_batch
 from jaxbp._sharding import vary_together
 from jaxbp.dense import DenseResiduals, apply_weight, dense_forward, dense_gradient, dense_node_error
@@ -154,13 +154,13 @@ def _predict(mlp: Mlp, params: Params, inputs: Array) -> Array:
 def _predict_fwd(mlp: Mlp, params: Params, inputs: Array) -> tuple[Array, tuple[Params, Residuals]]:
     # It calls `forward`, never `_predict`: a rule that ran itself could not be differentiated a second time.
     axis = samples_axis(mlp)
-    outputs, residuals = forward(mlp, params, jnp.moveaxis(inputs, 0, axis), axis=axis)
+    outputs, residuals = forward(mlp, params, turned(inputs, axis), axis=axis)
     return jnp.moveaxis(outputs, axis, 0), (params, residuals)
 
 
 def _predict_bwd(mlp: Mlp, saved: tuple[Params, Residuals], outputs_bar: Array) -> tuple[Params, Array]:
     (params, residuals), axis = saved, samples_axis(mlp)
-    gradient, _, activation_errors = backward(mlp, params, residuals, jnp.moveaxis(outputs_bar, 0, axis), axis)
+    gradient, _, activation_errors = backward(mlp, params, residuals, turned(outputs_bar, axis), axis)
     return gradient, jnp.moveaxis(activation_errors[0], axis, 0)
 
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -106,12 +107,15 @@ def test_in_float32_the_tutorials_run_stays_within_a_thousandth(tmp_path, capsys
         assert losses[epoch] == pytest.approx(golden, rel=1e-3)
 
 
+slow = partial(pytest.param, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     ("flags", "prefix"),
     [
         ((), ""),
-        (("--surface", "peaks", "--solver", "momentum", "--schedule", "linear"), "peaks_"),
-        (("--surface", "terrain"), "terrain_"),
+        slow(("--surface", "peaks", "--solver", "momentum", "--schedule", "linear"), "peaks_"),
+        slow(("--surface", "terrain"), "terrain_"),
         (("--expression", "sin(x)*cos(y)", "--domain", -3, 3, 0, 1), "expression_"),
         (("--data", "samples.csv", "--columns", "east", "north", "height"), "data_"),
         (("--data", "samples.npz"), "data_"),
@@ -136,7 +140,8 @@ def test_every_kind_of_input_gives_the_same_table_and_pictures(flags, prefix, tm
         assert result["test_points"] == 201 * 201
 
 
-@pytest.mark.parametrize("num_inputs", [1, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("num_inputs", [1, 4])
 def test_another_number_of_inputs_is_drawn_as_cuts(num_inputs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     points = np.random.default_rng(1).uniform(-1, 1, size=(200, num_inputs))

@@ -138,7 +138,7 @@ def test_a_script_says_in_one_line_what_the_disk_refused(disk, fault, message):
     [["experiments/one_layer.py", "--out", "{}/out"], ["-m", "jaxbp", "info", "{}/model.npz"]],
     ids=["experiment", "command"],
 )
-@pytest.mark.parametrize("output", ["closed", "full"])
+@pytest.mark.parametrize("output", ["closed", pytest.param("full", marks=pytest.mark.slow)])
 def test_without_an_output_one_line_says_so(tmp_path, arguments, output):
     MODEL.save(tmp_path / "model.npz")
     before = (tmp_path / "model.npz").read_bytes()

@@ -178,6 +178,7 @@ def test_a_surface_that_nothing_was_tuned_on():
     assert "sine units" in won.name
 
 
+@pytest.mark.slow
 def test_five_inputs_against_a_gaussian_process():
     generator = np.random.default_rng(4)
     points, others = generator.uniform(-1, 1, (200, 5)), generator.uniform(-1, 1, (2000, 5))

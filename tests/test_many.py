@@ -52,7 +52,11 @@ def test_each_is_what_fit_trains(solver):
     ("make", "settings"),
     [
         (lambda rate: jaxbp.first_order(optax.sgd(rate)), np.float32([0.01, 0.03, 0.1, 0.2])),
-        (lambda sigma: jaxbp.gauss_newton(damping=sigma), np.float32([0.03, 0.1, 0.3, 1.0])),
+        pytest.param(
+            lambda sigma: jaxbp.gauss_newton(damping=sigma),
+            np.float32([0.03, 0.1, 0.3, 1.0]),
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["learning rates", "dampings"],
 )
@@ -63,6 +67,7 @@ def test_settings_differ_from_one_to_the_next(make, settings):
         assert_same(fits.member(i), one.state.params)
 
 
+@pytest.mark.slow
 def test_under_vmap_they_are_the_same():
     """As they run on an accelerator."""
     samples = jaxbp.training.Batch(*map(jnp.asarray, DATA)), None

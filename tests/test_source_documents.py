@@ -125,6 +125,7 @@ def test_fruit_graph(experiment, tmp_path):
     assert (tmp_path / "apples_oranges.dot").read_text().startswith("digraph")
 
 
+@pytest.mark.slow
 def test_digits(experiment):
     text, found = experiment(digits, iterations=3000)
     assert found["test_accuracy"] >= 0.96

@@ -505,6 +505,7 @@ def plane_trace(mlp, grid):
     return params, points, targets, trace
 
 
+@pytest.mark.slow
 def test_maps_of_units_equal_backprop_at_probe_points(x64):
     mlp, grid = jaxbp.Mlp((2, 5, 20, 1)), Grid(np.linspace(-1, 1, 9), np.linspace(-2, 2, 7))
     params, points, targets, trace = plane_trace(mlp, grid)

@@ -1,0 +1,1 @@
+"""The benchmark: what is timed, and beside what."""

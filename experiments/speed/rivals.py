@@ -1,0 +1,142 @@
+"""The tutorial's step, 2-64-64-64-1 ReLU, gradient descent on 10,000 samples, as others take it."""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from itertools import pairwise
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import jaxbp
+
+SIZES, SAMPLES, RATE, STEPS = (2, 64, 64, 64, 1), 10_000, 1e-3, 20
+
+Run = Callable[[], Any]
+
+
+def entrants() -> dict[str, Run]:
+    """Each takes STEPS steps; Flax, Equinox and PyTorch join where they are installed."""
+    generator = np.random.default_rng(0)
+    inputs = generator.standard_normal((SAMPLES, 2)).astype(np.float32)
+    targets = np.sin(inputs[:, :1]) + inputs[:, 1:]
+    found = {"jaxbp": by_jaxbp(inputs, targets), "jax.value_and_grad, optax": by_optax(inputs, targets)}
+    for module, name, make in (
+        ("equinox", "Equinox, optax", by_equinox),
+        ("flax", "Flax NNX, optax", by_flax),
+        ("torch", "PyTorch", by_torch),
+    ):
+        if find_spec(module):
+            found[name] = make(inputs, targets)
+    if find_spec("torch"):
+        found["PyTorch, compiled"] = by_torch(inputs, targets, compiled=True)
+    return found | {"NumPy, float64": by_numpy(inputs, targets)}
+
+
+def by_jaxbp(inputs: np.ndarray, targets: np.ndarray) -> Run:
+    """`loss_and_gradient` and optax in one scan."""
+    mlp = jaxbp.Mlp(SIZES, "relu")
+    params = jaxbp.init(mlp, jax.random.key(0), dtype=jnp.float32)
+    return scanned(lambda *some: jaxbp.loss_and_gradient(mlp, *some)[1], params, inputs, targets)
+
+
+def by_optax(inputs: np.ndarray, targets: np.ndarray) -> Run:
+    """`jax.grad` of a plain function and optax in one scan."""
+
+    def loss(params: Any, inputs: Any, targets: Any) -> Any:
+        outputs = inputs
+        for i, (weight, bias) in enumerate(params):
+            outputs = outputs @ weight + bias
+            outputs = jax.nn.relu(outputs) if i < len(params) - 1 else outputs
+        return jnp.mean((outputs - targets) ** 2)
+
+    params = jaxbp.init(jaxbp.Mlp(SIZES), jax.random.key(0), dtype=jnp.float32)
+    return scanned(jax.grad(loss), params, inputs, targets)
+
+
+def by_equinox(inputs: np.ndarray, targets: np.ndarray) -> Run:
+    """`eqx.nn.MLP` under vmap."""
+    import equinox as eqx
+
+    model = eqx.nn.MLP(SIZES[0], SIZES[-1], SIZES[1], len(SIZES) - 2, key=jax.random.key(0))
+    params, static = eqx.partition(model, eqx.is_array)
+
+    def loss(params: Any, inputs: Any, targets: Any) -> Any:
+        return jnp.mean((jax.vmap(eqx.combine(params, static))(inputs) - targets) ** 2)
+
+    return scanned(jax.grad(loss), params, inputs, targets)
+
+
+def by_flax(inputs: np.ndarray, targets: np.ndarray) -> Run:
+    """NNX modules, split into graph and state."""
+    from flax import nnx
+
+    rngs, layers = nnx.Rngs(0), []
+    for i, (fan_in, fan_out) in enumerate(pairwise(SIZES)):
+        layers += [nnx.Linear(fan_in, fan_out, rngs=rngs), *([nnx.relu] if i < len(SIZES) - 2 else [])]
+    graph, params = nnx.split(nnx.Sequential(*layers))
+
+    def loss(params: Any, inputs: Any, targets: Any) -> Any:
+        return jnp.mean((nnx.merge(graph, params)(inputs) - targets) ** 2)
+
+    return scanned(jax.grad(loss), params, inputs, targets)
+
+
+def scanned(gradient: Callable[..., Any], params: Any, *samples: np.ndarray) -> Run:
+    """The steps in one compiled scan."""
+    optimizer, placed = optax.sgd(RATE), [jnp.asarray(array) for array in samples]
+
+    @jax.jit
+    def run(params: Any, *samples: Any) -> Any:
+        def step(carry: Any, _: None) -> tuple[Any, None]:
+            params, state = carry
+            updates, state = optimizer.update(gradient(params, *samples), state, params)
+            return (optax.apply_updates(params, updates), state), None
+
+        return jax.lax.scan(step, (params, optimizer.init(params)), None, length=STEPS)[0]
+
+    return lambda: run(params, *placed)
+
+
+def by_torch(inputs: np.ndarray, targets: np.ndarray, compiled: bool = False) -> Run:
+    """`torch.nn` and SGD."""
+    import torch
+
+    layers: list[Any] = []
+    for i, (fan_in, fan_out) in enumerate(pairwise(SIZES)):
+        layers += [torch.nn.Linear(fan_in, fan_out), *([torch.nn.ReLU()] if i < len(SIZES) - 2 else [])]
+    model = torch.nn.Sequential(*layers)
+    forward, points, wanted = torch.compile(model) if compiled else model, *map(torch.from_numpy, (inputs, targets))
+    optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
+
+    def run() -> None:
+        for _ in range(STEPS):
+            optimizer.zero_grad()
+            torch.nn.functional.mse_loss(forward(points), wanted).backward()
+            optimizer.step()
+
+    return run
+
+
+def by_numpy(inputs: np.ndarray, targets: np.ndarray) -> Run:
+    """The same passes in NumPy, as the tutorial's program takes them."""
+    generator, points, wanted = np.random.default_rng(0), inputs.astype(float), targets.astype(float)
+    weights = [generator.normal(size=pair) / pair[0] ** 0.5 for pair in pairwise(SIZES)]
+    biases = [np.zeros(size) for size in SIZES[1:]]
+
+    def run() -> None:
+        for _ in range(STEPS):
+            active = [points]
+            for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+                outputs = active[-1] @ weight + bias
+                active.append(np.maximum(outputs, 0) if i < len(weights) - 1 else outputs)
+            error = 2 * (active[-1] - wanted) / len(points)
+            for i in reversed(range(len(weights))):
+                change, shift = active[i].T @ error, error.sum(axis=0)
+                error = (error @ weights[i].T) * (active[i] > 0) if i else error
+                weights[i] -= RATE * change
+                biases[i] -= RATE * shift
+
+    return run
