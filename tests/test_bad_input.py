@@ -11,7 +11,7 @@ from jaxbp.activations import ACTIVATIONS
 from jaxbp.data import parse_expression, read_table, standardizer, surface
 from jaxbp.training import named_optimizer
 
-pytestmark = pytest.mark.no_jit
+pytestmark = pytest.mark.modes
 MLP = jaxbp.Mlp((3, 4, 1))
 PARAMS = jaxbp.init(MLP, jax.random.key(0), dtype=jnp.float32)
 INPUTS, TARGETS = np.ones((6, 3), np.float32), np.zeros((6, 1), np.float32)

@@ -7,7 +7,7 @@ import pytest
 
 from jaxbp.gradcheck import numerical_gradient
 
-pytestmark = pytest.mark.no_jit
+pytestmark = pytest.mark.modes
 
 
 def function(params):

@@ -11,7 +11,7 @@ import jaxbp
 from jaxbp.activations import ACTIVATIONS
 from jaxbp.losses import LOSSES
 
-pytestmark = pytest.mark.no_jit
+pytestmark = pytest.mark.modes
 
 
 @pytest.mark.parametrize("name", ACTIVATION_NAMES)

@@ -15,7 +15,7 @@ from jaxbp.gradcheck.directions import Leaf, Probe
 from jaxbp.training import Solver, TrainState
 from jaxbp.training.first_order import DEFAULT_SOLVER
 
-pytestmark = pytest.mark.no_jit
+pytestmark = pytest.mark.modes
 MLP = jaxbp.Mlp((2, 6, 6, 1), hidden="relu")
 
 
