@@ -16,7 +16,7 @@ from surface_flags import Config
 
 SIDE = 121  # points along each side of the maps of details and films
 UNIT_SIDE = 61  # and of those inside the units
-FRAMES = 28
+FRAMES = 26
 PICTURES: dict[str, Any] = {
     "details": False,
     "film": False,
