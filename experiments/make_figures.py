@@ -1,7 +1,7 @@
 """Draw what is in figures/ again; with --check, compare instead of writing.
 
 Drawing takes 6 to 8 minutes on two cores, checking twice as long. Left out are the comparison of solvers and the
-benchmark, which measure times, so that no two runs of them agree, and the law of errors, which computes for ten minutes.
+benchmark, which measure times, so that no two runs of them agree, and the law of errors, which takes ten minutes.
 """
 
 import base64
