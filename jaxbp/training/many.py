@@ -82,7 +82,8 @@ def fit_many(
         on_params: called on the host with the step and the parameters of all of them at each record.
 
     Returns:
-        Parameters and records of all. A network that becomes non-finite stays at its last good parameters.
+        Parameters and records of all. A network that becomes non-finite stays at its last good parameters. Other than
+        `fit`, it does not let the solver finish them: see `solve_output`.
 
     Raises:
         ValueError: an argument is out of range or does not fit the others, or a sample is NaN or infinite.
