@@ -117,7 +117,7 @@ slow = partial(pytest.param, marks=pytest.mark.slow)
         slow(("--surface", "peaks", "--solver", "momentum", "--schedule", "linear"), "peaks_"),
         slow(("--surface", "terrain"), "terrain_"),
         (("--expression", "sin(x)*cos(y)", "--domain", -3, 3, 0, 1), "expression_"),
-        (("--data", "samples.csv", "--columns", "east", "north", "height"), "data_"),
+        slow(("--data", "samples.csv", "--columns", "east", "north", "height"), "data_"),
         (("--data", "samples.npz"), "data_"),
     ],
 )
@@ -307,6 +307,7 @@ def test_a_run_prints_a_history(tmp_path, capsys):
     assert text.startswith("compiling")
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_says_so(tmp_path):
     flags = (*SHORT, "--solver", "sgd", "--activation", "relu", "--scheme", "he", "--learning-rate", "1e30")
     with (

@@ -89,6 +89,7 @@ def jitted(function, mlp):
     return KEPT.setdefault((function, mlp), jax.jit(partial(function, mlp)))
 
 
+@pytest.mark.slow
 def test_the_judges_accuse_no_right_one():
     with jax.enable_x64(True):
         assert accused([0, len(ARCHITECTURES)], np.float64) == []
