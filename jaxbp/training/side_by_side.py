@@ -61,10 +61,9 @@ def under_vmap(problem: Problem, make: Callable[[Any], Solver], members: Members
     """One program for all networks."""
     starts, settings, keys = members
     states = [jax.vmap(partial(_start, make))(starts, settings, keys)]
-    take = jax.jit(jax.vmap(partial(_take, problem, make), (0, 0, None, None, None)))
 
     def look(samples: tuple[Batch, Batch | None], stop: int, num_steps: int) -> Seen:
-        states[0], seen = take(states[0], settings, samples, stop, num_steps)
+        states[0], seen = _take_all(problem, make, states[0], settings, samples, stop, num_steps)
         return jax.device_get(seen)
 
     return look
@@ -89,3 +88,9 @@ def _take(
     state, _, alive = advance(problem, make(setting), state, samples[0], stop, num_steps)
     loss, held_out = (math.nan if some is None else evaluate(problem, state.params, some).loss for some in samples)
     return state, Seen(state.params, loss, held_out, alive)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _take_all(problem: Problem, make: Callable[[Any], Solver], states: TrainState, settings: Any, *others: Any) -> Any:
+    """What `_take` does, of networks along a leading axis."""
+    return jax.vmap(lambda state, setting: _take(problem, make, state, setting, *others))(states, settings)
