@@ -2,7 +2,7 @@
 
 Everything that is compared runs in turn within one run; compiling is apart. Equinox, Flax and PyTorch join where they
 are installed (the extra `peers`). The sweep is a full-batch step of gradient descent in float32; autodiff is
-jax.value_and_grad of the same network as one would write it. It takes about ten minutes on two cores.
+jax.value_and_grad of the same network as one would write it. It takes five minutes on two cores.
 """
 
 import os
@@ -17,6 +17,7 @@ import optax
 from common import begin, choice, finish, print_columns, run
 from jaxbp import viz
 from jaxbp._checks import check_name
+from jaxbp._layout import NARROW
 from jaxbp.training import PLATFORMS
 from speed import rivals, steps, sweeps
 from speed.timing import geometric_mean, interleaved, matmul_peak
@@ -78,11 +79,11 @@ def time_sweeps(config: Config) -> list[sweeps.Found]:
             print("  ".join(rows[-1]))
     print_columns(("", "sweep, ms", "autodiff, ms", "ratio", "memory"), rows, "A step of gradient descent")
     ratios = [one.sweep / one.autodiff for one in found]
-    narrow = [one.sweep / one.autodiff for one in found if max(one.shape.sizes) <= 32]
+    narrow = [one.sweep / one.autodiff for one in found if max(one.shape.sizes) <= NARROW]
     memory = max(one.sweep_bytes / one.autodiff_bytes for one in found)
     print(
         f"\nsweep / autodiff over {len(ratios)} shapes: geometric mean {geometric_mean(ratios):.2f}, largest "
-        f"{max(ratios):.2f}; widths up to 32: {geometric_mean(narrow):.2f}; memory at most {memory:.2f}"
+        f"{max(ratios):.2f}; widths up to {NARROW}: {geometric_mean(narrow):.2f}; memory at most {memory:.2f}"
     )
     return found
 
@@ -90,11 +91,9 @@ def time_sweeps(config: Config) -> list[sweeps.Found]:
 def time_rivals() -> dict[str, float]:
     """Seconds a step of the tutorial's job."""
     times = interleaved(rivals.entrants(), pause=0.3)
-    found = {name: taken.median / rivals.STEPS for name, taken in times.items()}
-    rows = [(name, f"{taken.median / rivals.STEPS * 1e3:.2f}", f"{taken.minimum / rivals.STEPS * 1e3:.2f}")
-            for name, taken in times.items()]  # fmt: skip
+    rows = [(name, *(f"{seconds / rivals.STEPS * 1e3:.2f}" for seconds in taken)) for name, taken in times.items()]
     print_columns(("", "median, ms", "least, ms"), rows, "2-64-64-64-1 ReLU, 10,000 samples, a step of descent")
-    return found
+    return {name: taken.median / rivals.STEPS for name, taken in times.items()}
 
 
 def time_gauss_newton() -> dict[str, Any]:
@@ -113,17 +112,14 @@ def time_gauss_newton() -> dict[str, Any]:
 
 
 def time_many() -> dict[str, Any]:
-    """Eight fits at once beside one after the other."""
+    """Eight fits at once and under vmap, beside one after the other."""
     found = steps.many_fits()
+    medians = {name: [taken.median for taken in times.values()] for name, times in found.items()}
     rows = [
-        (
-            name,
-            *(f"{times[how].median:.2f}" for how in times),
-            f"{times['at once'].median / times['in turn'].median:.2f}",
-        )
-        for name, times in found.items()
+        (name, *(f"{some:.2f}" for some in (once, vmapped, turn, once / turn, vmapped / turn)))
+        for name, (once, vmapped, turn) in medians.items()
     ]
-    print_columns(("", "at once, s", "in turn, s", "ratio"), rows, "Eight fits")
+    print_columns(("", *(f"{how}, s" for how in steps.WAYS), "ratio", "of vmap"), rows, "Eight fits")
     return found
 
 
@@ -139,7 +135,7 @@ def draw(found: list[sweeps.Found], peak: float) -> Any:
     panels: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
     for width in (8, 32, 64, 256):
         some = [one for one in found if one.shape.sizes == (2, width, width, width, 1) and one.shape.hidden == "tanh"]
-        some = sorted({one.shape.samples: one for one in some}.values(), key=lambda one: one.shape.samples)
+        some.sort(key=lambda one: one.shape.samples)
         if len(some) > 1:
             samples = np.array([one.shape.samples for one in some])
             least = np.array([one.shape.operations / peak for one in some])

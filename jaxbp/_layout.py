@@ -10,11 +10,9 @@ from jax import Array
 from jaxbp._checks import check_count
 from jaxbp.params import Mlp
 
-NARROW = 32  # units: up to here both passes took 0.5 to 0.8 of the time with the samples as columns on a CPU
-
-# Bytes of activations that a tile keeps. With more than twice of it both passes wait for memory on a CPU: 100,000
-# samples of 2-64-64-64-1 took 0.6 of the time in tiles of 5,000 to 20,000, which keep 4 to 16 MB.
-TILE_BYTES = 2**23
+# Both as `experiments/benchmark.py` found them on a CPU, beside autodiff, which does neither.
+NARROW = 32  # units of a layer up to which the samples are columns
+TILE_BYTES = 2**23  # of activations that a tile keeps; with more than twice of it both passes wait for memory
 
 Sum = TypeVar("Sum")
 

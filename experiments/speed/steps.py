@@ -16,6 +16,7 @@ import jaxbp
 from jaxbp._threads import one_blas_thread
 from jaxbp.params import Params
 from jaxbp.training import Batch, Problem, Solver
+from jaxbp.training.side_by_side import under_vmap
 from speed.timing import Times, interleaved, matmul_peak
 
 KERNEL_ROWS, STEPS = (512, 1024), 10
@@ -70,20 +71,30 @@ class Job(NamedTuple):
 
     def at_once(self, starts: Params, keys: jax.Array) -> Any:
         """All of them by `fit_many`."""
-        mlp, samples = jaxbp.Mlp(self.sizes), data(self.rows)
-        options: dict[str, Any] = {"steps": self.steps, "batch_size": self.batch_size, "record_every": self.steps}
-        return jaxbp.fit_many(mlp, starts, samples, solver=self.solver, key=keys[0], **options).loss
+        return jaxbp.fit_many(jaxbp.Mlp(self.sizes), starts, data(self.rows), key=keys[0], **self.options()).loss
 
     def in_turn(self, starts: list[Params], keys: jax.Array) -> Any:
         """One after the other by `fit`."""
         mlp, samples = jaxbp.Mlp(self.sizes), data(self.rows)
-        options: dict[str, Any] = {"steps": self.steps, "batch_size": self.batch_size, "record_every": self.steps}
-        return [
-            jaxbp.fit(mlp, start, samples, solver=self.solver, key=key, **options).params
-            for start, key in zip(starts, keys, strict=True)
-        ]
+        pairs = zip(starts, keys, strict=True)
+        return [jaxbp.fit(mlp, start, samples, key=key, **self.options()).params for start, key in pairs]
+
+    def by_vmap(self, starts: Params, keys: jax.Array) -> Any:
+        """All of them as `fit_many` runs them on an accelerator."""
+        problem, samples = Problem(jaxbp.Mlp(self.sizes), batch_size=self.batch_size), (Batch(*data(self.rows)), None)
+        look = under_vmap(problem, self.make, (starts, None, keys))
+        return [look(samples, stop, self.steps) for stop in (0, self.steps)]
+
+    def options(self) -> dict[str, Any]:
+        """What both `fit` and `fit_many` are told."""
+        return {"steps": self.steps, "solver": self.solver, "batch_size": self.batch_size, "record_every": self.steps}
+
+    def make(self, setting: None) -> Solver:
+        """The solver, which nothing sets here."""
+        return self.solver
 
 
+WAYS = ("at once", "under vmap", "in turn")
 ADAM = jaxbp.first_order(optax.adam(1e-3))
 JOBS = {
     "Gauss-Newton, 2-32-32-1, 400 rows": Job((2, 32, 32, 1), 400, None, 100, jaxbp.gauss_newton()),
@@ -94,13 +105,13 @@ JOBS = {
 
 
 def many_fits(count: int = 8) -> dict[str, dict[str, Times]]:
-    """Seconds of so many fits at once and one after the other."""
+    """Seconds of so many fits at once, under vmap, and one after the other."""
     found, keys = {}, jax.random.split(jax.random.key(0), count)
     for name, job in JOBS.items():
         starts = jax.vmap(partial(jaxbp.init, jaxbp.Mlp(job.sizes), dtype=jnp.float32))(keys)
         apart = [jax.tree.map(lambda leaf, i=i: leaf[i], starts) for i in range(count)]
-        runs = {"at once": partial(job.at_once, starts, keys), "in turn": partial(job.in_turn, apart, keys)}
-        found[name] = interleaved(runs, rounds=5)
+        ways = partial(job.at_once, starts, keys), partial(job.by_vmap, starts, keys), partial(job.in_turn, apart, keys)
+        found[name] = interleaved(dict(zip(WAYS, ways, strict=True)), rounds=5)
     return found
 
 

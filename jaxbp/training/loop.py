@@ -64,7 +64,7 @@ def fit(
         validation: inputs and targets that are not trained on.
         key: for the order of the samples, dropout and the solver; required with `batch_size` or `dropout`.
         record_every: the number of steps from one record to the next.
-        tile: how many samples a gradient holds in memory at a time; None for the whole batch.
+        tile: how many samples a gradient holds in memory at a time; None as in `loss_and_gradient`.
         dropout: the probability with which a hidden unit is dropped in training, in [0, 1).
         keep_best: returns the parameters of the record with the smallest validation loss (training loss without
             validation samples) instead of the last.

@@ -1,7 +1,7 @@
 """Networks side by side: on a CPU a thread each, on an accelerator under vmap.
 
-On two cores eight networks in threads took 0.5 to 0.6 of the time of one after the other, under vmap 0.7 to 4 times it:
-there every step draws the permutation of an epoch, and batched products run on one core.
+On two cores eight networks in threads took 0.4 to 0.6 of the time of one after the other, under vmap 0.4 to 1.6
+(`experiments/benchmark.py --parts many`): there every step draws the permutation of an epoch.
 """
 
 import math

@@ -29,7 +29,7 @@ class Problem(NamedTuple):
         mlp: the network.
         loss: the name of the loss.
         batch_size: how many samples a step takes, None for all.
-        tile: how many samples a gradient holds in memory at a time, None for all.
+        tile: how many samples a gradient holds in memory at a time, None as in `loss_and_gradient`.
         dropout: the probability with which a hidden unit is dropped.
         num_steps: the step at which the run ends.
         mesh: of the devices that share the samples, None for one device.
