@@ -116,7 +116,7 @@ slow = partial(pytest.param, marks=pytest.mark.slow)
         ((), ""),
         slow(("--surface", "peaks", "--solver", "momentum", "--schedule", "linear"), "peaks_"),
         slow(("--surface", "terrain"), "terrain_"),
-        (("--expression", "sin(x)*cos(y)", "--domain", -3, 3, 0, 1), "expression_"),
+        slow(("--expression", "sin(x)*cos(y)", "--domain", -3, 3, 0, 1), "expression_"),
         slow(("--data", "samples.csv", "--columns", "east", "north", "height"), "data_"),
         (("--data", "samples.npz"), "data_"),
     ],
@@ -297,6 +297,7 @@ def test_help_lists_the_names_of_every_table(capsys):
     assert all(name in text for name in ACTIVATIONS)
 
 
+@pytest.mark.slow
 def test_a_run_prints_a_history(tmp_path, capsys):
     run("--steps", 40, "--samples", 400, "--hidden", 8, "--batch-size", 50, out=tmp_path)
     text = capsys.readouterr().out

@@ -113,6 +113,7 @@ def test_of_penalties_that_predict_alike_the_largest_is_taken(x64):
     assert best_penalty(factored, small)[0] == small[-1]
 
 
+@pytest.mark.slow
 def test_gauss_newton_from_a_solved_start_never_ends_above_it(x64, compiled_quickly):
     generator = np.random.default_rng(0)
     inputs = generator.uniform(-2, 2, (300, 2))

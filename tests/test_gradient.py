@@ -229,8 +229,8 @@ def test_adjoint_identity(seed, x64):
 
 SHAPES = [
     ((2, 64, 64, 64, 1), "relu", 10_000),
-    ((2, 64, 64, 64, 1), "tanh", 10_000),
-    ((2, 64, 64, 64, 1), "tanh", 1000),
+    pytest.param((2, 64, 64, 64, 1), "tanh", 10_000, marks=pytest.mark.slow),
+    pytest.param((2, 64, 64, 64, 1), "tanh", 1000, marks=pytest.mark.slow),
     ((4, 32, 16, 4), "tanh", 10_000),
     ((8, 256, 256, 1), "silu", 2000),
     ((2, 32, 32, 1), "gelu", 100_000),

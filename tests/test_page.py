@@ -427,6 +427,7 @@ def test_a_wrong_answer_is_told_what_it_forgot(opened, pages):
 
 
 @needs_browser
+@pytest.mark.slow
 def test_every_view_draws_itself_in_both_languages_and_the_tour_has_seven_steps(opened, pages):
     for name, lang, width in (("2-2-1", "zh", 400), ("2-16-16-1", "en", 1600)):
         for view in module.VIEWS:

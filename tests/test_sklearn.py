@@ -102,6 +102,7 @@ def test_the_same_seed_gives_the_same_model():
     assert np.abs(first - other).max() > 1e-6
 
 
+@pytest.mark.slow
 def test_pipeline_search_scores_clone_and_pickle():
     pipeline = make_pipeline(StandardScaler(), Regressor(**PLAIN))
     search = GridSearchCV(pipeline, {"regressor__hidden": [(16,), (4,)]}, cv=2)

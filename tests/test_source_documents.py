@@ -101,6 +101,7 @@ def test_xor(experiment):
     ]
 
 
+@pytest.mark.slow
 def test_mean_of_two(experiment):
     _, found = experiment(mean_of_two)
     assert found["prediction"] == pytest.approx(-0.1, abs=1e-15)

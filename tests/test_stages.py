@@ -128,6 +128,7 @@ def test_validation_key_and_batches_reach_every_stage(dtype):
         assert all(leaf.dtype == dtype for leaf in jax.tree.leaves(result.stages))
 
 
+@pytest.mark.slow
 def test_lists_and_exact_outputs(x64):
     """The first output is exact after one stage; the second, which one network of this size cannot do, goes on."""
     generator = np.random.default_rng(0)

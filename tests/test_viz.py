@@ -555,6 +555,7 @@ def crossing_units(z):
     return [unit for unit in range(z.shape[1]) if z[:, unit].min() < 0 < z[:, unit].max()]
 
 
+@pytest.mark.slow
 def test_kink_lines_are_where_preactivations_vanish(x64):
     mlp, grid = jaxbp.Mlp((2, 6, 4, 1), hidden="relu"), Grid(np.linspace(-1, 1, 41), np.linspace(-1, 1, 41))
     params, _, _, trace = plane_trace(mlp, grid)
