@@ -14,6 +14,7 @@ References:
     Goodfellow 2015, arXiv 1510.01799: the norms of these rows, from the same factors.
 """
 
+from functools import partial
 from itertools import pairwise
 
 import jax
@@ -90,6 +91,12 @@ def squared_norms(residuals: Residuals, errors: SeededErrors) -> Array:
     return sum(terms, start=jnp.zeros((), residuals[0].inputs.dtype)).T
 
 
+def squared_columns(residuals: Residuals, errors: SeededErrors) -> Params:
+    """Computes the squared norm of each column of J, the diagonal of J^T J, of the structure of the parameters."""
+    squares = tuple(kept._replace(inputs=kept.inputs**2) for kept in residuals)
+    return gradient(squares, tuple(jnp.sum(node_error**2, axis=0) for node_error in errors))
+
+
 def gram_block(rows: list[Factors], columns: list[Factors], num_seeds: int) -> Array:
     """Computes the block of J J^T of a samples by b others (a m, b m).
 
@@ -101,22 +108,29 @@ def gram_block(rows: list[Factors], columns: list[Factors], num_seeds: int) -> A
     total = jnp.zeros((), rows[0][0].dtype)
     for (inputs, factors), (other_inputs, other_factors) in zip(rows, columns, strict=True):
         samples = matmul(inputs, other_inputs.T) + 1
-        if num_seeds > 1:
-            samples = jnp.repeat(jnp.repeat(samples, num_seeds, axis=0), num_seeds, axis=1)
-        total += samples * matmul(factors, other_factors.T)
+        total += _for_each_seed(samples, num_seeds) * matmul(factors, other_factors.T)
     return total
 
 
 def gram(residuals: Residuals, errors: SeededErrors) -> Array:
     """Computes the lower triangle of J J^T (n m, n m), in memory for a few matrices of that size.
 
-    It is computed by strips: of what is above the diagonal some is right, the rest 0.
+    What is above the diagonal is right in part only.
     """
     num_seeds, num_samples, _ = errors[0].shape
     factors = [
         (kept.inputs, node_error.transpose(1, 0, 2).reshape(num_samples * num_seeds, -1))
         for kept, node_error in zip(residuals, errors, strict=True)
     ]
+    ways = {"cuda": _gram_by_products, "default": _gram_by_strips}
+    return jax.lax.platform_dependent(
+        factors, **{name: partial(way, num_seeds=num_seeds) for name, way in ways.items()}
+    )
+
+
+def _gram_by_strips(factors: list[Factors], num_seeds: int) -> Array:
+    """The lower triangle of J J^T by strips; of what is above the diagonal some is right, the rest 0."""
+    num_samples = factors[0][0].shape[0]
 
     def strip(start: int, stop: int) -> Array:
         """The rows of these samples, from their own columns on."""
@@ -130,3 +144,19 @@ def gram(residuals: Residuals, errors: SeededErrors) -> Array:
     edges = [num_samples * i // num_strips for i in range(num_strips + 1)]
     # Strips of the upper triangle, transposed: so LAPACK, which counts by columns, finds them as they lie in memory.
     return jnp.concatenate([strip(*edge) for edge in pairwise(edges)]).T
+
+
+def _gram_by_products(factors: list[Factors], num_seeds: int) -> Array:
+    """The lower triangle of J J^T by products of which no more is computed, as cuBLAS has them."""
+
+    def lower(matrix: Array) -> Array:
+        zeros = jnp.zeros((matrix.shape[0], matrix.shape[0]), matrix.dtype)
+        return jax.lax.linalg.symmetric_product(matrix, zeros)
+
+    terms = (_for_each_seed(lower(inputs) + 1, num_seeds) * lower(errors) for inputs, errors in factors)
+    return sum(terms, start=jnp.zeros((), factors[0][0].dtype))
+
+
+def _for_each_seed(samples: Array, num_seeds: int) -> Array:
+    """Numbers of pairs of samples (a, b) as those of their rows (a m, b m)."""
+    return samples if num_seeds == 1 else jnp.repeat(jnp.repeat(samples, num_seeds, axis=0), num_seeds, axis=1)

@@ -1,7 +1,8 @@
 """Other platforms without having them: every program is lowered for them, and on the CPU computes what it should.
 
-`jax.export` refuses custom calls that it does not guarantee for the platforms. Predictions, gradients and a first-order
-step take any number of samples in one program; a Gauss-Newton step and the loop of `fit` have a batch of a fixed size.
+`jax.export` refuses custom calls that it does not promise to keep. Predictions, gradients and a first-order step need
+none of them, and take any number of samples in one program for all platforms. A Gauss-Newton step and the loop of `fit`
+have a batch of a fixed size, and a program for each platform: an NVIDIA GPU has symmetric products of its own.
 """
 
 from functools import partial
@@ -38,11 +39,17 @@ def shapes(num_samples):
     return tuple(jax.ShapeDtypeStruct((num_samples, columns), jnp.float32) for columns in (2, 1))
 
 
-def lowered(function, *arguments):
-    program = export.export(jax.jit(function), platforms=PLATFORMS)(*arguments)
-    assert program.platforms == PLATFORMS
+def lowered(function, *arguments, platforms=PLATFORMS):
+    checks = [export.DisabledSafetyCheck.custom_call("cusolver_syrk_ffi")] if platforms == ("cuda",) else []
+    program = export.export(jax.jit(function), platforms=platforms, disabled_checks=checks)(*arguments)
+    assert program.platforms == platforms
     assert len(program.mlir_module_serialized) > 0
     return program
+
+
+def lowered_one_by_one(function, *arguments):
+    """A program for each platform; the one for the CPU is returned."""
+    return {name: lowered(function, *arguments, platforms=(name,)) for name in PLATFORMS}["cpu"]
 
 
 def assert_computes(program, function, *arguments):
@@ -86,8 +93,24 @@ def test_so_does_a_first_order_step():
 
 def test_a_gauss_newton_step_is_lowered_for_its_batch():
     solver = SOLVERS["Gauss-Newton"]
-    program = lowered(step_of(solver), PARAMS, solver.init(PARAMS), *shapes(7))
-    assert_computes(program, step_of(solver), PARAMS, solver.init(PARAMS), *samples(7))
+    arguments = PARAMS, solver.init(PARAMS)
+    program = lowered_one_by_one(step_of(solver), *arguments, *shapes(7))
+    assert_computes(program, step_of(solver), *arguments, *samples(7))
+
+
+def test_many_gauss_newton_steps_are_batched_products_and_factors_on_a_gpu():
+    solver, count, rows = SOLVERS["Gauss-Newton in float32"], 5, 7
+    starts = jax.tree.map(lambda leaf: jnp.stack([leaf] * count), (PARAMS, solver.init(PARAMS)))
+    step = jax.vmap(step_of(solver), (0, 0, None, None))
+    program = lowered(step, *starts, *shapes(rows), platforms=("cuda",))
+    calls = [line for line in program.mlir_module().splitlines() if "custom_call @cusolver" in line]
+    products = [line for line in calls if "cusolver_syrk_ffi" in line]
+    factors = [line for line in calls if "cusolver_potrf_ffi" in line]
+    # Of the inputs and of the seeds, which all of them share, there is one product; of what differs a batch.
+    assert len(products) == 2 * MLP.num_layers
+    assert sum(f"tensor<{count}x{rows}x{rows}xf32>" in line for line in products) == len(products) - 2
+    assert len(factors) == 1
+    assert f"tensor<{count}x{rows}x{rows}xf32>" in factors[0]
 
 
 @pytest.mark.parametrize("batch_size", [None, 4])
@@ -95,7 +118,11 @@ def test_a_gauss_newton_step_is_lowered_for_its_batch():
 def test_the_loop_of_fit_is_lowered(name, batch_size):
     solver, problem = SOLVERS[name], Problem(MLP, batch_size=batch_size)
     state = TrainState.start(PARAMS, solver, KEY)
-    lowered(lambda state, *train: advance(problem, solver, state, Batch(*train), 3, 3), state, *shapes(7))
+
+    def loop(state, *train):
+        return advance(problem, solver, state, Batch(*train), 3, 3)
+
+    lowered_one_by_one(loop, state, *shapes(7))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
