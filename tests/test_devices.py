@@ -16,6 +16,7 @@ from jaxbp.jacobian import seeded_errors
 from jaxbp.network import forward
 from jaxbp.training import Batch, Problem, TrainState, advance
 from jaxbp.training.devices import mesh_of
+from jaxbp.training.row_solve import by_conjugate_gradients
 from jaxbp.training.shards import replicate, share
 from jaxbp.training.shared_gram import gram_on
 
@@ -173,6 +174,24 @@ def test_devices_share_a_gauss_newton_step(batch_size, num_devices, x64):
     mlp, options = jaxbp.Mlp((2, 4, 1)), OPTIONS | {"solver": jaxbp.gauss_newton(), "batch_size": batch_size}
     one, shared = (jaxbp.fit(mlp, draw_params(mlp), NOISY, devices=some, **options) for some in (None, num_devices))
     assert_same_run(one, shared, SOLVED)
+
+
+def test_devices_share_conjugate_gradients(x64):
+    mlp, mesh, damping = jaxbp.Mlp((2, 4, 1)), mesh_of(4), 0.1
+
+    @jax.jit
+    def solve(inputs, wanted):
+        residuals = forward(mlp, draw_params(mlp), inputs)[1]
+        errors = seeded_errors(mlp, draw_params(mlp), residuals, np.ones((1, 48, 1)))
+        return by_conjugate_gradients(residuals, errors, damping, wanted, iterations=100, tolerance=1e-13)
+
+    alone, shared = solve(*NOISY), solve(*share(mesh, NOISY))
+    for a, b in zip(jax.tree.leaves(alone), jax.tree.leaves(shared), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-10)
+    solver = jaxbp.gauss_newton(direct_rows=0)
+    assert {operation for operation, _ in exchanges(solver, None)} == {"all-reduce"}
+    result = jaxbp.fit(mlp, draw_params(mlp), NOISY, devices=4, **OPTIONS | {"solver": solver})
+    assert result.history.loss[-1] < 0.5 * result.history.loss[0]
 
 
 @pytest.mark.parametrize("num_seeds", [1, 3])

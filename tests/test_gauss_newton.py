@@ -12,10 +12,20 @@ from architectures import ACTIVATION_NAMES, LOSS_NAMES, QUICKLY, draw_case, draw
 
 import jaxbp
 from jaxbp import data
-from jaxbp.jacobian import gram, seeded_errors, squared_norms, tangent, weighted_gradient
+from jaxbp.jacobian import (
+    _gram_by_products,
+    _gram_by_strips,
+    gram,
+    seeded_errors,
+    squared_columns,
+    squared_norms,
+    tangent,
+    weighted_gradient,
+)
 from jaxbp.losses import LOSSES
 from jaxbp.network import forward
-from jaxbp.training import Batch, Problem
+from jaxbp.training import Batch, Problem, TrainState, advance
+from jaxbp.training.row_solve import by_cholesky, by_conjugate_gradients
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
@@ -83,6 +93,18 @@ def test_gram_is_the_jacobian_times_its_transpose(products):
     scale = np.abs(expected).max()
     np.testing.assert_allclose(np.tril(products.gram), np.tril(expected), rtol=0, atol=1e-12 * scale)
     np.testing.assert_allclose(products.squared_norms.ravel(), np.diag(expected), rtol=0, atol=1e-12 * scale)
+
+
+@pytest.mark.parametrize("num_seeds", [1, 3])
+def test_on_a_gpu_it_is_the_same_matrix(num_seeds, x64):
+    """What it is computed by there, on this device."""
+    generator, num_samples = np.random.default_rng(0), 40
+    factors = [
+        (generator.standard_normal((num_samples, a)), generator.standard_normal((num_samples * num_seeds, b)))
+        for a, b in ((2, 5), (5, 3))
+    ]
+    found, right = (np.tril(way(factors, num_seeds)) for way in (_gram_by_products, _gram_by_strips))
+    np.testing.assert_allclose(found, right, rtol=1e-13, atol=1e-13)
 
 
 def test_tangent_is_forward_mode(products):
@@ -217,6 +239,7 @@ def test_memory_does_not_grow_with_the_parameters():
         ({"damping": 0.0}, {}, "damping must be positive"),
         ({"tail": 1.5}, {}, "tail must be"),
         ({"solve_dtype": "float16"}, {}, "solve_dtype must be"),
+        ({"direct_rows": -1}, {}, "direct_rows must be"),
         ({}, {"dropout": 0.1}, "dropout must be 0"),
     ],
 )
@@ -229,9 +252,57 @@ def test_options(options, fit_options, message):
         )  # fmt: skip
 
 
-def test_a_batch_too_large_for_the_kernel_is_refused():
-    samples = np.zeros((20_000, 1), np.float32), np.zeros((20_000, 1), np.float32)
-    mlp = jaxbp.Mlp((1, 1))
+FACTORED = [jaxbp.Mlp((2, 5, 1)), jaxbp.Mlp((3, 6, 5, 2), hidden="gelu")]
+
+
+@pytest.mark.parametrize("num_samples", [7, 60])
+@pytest.mark.parametrize("mlp", FACTORED, ids=str)
+def test_both_ways_solve_the_damped_least_squares(mlp, num_samples, x64):
+    """As NumPy solves it, with fewer rows than parameters and with more."""
+    params, generator = draw_params(mlp), np.random.default_rng(2)
+    inputs, wanted = (generator.standard_normal((num_samples, size)) for size in (mlp.sizes[0], mlp.sizes[-1]))
+    damping = 0.1
+    seeds = np.broadcast_to(np.eye(mlp.sizes[-1])[:, None, :], (mlp.sizes[-1], num_samples, mlp.sizes[-1]))
+
+    @jax.jit
+    def solve(params, inputs, wanted):
+        _, residuals = forward(mlp, params, inputs)
+        factors = residuals, seeded_errors(mlp, params, residuals, seeds)
+        # In exact arithmetic as many iterations as there are different eigenvalues are enough.
+        return (
+            by_cholesky(None, *factors, damping, wanted),
+            by_conjugate_gradients(*factors, damping, wanted, iterations=300, tolerance=1e-12),
+            by_conjugate_gradients(*factors, damping, wanted, iterations=3, tolerance=0.0),
+            squared_columns(*factors),
+        )
+
+    *solutions, squares = solve(params, inputs, wanted)
+    jacobian = jax.jacrev(functools.partial(jaxbp.reference_predict, mlp, inputs=inputs))(params)
+    rows = np.concatenate([leaf.reshape(wanted.size, -1) for leaf in jax.tree.leaves(jacobian)], axis=1)
+    np.testing.assert_allclose(flat(squares), np.sum(rows**2, axis=0), rtol=1e-12)
+    root = np.sqrt(damping) * np.eye(rows.shape[1])
+    padded = np.concatenate([wanted.ravel(), np.zeros(rows.shape[1])])
+    right = np.linalg.lstsq(np.vstack([rows, root]), padded, rcond=None)[0]
+
+    def left(change):
+        return np.sum((wanted.ravel() - rows @ change) ** 2) + damping * np.sum(change**2)
+
+    for change, reached in solutions:
+        np.testing.assert_allclose(np.asarray(reached).ravel(), rows @ flat(change), rtol=0, atol=1e-9)
+    for change, _ in solutions[:2]:
+        np.testing.assert_allclose(flat(change), right, rtol=0, atol=1e-9 * np.abs(right).max())
+    assert left(right) < left(flat(solutions[2][0])) < left(0 * right)
+
+
+def test_more_rows_than_are_factorized_are_solved_without_the_kernel():
+    """20,000 rows, whose K would take 3.2 GB in float64."""
+    generator = np.random.default_rng(0)
+    inputs = generator.standard_normal((20_000, 2)).astype(np.float32)
+    samples = inputs, np.sin(inputs[:, :1]) * inputs[:, 1:]
+    mlp = jaxbp.Mlp((2, 8, 1))
     params = draw_params(mlp, dtype=np.float32)
-    with pytest.raises(ValueError, match="at most 16384 with gauss_newton, got 20000"):
-        jaxbp.fit(mlp, params, samples, steps=1, solver=jaxbp.gauss_newton())
+    result = jaxbp.fit(mlp, params, samples, steps=10, record_every=10, solver=SOLVER)
+    assert result.history.loss[-1] < 0.1 * result.history.loss[0]
+    state = TrainState.start(params, SOLVER)
+    program = advance.lower(Problem(mlp), SOLVER, state, Batch(*map(jnp.asarray, samples)), 1, 1).compile()
+    assert program.memory_analysis().temp_size_in_bytes < 20_000 * 8 * 100

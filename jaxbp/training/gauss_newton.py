@@ -6,7 +6,7 @@ from here on), the damped step d minimises || e + J d ||^2 + lambda || d - mu d_
 before it as SPRING does. The solution needs no matrix of the size of the parameters:
 
     K = J J^T                       (n m, n m), from activations and node errors: see jaxbp.jacobian
-    alpha = (K + lambda I)^-1 (e - mu J velocity)
+    alpha = (K + lambda I)^-1 (e - mu J velocity)               see row_solve.py, also for more rows than K is good for
     velocity <- mu velocity + J^T alpha,  p <- p - eta velocity
 
 The damping follows the loss, lambda = sigma * (mean of e^2) * (mean of K's diagonal): far from a solution the steps are
@@ -19,20 +19,20 @@ References:
     Goldshlager, Abrahamsen and Lin 2024, arXiv 2401.10190 (SPRING); Fan and Yuan 2005, Computing 74 (damping).
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxbp._checks import check_number
-from jaxbp.jacobian import seeded_errors, squared_norms, tangent, weighted_gradient
+from jaxbp._checks import check_count, check_number
+from jaxbp.jacobian import seeded_errors, squared_norms, tangent
 from jaxbp.losses import LOSSES
 from jaxbp.network import forward
 from jaxbp.params import Params
 from jaxbp.training.output_layer import solved
-from jaxbp.training.shared_gram import gram_on
+from jaxbp.training.row_solve import by_cholesky, by_conjugate_gradients
 from jaxbp.training.solver import Batch, Problem, Solver
 
 # Of the batch's loss in one step. A quadratic loss lets momentum climb a little; where probabilities saturate, the
@@ -40,7 +40,6 @@ from jaxbp.training.solver import Batch, Problem, Solver
 MAX_RISE, MAX_RISE_OTHERWISE = 2.0, 1.0
 POOR_GAIN = -0.5  # below it the linear outputs promised too much
 FLOOR = 1e-10  # of lambda over the mean diagonal of K, where float64 would lose what K still tells
-MAX_ROWS = 16_384  # of K, 2 GiB in float64
 
 
 class GaussNewtonState(NamedTuple):
@@ -60,7 +59,12 @@ class GaussNewtonState(NamedTuple):
 
 
 def gauss_newton(
-    *, momentum: float = 0.95, damping: float = 0.1, tail: float = 0.6, solve_dtype: str = "float64"
+    *,
+    momentum: float = 0.95,
+    damping: float = 0.1,
+    tail: float = 0.6,
+    solve_dtype: str = "float64",
+    direct_rows: int = 16_384,
 ) -> Solver:
     """Makes a Gauss-Newton solver for `fit`, best with batches of some hundred samples.
 
@@ -73,31 +77,36 @@ def gauss_newton(
             step, so that mini-batch noise averages out. 0 for none.
         solve_dtype: "float64", or "float32" for a device that has no float64: K is then known to 1e-5 only, and a
             smooth surface keeps fewer digits.
+        direct_rows: the largest number of rows of K, samples of a batch times outputs, that is factorized: 16,384 are
+            2 GiB in float64. Of more, conjugate gradients find the step without K.
 
     When a run ends, the output layer is solved over all samples (see `solve_output`), and `fit` returns what has the
     smallest training loss: the start, the end, or the end with its output layer solved. `FitResult.state` is the end.
 
     Returns:
         A solver. One step takes memory for a few matrices (n m)^2, m = 1 for one output, and time like their Cholesky
-        factorization.
+        factorization; beyond `direct_rows` memory for a few times the activations of m n samples.
 
     Raises:
-        ValueError: an argument is out of range; in `fit`, dropout is asked for, or a batch is too large for K.
+        ValueError: an argument is out of range; in `fit`, dropout is asked for.
     """
     if solve_dtype not in ("float64", "float32"):
         raise ValueError(f"solve_dtype must be 'float64' or 'float32', got {solve_dtype!r}")
+    check_count("direct_rows", direct_rows, minimum=0)
     if any(isinstance(setting, jax.core.Tracer) for setting in (momentum, damping, tail)):
-        return _make.__wrapped__(momentum, damping, tail, solve_dtype)  # one of many in `fit_many`: no number yet
+        return _make.__wrapped__(
+            momentum, damping, tail, solve_dtype, direct_rows
+        )  # one of many in `fit_many`: no number yet
     check_number("momentum", momentum, minimum=0, below=1)
     if check_number("damping", damping, minimum=0) == 0:
         raise ValueError(f"damping must be positive, got {damping!r}")
     if check_number("tail", tail, minimum=0) > 1:
         raise ValueError(f"tail must be in [0, 1], got {tail!r}")
-    return _make(momentum, damping, tail, solve_dtype)
+    return _make(momentum, damping, tail, solve_dtype, direct_rows)
 
 
 @lru_cache
-def _make(momentum: float, damping: float, tail: float, solve_dtype: str) -> Solver:
+def _make(momentum: float, damping: float, tail: float, solve_dtype: str, direct_rows: int) -> Solver:
     """The solver, the same one for the same settings, so that `fit` compiles its step once."""
 
     def init(params: Params) -> GaussNewtonState:
@@ -109,7 +118,8 @@ def _make(momentum: float, damping: float, tail: float, solve_dtype: str) -> Sol
     def step(
         problem: Problem, params: Params, state: GaussNewtonState, batch: Batch, key: Array
     ) -> tuple[Params, GaussNewtonState, Array]:
-        _check(problem, batch)
+        if problem.dropout > 0:
+            raise ValueError("dropout must be 0 with gauss_newton: the linearization needs a fixed mask")
         with jax.enable_x64(solve_dtype == "float64"):
             wide, velocity, inputs, targets = _widen((params, state.velocity, *batch), solve_dtype)
             eta = _step_length(state.step, problem.num_steps, tail).astype(solve_dtype)
@@ -122,24 +132,18 @@ def _make(momentum: float, damping: float, tail: float, solve_dtype: str) -> Sol
             floor = FLOOR if solve_dtype == "float64" else scaled_error.size * jnp.finfo(solve_dtype).eps
             scale = jnp.maximum(squared_norms(residuals, seeded).mean(), jnp.finfo(solve_dtype).tiny)
             damped = jnp.maximum(state.damping * jnp.mean(scaled_error**2), floor) * scale
-            kernel = gram_on(problem.mesh, residuals, seeded) + damped * jnp.eye(scaled_error.size, dtype=solve_dtype)
-            factor = jax.lax.linalg.cholesky(kernel, symmetrize_input=False), True
-            wanted = scaled_error - carried
-            alpha = jax.scipy.linalg.cho_solve(factor, wanted.ravel()).reshape(wanted.shape)
-            new_velocity = jax.tree.map(
-                lambda old, new: momentum * old + new,
-                velocity,
-                weighted_gradient(residuals, seeded, alpha),
-            )
+            solve = partial(by_cholesky, problem.mesh) if scaled_error.size <= direct_rows else by_conjugate_gradients
+            change, reached = solve(residuals, seeded, damped, scaled_error - carried)
+            new_velocity = jax.tree.map(lambda old, new: momentum * old + new, velocity, change)
             # Judged as it will be stored: in float32 a large weight's rounding alone can undo what a step gained.
             moved = jax.tree.map(
                 lambda leaf, change, stored: (leaf - eta * change).astype(stored.dtype), wide, new_velocity, params
             )
             after = loss.values(forward(problem.mlp, _widen(moved, solve_dtype), inputs)[0], targets).mean()
-            linear = scaled_error - eta * (scaled_error - damped * alpha)  # J velocity = carried + K alpha
+            linear = scaled_error - eta * (carried + reached)  # J velocity
             promised = (jnp.sum(scaled_error**2) - jnp.sum(linear**2)) / (2 * outputs.shape[0])
             gain = (before - after) / jnp.maximum(promised, jnp.finfo(solve_dtype).tiny)
-            accepted = jnp.isfinite(alpha).all() & (
+            accepted = jnp.isfinite(reached).all() & (
                 after <= (MAX_RISE if loss.quadratic else MAX_RISE_OTHERWISE) * before
             )
             good = accepted & (gain > POOR_GAIN)
@@ -170,14 +174,6 @@ def _widen(tree: Any, dtype: str) -> Any:
         return leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
 
     return jax.tree.map(cast, tree)
-
-
-def _check(problem: Problem, batch: Batch) -> None:
-    if problem.dropout > 0:
-        raise ValueError("dropout must be 0 with gauss_newton: the linearization needs a fixed mask")
-    rows = batch.inputs.shape[0] * problem.mlp.sizes[-1]
-    if rows > MAX_ROWS:
-        raise ValueError(f"batch_size times outputs must be at most {MAX_ROWS} with gauss_newton, got {rows}")
 
 
 def _step_length(step: Array, num_steps: int | Array, tail: float) -> Array:
