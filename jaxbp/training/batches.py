@@ -4,7 +4,7 @@ The permutations of all epochs are concatenated, and batches are consecutive sli
 epoch into the next, so every sample is used equally often also where the batch size does not divide their number.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,20 @@ class Permutations(NamedTuple):
 
     current: Array
     following: Array
+
+
+class Piece(NamedTuple):
+    """Samples that lie in the order in which the steps of a run take them, as they come from a disk.
+
+    Attributes:
+        samples: a pytree of rows, those of `step` first.
+        step: the first step that they serve.
+        num_samples: of an epoch.
+    """
+
+    samples: Any
+    step: Array
+    num_samples: int | Array
 
 
 def permutations_at(key: Array, epoch: Array, num_samples: int) -> Permutations:
@@ -44,14 +58,26 @@ def next_batch(
     here = permutations.current[jnp.minimum(places, num_samples - 1)]
     there = permutations.following[jnp.maximum(places - num_samples, 0)]
     indices = jnp.where(places < num_samples, here, there)
-    over = place + batch_size >= num_samples
+    later, place = _moved(epoch, place, batch_size, num_samples)
+    over = later > epoch
 
     def turn(permutations: Permutations) -> Permutations:
         return Permutations(permutations.following, _permutation(key, epoch + 2, num_samples))
 
     permutations = jax.lax.cond(over, turn, lambda permutations: permutations, permutations)
-    epoch = epoch + over.astype(epoch.dtype)
-    return indices, permutations, epoch, jnp.where(over, place + batch_size - num_samples, place + batch_size)
+    return indices, permutations, later, place
+
+
+def next_of_piece(piece: Piece, step: Array, epoch: Array, place: Array, batch_size: int) -> tuple[Array, Array, Array]:
+    """The indices of a step's batch in its piece, and epoch and place of the one after it."""
+    first = (step - piece.step) * batch_size
+    return first + jnp.arange(batch_size, dtype=first.dtype), *_moved(epoch, place, batch_size, piece.num_samples)
+
+
+def _moved(epoch: Array, place: Array, batch_size: int, num_samples: int | Array) -> tuple[Array, Array]:
+    """Epoch and place after a batch, which is no larger than an epoch."""
+    over = place + batch_size >= num_samples
+    return epoch + over.astype(epoch.dtype), jnp.where(over, place + batch_size - num_samples, place + batch_size)
 
 
 def _permutation(key: Array, epoch: Array, num_samples: int) -> Array:

@@ -21,6 +21,7 @@ from jaxbp._files import LOCK, locked
 from jaxbp._interrupts import Interrupts, interrupts
 from jaxbp.training.checkpoint_file import as_progress, read_checkpoint, write_checkpoint
 from jaxbp.training.chunks import Run
+from jaxbp.training.disk import READ_ROWS, DiskSamples
 from jaxbp.training.hosts import every_process, writes
 from jaxbp.training.progress import Progress
 
@@ -130,9 +131,11 @@ def newest(files: list[Path], fresh: Progress, about: Mapping[str, Any]) -> Prog
 
 def about_run(run: Run) -> dict[str, Any]:
     """What makes a run the same run, as JSON holds it."""
-    problem, digest = run.problem, hashlib.sha256()
-    for array in jax.tree.leaves((run.train, run.held_out)):
-        digest.update(np.ascontiguousarray(array).tobytes())
+    problem, digest = run.problem, hashlib.sha256(b"on disk" if isinstance(run.train, DiskSamples) else b"")
+    for array in (run.train.inputs, run.train.targets, *jax.tree.leaves(run.held_out)):
+        rows = np.asarray(array)
+        for first in range(0, len(rows), READ_ROWS):  # some may be on disk
+            digest.update(np.ascontiguousarray(rows[first : first + READ_ROWS]).tobytes())
     mlp, hidden = problem.mlp, problem.mlp.hidden
     return {
         "network": {"sizes": list(mlp.sizes), "hidden": hidden if isinstance(hidden, str) else list(hidden)}

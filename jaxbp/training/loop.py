@@ -16,8 +16,9 @@ from jaxbp.params import Mlp, Params
 from jaxbp.training.checkpoints import checkpoints
 from jaxbp.training.chunks import Run, compile_seconds, finished, points
 from jaxbp.training.devices import mesh_of
+from jaxbp.training.disk import DiskSamples
 from jaxbp.training.first_order import DEFAULT_SOLVER
-from jaxbp.training.samples import check_batch_size, fitting_samples
+from jaxbp.training.samples import check_batch_size, fitting_samples, samples_on_disk, stay_on_disk
 from jaxbp.training.shards import check_divided, num_samples_of
 from jaxbp.training.solver import Problem, Solver
 from jaxbp.training.state import FitResult, Outcome, Record, TrainState
@@ -56,7 +57,8 @@ def fit(
         mlp: the network.
         start: parameters; or the state or the result of an earlier run, which then goes on: from a result, history,
             layers and times are those of the whole run.
-        data: inputs (n, n_0) and targets (n, n_L), or labels (n,).
+        data: inputs (n, n_0) and targets (n, n_L), or labels (n,). With `batch_size` memory-mapped arrays
+            (`np.load(path, mmap_mode="r")`) stay on disk: 32 MB of them are in memory at a time.
         steps: how many steps to take.
         solver: `first_order(...)` or `gauss_newton(...)`; Adam at 1e-3 unless given.
         batch_size: samples a step, drawn by epochs without replacement; None for all of them.
@@ -105,9 +107,11 @@ def fit(
     if key is None and not isinstance(start, (TrainState, FitResult)) and (batch_size is not None or dropout > 0):
         raise ValueError("key must be given with batch_size or dropout: jax.random.key(seed)")
     state = _state(mlp, start, solver, key)
-    train, held_out = fitting_samples(mlp, state.params, data, validation, loss)
+    read: Any = samples_on_disk if stay_on_disk(data, batch_size) else fitting_samples
+    train, held_out = read(mlp, state.params, data, validation, loss)
     mesh = mesh_of(devices)
-    num_samples = num_samples_of(mesh, train.inputs.shape[0])
+    on_disk = isinstance(train, DiskSamples)
+    num_samples = train.num_samples if on_disk else num_samples_of(mesh, train.inputs.shape[0])
     check_batch_size(batch_size, num_samples)
     check_divided("batch_size must be a number of samples", mesh, num_samples if batch_size is None else batch_size)
     problem = Problem(mlp, loss, batch_size, tile, dropout, mesh=mesh)

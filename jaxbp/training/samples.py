@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
@@ -10,23 +11,50 @@ from jaxbp._checks import check_count, check_finite, look_up, warn_if_narrowed
 from jaxbp._samples import as_samples
 from jaxbp.losses import LOSSES
 from jaxbp.params import Mlp, Params
+from jaxbp.training.disk import DiskSamples
 from jaxbp.training.solver import Batch
 
 
 def fitting_samples(mlp: Mlp, params: Params, data: Any, validation: Any, loss: str) -> tuple[Batch, Batch | None]:
     """Validates and casts the samples to train on and those held out, and warns once for all of them."""
+    train, *held_out = [_in_memory(mlp, params, arrays, loss) for arrays in _arrays(data, validation)]
+    return train, held_out[0] if held_out else None
+
+
+def samples_on_disk(
+    mlp: Mlp, params: Params, data: Any, validation: Any, loss: str
+) -> tuple[DiskSamples, Batch | None]:
+    """Does what `fitting_samples` does, but leaves the samples to train on where they are."""
+    if jax.process_count() > 1:
+        raise ValueError("data must be in memory on several hosts: read the rows of this process, see own_rows")
+    train, *others = _arrays(data, validation)
+    held_out = [_in_memory(mlp, params, arrays, loss) for arrays in others]
+    inputs, targets = train.values()
+    return DiskSamples(mlp, params, inputs, targets, loss), held_out[0] if held_out else None
+
+
+def stay_on_disk(data: Any, batch_size: int | None) -> bool:
+    """Whether samples are read batch by batch: where they are memory-mapped and no step takes all of them."""
+    pair = data if isinstance(data, tuple) else ()
+    return batch_size is not None and any(isinstance(array, np.memmap) for array in pair)
+
+
+def _arrays(data: Any, validation: Any) -> list[dict[str, Any]]:
+    """Inputs and targets by their names, of the samples to train on and of those held out if there are any."""
     pairs = {"data": data} if validation is None else {"data": data, "validation": validation}
-    arrays: dict[str, Any] = {}
+    arrays: list[dict[str, Any]] = []
     for name, pair in pairs.items():
         if not (isinstance(pair, tuple) and len(pair) == 2):
             raise ValueError(f"{name} must be a pair (inputs, targets), got {type(pair).__name__}")
         prefix = "" if name == "data" else "validation "
-        arrays |= {f"{prefix}inputs": pair[0], f"{prefix}targets": pair[1]}
-    warn_if_narrowed(4, **arrays)
-    cast = [_finite(name, array, params[0].weight.dtype) for name, array in arrays.items()]
-    row = look_up("loss", loss, LOSSES)
-    train = Batch(*as_samples(mlp, params, cast[0], cast[1], row))
-    return train, None if validation is None else Batch(*as_samples(mlp, params, cast[2], cast[3], row))
+        arrays.append({f"{prefix}inputs": pair[0], f"{prefix}targets": pair[1]})
+    warn_if_narrowed(5, **{name: array for pair in arrays for name, array in pair.items()})
+    return arrays
+
+
+def _in_memory(mlp: Mlp, params: Params, arrays: dict[str, Any], loss: str) -> Batch:
+    inputs, targets = (_finite(name, array, params[0].weight.dtype) for name, array in arrays.items())
+    return Batch(*as_samples(mlp, params, inputs, targets, look_up("loss", loss, LOSSES)))
 
 
 def _finite(name: str, array: Any, dtype: DTypeLike) -> Any:

@@ -1,5 +1,6 @@
 """The compiled part of `fit`: a chunk of steps that stops before one that loses finiteness."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -8,8 +9,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxbp.params import Params
-from jaxbp.training.batches import Permutations, next_batch, permutations_at
-from jaxbp.training.evaluation import evaluate, first_overflow
+from jaxbp.training.batches import Permutations, Piece, next_batch, next_of_piece, permutations_at
+from jaxbp.training.evaluation import Evaluation, first_overflow
 from jaxbp.training.shards import rows_at
 from jaxbp.training.solver import Batch, Problem, Solver
 from jaxbp.training.state import Outcome, TrainState
@@ -36,7 +37,13 @@ class _Carry(NamedTuple):
 
 @partial(jax.jit, static_argnums=(0, 1))
 def advance(
-    problem: Problem, solver: Solver, state: TrainState, train: Batch, stop: int | Array, num_steps: int | Array
+    problem: Problem,
+    solver: Solver,
+    state: TrainState,
+    train: Batch | Piece,
+    stop: int | Array,
+    num_steps: int | Array,
+    before: TrainState | None = None,
 ) -> Chunk:
     """Takes steps until `stop`, or until one whose loss or parameters are not finite.
 
@@ -48,17 +55,15 @@ def advance(
         problem: network, loss and batch size (static).
         solver: `first_order(...)`, `gauss_newton(...)` or one of your own (static).
         state: where to start: `TrainState.start(params, solver, key)`.
-        train: the training samples, cast to the dtype of the parameters.
+        train: the training samples, cast to the dtype of the parameters; or those of these steps in their order.
         stop: the step to stop at.
         num_steps: the step at which the run ends, which a solver may anneal towards.
+        before: the state before this one, where there was one.
 
     Returns:
         The last good state, the one before it, and whether `stop` was reached.
     """
     problem = problem._replace(num_steps=num_steps)
-    permutations = None
-    if problem.batch_size is not None:
-        permutations = permutations_at(state.batch_key, state.epoch, train.inputs.shape[0])
 
     def running(carry: _Carry) -> Array:
         return carry.chunk.alive & (carry.chunk.state.step < stop)
@@ -71,35 +76,48 @@ def advance(
         kept = _choose(alive, later, _choose(sound, now, before))
         return _Carry(Chunk(kept, now, alive), permutations)
 
-    start = _Carry(Chunk(state, state, jnp.array(True)), permutations)
+    first = Chunk(state, state if before is None else before, jnp.array(True))
+    start = _Carry(first, _permutations(problem, state, train))
     return jax.lax.while_loop(running, take, start).chunk
 
 
-def refused(problem: Problem, solver: Solver, state: TrainState, train: Batch) -> Outcome:
-    """Takes the step that `advance` refused once more, unguarded, and says which layer became non-finite first."""
-    permutations = None
-    if problem.batch_size is not None:
-        permutations = permutations_at(state.batch_key, state.epoch, train.inputs.shape[0])
+def refused(
+    problem: Problem, solver: Solver, state: TrainState, train: Batch | Piece, look: Callable[[Params], Evaluation]
+) -> Outcome:
+    """Takes the step that `advance` refused once more, unguarded, and says which layer became non-finite first.
+
+    `look` evaluates parameters over all training samples.
+    """
     # One operation after the other would take half a minute on several devices.
     take = _step if problem.mesh is None else jax.jit(_step, static_argnums=(0, 1))
-    later, _, _ = take(problem, solver, state, train, permutations)
+    later, _, _ = take(problem, solver, state, train, _permutations(problem, state, train))
     for layer, leaves in enumerate(later.params, start=1):
         if not bool(_all_finite((leaves,))):
             reason = f"the parameters of layer {layer} are not finite"
             return Outcome("diverged", int(state.step), reason, layer)
-    reason, place = first_overflow(problem, evaluate(problem, later.params, train))
+    reason, place = first_overflow(problem, look(later.params))
     return Outcome("diverged", int(state.step), reason, place)
 
 
+def _permutations(problem: Problem, state: TrainState, train: Batch | Piece) -> Permutations | None:
+    """The orders of the samples, where batches are drawn from all of them."""
+    if problem.batch_size is None or isinstance(train, Piece):
+        return None
+    return permutations_at(state.batch_key, state.epoch, train.inputs.shape[0])
+
+
 def _step(
-    problem: Problem, solver: Solver, state: TrainState, train: Batch, permutations: Permutations | None
+    problem: Problem, solver: Solver, state: TrainState, train: Batch | Piece, permutations: Permutations | None
 ) -> tuple[TrainState, Permutations | None, Array]:
     """One step: draws the batch, moves the parameters; returns the state after it and the loss before it."""
-    batch, epoch, place = train, state.epoch, state.place
-    if permutations is not None and problem.batch_size is not None:
-        drawn = next_batch(state.batch_key, permutations, epoch, place, problem.batch_size)
-        indices, permutations, epoch, place = drawn
-        batch = rows_at(problem.mesh, indices, train)
+    batch, epoch, place = train.samples if isinstance(train, Piece) else train, state.epoch, state.place
+    if problem.batch_size is not None:
+        if isinstance(train, Piece):
+            indices, epoch, place = next_of_piece(train, state.step, epoch, place, problem.batch_size)
+        elif permutations is not None:
+            drawn = next_batch(state.batch_key, permutations, epoch, place, problem.batch_size)
+            indices, permutations, epoch, place = drawn
+        batch = rows_at(problem.mesh, indices, batch)
     params, inner, loss = solver.step(problem, state.params, state.solver, batch, state.step_key)
     return TrainState(state.step + 1, params, inner, state.key, epoch, place), permutations, loss
 
