@@ -5,6 +5,7 @@ The printed program divides the gradient by the batch size twice, and so it hard
 
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from chinese import say
 from common import Common, begin, finish, print_columns, run
 from jaxbp import viz
 from jaxbp.data import Grid
-from jaxbp.training import Batch, Problem, TrainState, advance, evaluate, named_optimizer
+from jaxbp.training import named_optimizer
 
 
 @dataclass(frozen=True)
@@ -117,17 +118,16 @@ def starts(variant: Variant, seeds: range) -> jaxbp.Params:
 
 
 def train(variant: Variant, seeds: range, epochs: int, learning_rate: float) -> Runs:
-    """Descends full-batch from every seed at once: `advance` under vmap."""
+    """Descends full-batch from every seed at once, from record to record."""
     solver = jaxbp.first_order(named_optimizer("sgd", learning_rate / variant.divisor))
-    problem, batch = Problem(MLP), Batch(jnp.asarray(INPUTS), jnp.asarray(TARGETS))
-    state = jax.vmap(lambda params: TrainState.start(params, solver))(starts(variant, seeds))
-    step = jax.jit(jax.vmap(partial(advance, problem, solver), (0, None, None, None)))
-    loss = jax.jit(jax.vmap(lambda params: evaluate(problem, params, batch).loss))
-    records = [(0, state.params, np.asarray(loss(state.params)))]
-    for stop in sorted({*np.geomspace(1, epochs, 33).astype(int).tolist(), *range(EVERY, epochs + 1, EVERY)}):
-        state = step(state, batch, stop, epochs).state
-        records.append((stop, state.params, np.asarray(loss(state.params))))
-    outputs = np.asarray(jax.vmap(lambda params: jaxbp.predict(MLP, params, INPUTS))(state.params))
+    fits = jaxbp.fit_many(MLP, starts(variant, seeds), (INPUTS, TARGETS), steps=0, solver=solver)
+    records = [(0, fits.params, fits.loss[-1])]
+    stops = sorted({*np.geomspace(1, epochs, 33).astype(int).tolist(), *range(EVERY, epochs + 1, EVERY)})
+    for before, stop in pairwise([0, *stops]):
+        steps = {"steps": stop - before, "record_every": stop - before}
+        fits = jaxbp.fit_many(MLP, fits.params, (INPUTS, TARGETS), solver=solver, **steps)
+        records.append((stop, fits.params, fits.loss[-1]))
+    outputs = np.asarray(jax.vmap(lambda params: jaxbp.predict(MLP, params, INPUTS))(fits.params))
     solved = np.all((outputs > 0.5) == (TARGETS > 0.5), axis=(1, 2))
     return Runs(solved, records)
 

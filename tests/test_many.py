@@ -84,12 +84,14 @@ def test_under_vmap_they_are_the_same():
 def test_threads_compute_in_the_callers_precision():
     with jax.enable_x64(True):
         wide = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), STARTS)
-        fits = jaxbp.fit_many(MLP, wide, tuple(np.float64(array) for array in DATA), steps=4, record_every=2)
+        wide_data = tuple(np.float64(array) for array in DATA)
+        fits = jaxbp.fit_many(MLP, wide, wide_data, steps=4, record_every=2, batch_size=16, key=KEYS[0])
     assert {leaf.dtype for leaf in jax.tree.leaves(fits.params)} == {np.dtype(np.float64)}
     assert fits.loss.dtype == np.float64
 
 
-def test_they_are_compiled_once():
+@pytest.mark.parametrize("options", [{}, {"batch_size": 16, "key": KEYS[0]}], ids=["under vmap", "in threads"])
+def test_they_are_compiled_once(options):
     seen = []
 
     def make(rate):
@@ -97,7 +99,7 @@ def test_they_are_compiled_once():
         return jaxbp.first_order(optax.sgd(rate))
 
     rates = np.float32([0.01, 0.1, 0.02, 0.03])
-    jaxbp.fit_many(MLP, STARTS, DATA, steps=30, solver=make, settings=rates, record_every=5)
+    jaxbp.fit_many(MLP, STARTS, DATA, steps=30, solver=make, settings=rates, record_every=5, **options)
     assert len(seen) == 2  # the first states, and the steps
 
 

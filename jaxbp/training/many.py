@@ -15,7 +15,7 @@ from jaxbp._threads import one_blas_thread
 from jaxbp.params import Mlp, Params
 from jaxbp.training.first_order import DEFAULT_SOLVER
 from jaxbp.training.samples import check_batch_size, fitting_samples
-from jaxbp.training.side_by_side import in_threads, under_vmap
+from jaxbp.training.side_by_side import in_threads, is_small, under_vmap
 from jaxbp.training.solver import Problem, Solver
 
 
@@ -108,8 +108,8 @@ def fit_many(
     kept, watched, waited, records = starts, np.full(count, np.inf), 0, []
     members = starts, settings, keys
     with one_blas_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        on_cpu = jax.default_backend() == "cpu"
-        look = in_threads(pool, problem, make, members) if on_cpu else under_vmap(problem, make, members)
+        apart = jax.default_backend() == "cpu" and not is_small(problem, train)
+        look = in_threads(pool, problem, make, members) if apart else under_vmap(problem, make, members)
         for stop in range(0, steps + record_every, record_every):
             found = look((train, held_out), min(stop, steps), steps)
             losses = found.loss if held_out is None else found.validation_loss

@@ -1,13 +1,14 @@
-"""Networks side by side: on a CPU a thread each, on an accelerator under vmap.
+"""Networks side by side: on a CPU a thread each, on an accelerator, and where steps are short, under vmap.
 
-On two cores eight networks in threads took 0.4 to 0.6 of the time of one after the other, under vmap 0.4 to 1.6
-(`experiments/benchmark.py --parts many`): there every step draws the permutation of an epoch.
+`experiments/benchmark.py --parts many` times both ways. On a CPU vmap saves the calls of short operations, and no more;
+with batches it costs the permutation of an epoch at every step.
 """
 
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import jax
@@ -19,6 +20,8 @@ from jaxbp.training.evaluation import evaluate
 from jaxbp.training.solver import Batch, Problem, Solver
 from jaxbp.training.state import TrainState
 from jaxbp.training.steps import advance
+
+SMALL = 2**15  # multiplications of a forward pass up to which vmap is the quicker way on a CPU
 
 
 class Seen(NamedTuple):
@@ -32,6 +35,12 @@ class Seen(NamedTuple):
 
 Members = tuple[Params, Any, Array]  # starts, settings and keys
 Look = Callable[[tuple[Batch, Batch | None], int, int], Seen]  # samples, the step to stop at, and that of the end
+
+
+def is_small(problem: Problem, train: Batch) -> bool:
+    """Whether a step is so short that the calls of its operations take most of its time."""
+    weights = sum(fan_in * fan_out for fan_in, fan_out in pairwise(problem.mlp.sizes))
+    return problem.batch_size is None and train.inputs.shape[0] * weights <= SMALL
 
 
 def in_threads(pool: ThreadPoolExecutor, problem: Problem, make: Callable[[Any], Solver], members: Members) -> Look:
