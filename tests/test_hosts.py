@@ -25,9 +25,9 @@ def free_port():
         return some.getsockname()[1]
 
 
-def started(commands, stderr=subprocess.STDOUT):
+def started(commands, stderr=subprocess.STDOUT, variables=()):
     """Processes with the devices that they ask for themselves, without those of these tests."""
-    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"} | dict(variables)
     streams = {"stdout": subprocess.PIPE, "stderr": stderr, "text": True, "env": environment}
     return [subprocess.Popen([sys.executable, "-u", *map(str, one)], **streams) for one in commands]
 
@@ -67,6 +67,39 @@ def test_the_first_process_of_fit_surface_prints_and_writes(tmp_path):
     assert "NRMSE" not in said[1]
     assert (tmp_path / "0" / "fit_surface.json").is_file()
     assert not (tmp_path / "1").exists()
+
+
+BY_SLURM = """
+import sys, jax, numpy as np, jaxbp
+from jaxbp.training import join_hosts, own_rows
+join_hosts("auto")
+rows, mlp = own_rows(8), jaxbp.Mlp((1, 2, 1))
+inputs = np.linspace(-1, 1, 8, dtype=np.float32)[:, None]
+params = jaxbp.init(mlp, jax.random.key(jax.process_index()), dtype=np.float32)  # that of process 0 counts
+result = jaxbp.fit(mlp, params, (inputs[rows], inputs[rows] ** 2), steps=5, devices="all")
+print(jax.process_count(), rows.start, rows.stop, *result.history.loss)
+"""
+
+
+@pytest.mark.slow
+def test_what_slurm_started_finds_itself():
+    """Two tasks of a job on one node, as SLURM's environment tells them."""
+    job = {"SLURM_JOB_ID": str(free_port()), "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "2"}
+    tasks = [job | {"SLURM_PROCID": str(i), "SLURM_LOCALID": str(i)} for i in range(2)]
+    processes = [started([("-c", BY_SLURM)], variables=task)[0] for task in tasks]
+    said = [process.communicate(timeout=300)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(said)
+    first, second = (text.splitlines()[-1].split() for text in said)
+    assert (first[:3], second[:3]) == (["2", "0", "4"], ["2", "4", "8"])
+    assert first[3:] == second[3:]
+
+
+@pytest.mark.slow
+def test_where_nothing_started_the_processes_auto_says_so():
+    (process,) = started([("-c", "from jaxbp.training import join_hosts; join_hosts('auto')")])
+    said = process.communicate(timeout=300)[0]
+    assert process.returncode != 0
+    assert "ValueError: coordinator must be host:port where nothing tells of the other processes" in said
 
 
 @pytest.mark.parametrize(

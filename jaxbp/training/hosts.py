@@ -36,7 +36,13 @@ def join_hosts(
     if coordinator == "auto":
         if num_processes is not None or process_id is not None:
             raise ValueError("num_processes and process_id must be left out with the coordinator auto")
-        jax.distributed.initialize(heartbeat_timeout_seconds=heartbeat_seconds)
+        jax.config.update("jax_cpu_collectives_implementation", "gloo")
+        try:
+            jax.distributed.initialize(heartbeat_timeout_seconds=heartbeat_seconds)
+        except ValueError as error:
+            raise ValueError(
+                f"coordinator must be host:port where nothing tells of the other processes, got auto ({error})"
+            ) from None
         return
     if ":" not in coordinator:
         raise ValueError(f"coordinator must be auto or host:port, got {coordinator!r}")
