@@ -1,4 +1,4 @@
-"""Time the hand-written sweep, the Gauss-Newton step, many fits at once and several devices, beside others.
+"""Time the hand-written sweep, the Gauss-Newton step, many fits at once, several devices and samples on disk.
 
 Everything that is compared runs in turn within one run; compiling is apart. Equinox, Flax and PyTorch join where they
 are installed (the extra `peers`). The sweep is a full-batch step of gradient descent in float32; autodiff is
@@ -19,10 +19,10 @@ from jaxbp import viz
 from jaxbp._checks import check_name
 from jaxbp._layout import NARROW
 from jaxbp.training import PLATFORMS
-from speed import rivals, steps, sweeps
+from speed import disk, rivals, steps, sweeps
 from speed.timing import geometric_mean, interleaved, matmul_peak
 
-PARTS = ("sweeps", "rivals", "gauss_newton", "many", "devices")
+PARTS = ("sweeps", "rivals", "gauss_newton", "many", "devices", "disk")
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,8 @@ def main(config: Config) -> None:
         numbers["many"] = time_many()
     if "devices" in config.parts:
         numbers["devices"] = time_devices()
+    if "disk" in config.parts:
+        numbers["disk"] = time_disk()
     finish(config, folder, "benchmark", numbers, files)
 
 
@@ -127,6 +129,14 @@ def time_devices() -> dict[str, float]:
     """Two CPU devices beside one."""
     found = steps.programs({"one": ("descent", 1, {}), "two": ("descent", 2, {})})
     print(f"\n2-64-64-64-1 ReLU, 10,000 samples, 300 steps: two CPU devices / one: {found['two'] / found['one']:.2f}")
+    return found
+
+
+def time_disk() -> dict[str, float]:
+    """Samples on disk beside samples in memory."""
+    found = disk.measure()
+    rows = [(name, f"{seconds * 1e3:.2f}") for name, seconds in found.items()]
+    print_columns(("", "ms"), rows, f"Adam, 2-64-64-64-1, a step on a batch of {disk.BATCH:,}")
     return found
 
 
