@@ -37,20 +37,23 @@ def permutations_at(key: Array, epoch: Array, num_samples: int) -> Permutations:
     return Permutations(_permutation(key, epoch, num_samples), _permutation(key, epoch + 1, num_samples))
 
 
-def next_batch(
-    key: Array, permutations: Permutations, epoch: Array, place: Array, batch_size: int
-) -> tuple[Array, Permutations, Array, Array]:
+def permutations_after(key: Array, permutations: Permutations, epoch: Array) -> Permutations:
+    """Those of the epoch after this one, of which only the second is new."""
+    num_samples = permutations.current.shape[0]
+    return Permutations(permutations.following, _permutation(key, epoch + 2, num_samples))
+
+
+def next_batch(permutations: Permutations, epoch: Array, place: Array, batch_size: int) -> tuple[Array, Array, Array]:
     """Slices the next batch off.
 
     Args:
-        key: that the permutations were drawn with.
         permutations: of this epoch and the next.
         epoch: in which the batch starts.
         place: its first place in that epoch, below num_samples.
         batch_size: at most num_samples.
 
     Returns:
-        The indices of the batch (batch_size,), and permutations, epoch and place of the one after it.
+        The indices of the batch (batch_size,), and epoch and place of the one after it.
     """
     num_samples = permutations.current.shape[0]
     places = place + jnp.arange(batch_size, dtype=place.dtype)
@@ -58,14 +61,7 @@ def next_batch(
     here = permutations.current[jnp.minimum(places, num_samples - 1)]
     there = permutations.following[jnp.maximum(places - num_samples, 0)]
     indices = jnp.where(places < num_samples, here, there)
-    later, place = _moved(epoch, place, batch_size, num_samples)
-    over = later > epoch
-
-    def turn(permutations: Permutations) -> Permutations:
-        return Permutations(permutations.following, _permutation(key, epoch + 2, num_samples))
-
-    permutations = jax.lax.cond(over, turn, lambda permutations: permutations, permutations)
-    return indices, permutations, later, place
+    return indices, *_moved(epoch, place, batch_size, num_samples)
 
 
 def next_of_piece(piece: Piece, step: Array, epoch: Array, place: Array, batch_size: int) -> tuple[Array, Array, Array]:

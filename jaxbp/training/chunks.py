@@ -89,7 +89,7 @@ class Run(NamedTuple):
     def take(self, state: TrainState, stop: int) -> Chunk:
         """Takes the steps from a state until `stop`, or until one that is refused."""
         if not isinstance(self.train, DiskSamples):
-            return advance(self.problem, self.solver, state, self.train, stop, self.num_steps)
+            return advance(self.problem, self.solver, state, self.train, stop, self.num_steps, None)
         start = int(state.step)
         edges = [*range(start, stop, self.steps_a_piece), stop]
         pieces = ((self.piece(state, last - first, first - start), last) for first, last in pairwise(edges))

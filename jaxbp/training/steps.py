@@ -9,7 +9,14 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxbp.params import Params
-from jaxbp.training.batches import Permutations, Piece, next_batch, next_of_piece, permutations_at
+from jaxbp.training.batches import (
+    Permutations,
+    Piece,
+    next_batch,
+    next_of_piece,
+    permutations_after,
+    permutations_at,
+)
 from jaxbp.training.evaluation import Evaluation, first_overflow
 from jaxbp.training.shards import rows_at
 from jaxbp.training.solver import Batch, Problem, Solver
@@ -28,11 +35,6 @@ class Chunk(NamedTuple):
     state: TrainState
     before: TrainState
     alive: Array
-
-
-class _Carry(NamedTuple):
-    chunk: Chunk
-    permutations: Permutations | None
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -65,20 +67,35 @@ def advance(
     """
     problem = problem._replace(num_steps=num_steps)
 
-    def running(carry: _Carry) -> Array:
-        return carry.chunk.alive & (carry.chunk.state.step < stop)
+    def running(chunk: Chunk) -> Array:
+        return chunk.alive & (chunk.state.step < stop)
 
-    def take(carry: _Carry) -> _Carry:
-        now, before, _ = carry.chunk
-        later, permutations, loss = _step(problem, solver, now, train, carry.permutations)
+    def take(permutations: Permutations | None, chunk: Chunk) -> Chunk:
+        now, before, _ = chunk
+        later, loss = _step(problem, solver, now, train, permutations)
         sound = jnp.isfinite(loss)
         alive = sound & _all_finite(later.params)
-        kept = _choose(alive, later, _choose(sound, now, before))
-        return _Carry(Chunk(kept, now, alive), permutations)
+        return Chunk(_choose(alive, later, _choose(sound, now, before)), now, alive)
 
-    first = Chunk(state, state if before is None else before, jnp.array(True))
-    start = _Carry(first, _permutations(problem, state, train))
-    return jax.lax.while_loop(running, take, start).chunk
+    def take_epoch(carry: tuple[Chunk, Permutations]) -> tuple[Chunk, Permutations]:
+        chunk, permutations = carry
+        epoch = chunk.state.epoch
+
+        def in_it(chunk: Chunk) -> Array:
+            return running(chunk) & (chunk.state.epoch == epoch)
+
+        def after(permutations: Permutations) -> Permutations:
+            return permutations_after(state.batch_key, permutations, epoch)
+
+        # Permutations that every step carried along would be copied at every step.
+        chunk = jax.lax.while_loop(in_it, partial(take, permutations), chunk)
+        over = chunk.state.epoch > epoch
+        return chunk, jax.lax.cond(over, after, lambda permutations: permutations, permutations)
+
+    start, permutations = Chunk(state, before or state, jnp.array(True)), _permutations(problem, state, train)
+    if permutations is None:
+        return jax.lax.while_loop(running, partial(take, None), start)
+    return jax.lax.while_loop(lambda carry: running(carry[0]), take_epoch, (start, permutations))[0]
 
 
 def refused(
@@ -90,7 +107,7 @@ def refused(
     """
     # One operation after the other would take half a minute on several devices.
     take = _step if problem.mesh is None else jax.jit(_step, static_argnums=(0, 1))
-    later, _, _ = take(problem, solver, state, train, _permutations(problem, state, train))
+    later, _ = take(problem, solver, state, train, _permutations(problem, state, train))
     for layer, leaves in enumerate(later.params, start=1):
         if not bool(_all_finite((leaves,))):
             reason = f"the parameters of layer {layer} are not finite"
@@ -108,18 +125,17 @@ def _permutations(problem: Problem, state: TrainState, train: Batch | Piece) -> 
 
 def _step(
     problem: Problem, solver: Solver, state: TrainState, train: Batch | Piece, permutations: Permutations | None
-) -> tuple[TrainState, Permutations | None, Array]:
+) -> tuple[TrainState, Array]:
     """One step: draws the batch, moves the parameters; returns the state after it and the loss before it."""
     batch, epoch, place = train.samples if isinstance(train, Piece) else train, state.epoch, state.place
     if problem.batch_size is not None:
         if isinstance(train, Piece):
             indices, epoch, place = next_of_piece(train, state.step, epoch, place, problem.batch_size)
         elif permutations is not None:
-            drawn = next_batch(state.batch_key, permutations, epoch, place, problem.batch_size)
-            indices, permutations, epoch, place = drawn
+            indices, epoch, place = next_batch(permutations, epoch, place, problem.batch_size)
         batch = rows_at(problem.mesh, indices, batch)
     params, inner, loss = solver.step(problem, state.params, state.solver, batch, state.step_key)
-    return TrainState(state.step + 1, params, inner, state.key, epoch, place), permutations, loss
+    return TrainState(state.step + 1, params, inner, state.key, epoch, place), loss
 
 
 def _choose(condition: Array, then: TrainState, otherwise: TrainState) -> TrainState:
