@@ -39,16 +39,19 @@ class Watch:
             self.failed.append(report.nodeid)
 
     def lines(self) -> dict[str, dict[str, list[str]]]:
-        """The tests of each line, by module and by the line's text; a test file stands for all its tests."""
+        """The tests of each line, by module and by the line's text, and "" where an import executes it.
+
+        What prepares a test is counted for all tests of its file.
+        """
         data, found = self.coverage.get_data(), {}
         for path in data.measured_files():
             texts = Path(path).read_text(encoding="utf-8").splitlines()
             tests = defaultdict(set)
             for line, contexts in data.contexts_by_lineno(path).items():
-                for context in filter(None, contexts):
-                    all_of_them = {test for test in self.seconds if test.split("::")[0] == context}
-                    tests[texts[line - 1].strip()] |= {context} if "::" in context else all_of_them
-            found[os.path.relpath(path)] = {text: sorted(names) for text, names in tests.items() if names}
+                for context in contexts:
+                    of_file = {test for test in self.seconds if test.split("::")[0] == context}
+                    tests[texts[line - 1].strip()] |= {context} if "::" in context or not context else of_file
+            found[os.path.relpath(path)] = {text: sorted(names) for text, names in tests.items()}
         return found
 
 

@@ -6,8 +6,9 @@
 First every quick test runs once under `coverage`, which tells the lines of the package that it executes; jax's caches
 are cleared between tests, so that each traces what it calls. `--coverage` keeps what was seen in a file: a later run
 measures only the test files that were edited meanwhile. A change is then judged by the tests that execute its line,
-quick ones first, up to `--seconds` of them. Where no test executes the line (constants, defaults, what processes of
-their own run) those judge that execute anything of its module. `--slow` tries what lives against the long tests too.
+quick ones first, up to `--seconds` of them. Where an import executes the line (constants, tables, defaults), or nothing
+does (what processes of their own run), those judge that execute anything of its module. `--slow` tries what lives
+against the long tests too.
 
 A change lives where these tests pass with it: either a test is missing, or it changes nothing that can be seen. What
 was looked at and cannot be seen stands in `EQUIVALENT` with its reason, and is counted apart. `viz/` and `_html` are
@@ -141,7 +142,8 @@ def judges(change: Change, files: dict[str, Any], limit: float) -> tuple[list[st
     seconds = {test: took for file in files.values() for test, took in file["seconds"].items()}
     modules = [file["lines"].get(change.module, {}) for file in files.values()]
     tests = {test for lines in modules for test in lines.get(change.before, [])}
-    tests = tests or {test for lines in modules for touched in lines.values() for test in touched}
+    if not tests or "" in tests:  # an import executes it: whoever uses the module may see the change
+        tests |= {test for lines in modules for touched in lines.values() for test in touched}
     chosen, total = [], 0.0
     for test in sorted(tests & right, key=seconds.__getitem__):
         total += seconds[test]
