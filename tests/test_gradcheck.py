@@ -206,6 +206,7 @@ def test_rules(bwd, ok):
     x = np.random.default_rng(0).standard_normal((4, 4)).astype(np.float32)
     report = jaxbp.check_rule(rule(bwd), lambda x: x**3, x)
     assert report.ok == ok, str(report)
+    assert ("autodiff" in judges_against(report)) != ok
 
 
 def test_a_cotangent_of_another_dtype_is_a_fault(x64):
