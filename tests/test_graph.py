@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from matplotlib.textpath import TextPath
 from sklearn.isotonic import IsotonicRegression
 
 import jaxbp
@@ -245,6 +246,14 @@ def test_a_column_is_the_nearest_one_without_overlaps():
             range(12), np.array(list(wanted.values())) - offsets
         )
         np.testing.assert_allclose(list(heights.values()), nearest + offsets, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("lines", [["params[0].weight"], ["matmul", "[64, 32], norm 12.34", "0.001234, 5.679"]])
+def test_a_box_is_as_large_as_its_text_needs_and_not_much_larger(lines):
+    wide = max(TextPath((0, 0), line, size=8).get_extents().width for line in lines) / 72
+    width, height = Box.around(lines)
+    assert wide < width < 1.3 * wide + 0.3
+    assert len(lines) * 8 / 72 < height < len(lines) * 2 * 8 / 72 + 0.1
 
 
 def numbers_of(shape):
