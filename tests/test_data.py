@@ -125,6 +125,9 @@ def test_a_formula_is_sampled_at_random_or_on_a_grid():
         pytest.raises(ValueError, match="log x must be finite over its domain, got nan"),
     ):
         data.sample_surface(pole, 49, np.random.RandomState(3))
+    corner = data.Surface(lambda x, y: np.where((x == 1) & (y == 1), np.inf, x), square(1.0), "x")
+    with pytest.raises(ValueError, match="must be finite over its domain, got inf at x = 1, y = 1"):
+        data.sample_surface(corner, 49, np.random.RandomState(3))
 
 
 def measured(num_rows=20, num_columns=30):

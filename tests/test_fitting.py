@@ -14,14 +14,13 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 from sklearn.linear_model import RidgeCV
 
 import jaxbp
-from jaxbp.fitting import Rows, bands, choose_band, effort, model_fit
+from jaxbp.fitting import Rows, bands, choose_band, effort, model_fit, units
 from jaxbp.fitting.bands import fill_ball, widest
 from jaxbp.fitting.effort import EFFORTS, RATE, Budget
 from jaxbp.fitting.model_fit import _best
 from jaxbp.fitting.networks import try_networks
 from jaxbp.fitting.rows import Trial, split
 from jaxbp.fitting.spectrum import choose_spectrum, draw_frequencies, energy_and_gradient
-from jaxbp.fitting.units import _operations
 from jaxbp.network import forward
 from jaxbp.score import Candidate
 from jaxbp.training import Batch
@@ -389,15 +388,15 @@ def test_narrower_bands_are_tried_until_two_in_a_row_are_worse(climbed):
 
 
 def test_a_band_has_five_quarters_of_a_row_for_each_unit(climbed):
-    for num_rows, units in ((300, {128}), (420, {256}), (739, {256}), (740, {512}), (1380, {512, 1024})):
-        assert {units for units, _ in climbed(lambda units, radius: 1e-3 * radius, num_rows)} == units
+    for num_rows, wanted in ((300, {128}), (420, {256}), (739, {256}), (740, {512}), (1380, {512, 1024})):
+        assert {units for units, _ in climbed(lambda units, radius: 1e-3 * radius, num_rows)} == wanted
 
 
 def test_more_units_climb_from_the_best_band_on(climbed):
     narrow = widest(2, 512) / 2
     tried = climbed(lambda units, radius: 1e-3 * abs(radius / narrow - 1) + 1 / units, 20_000)
-    for units, factors in ((1024, (1, 1.4, 2)), (1536, (1, 1.2)), (2048, (1, 1.2))):
-        assert [radius for some, radius in tried if some == units] == pytest.approx([narrow * f for f in factors])
+    for more, factors in ((1024, (1, 1.4, 2)), (1536, (1, 1.2)), (2048, (1, 1.2))):
+        assert [radius for some, radius in tried if some == more] == pytest.approx([narrow * f for f in factors])
 
 
 def test_where_the_widest_band_leaves_much_the_most_units_are_tried_at_once(climbed):
@@ -506,12 +505,31 @@ def test_units_drawn_from_a_spectrum_have_its_kernel_on_average():
 
 def test_estimates_are_no_less_than_what_lapack_does():
     effort, splits = EFFORTS["low"]._replace(evaluations=0), [some_rows(375, held_out=75)]
-    solve, _ = _operations(splits, effort, Budget(math.inf))
-    evaluated, _ = _operations(splits, effort._replace(evaluations=1), Budget(math.inf))
+    solve, _ = units._operations(splits, effort, Budget(math.inf))
+    evaluated, _ = units._operations(splits, effort._replace(evaluations=1), Budget(math.inf))
     n, m = 300, 2048
     assert solve >= 2 * n**2 * m + 4 * n**3  # a QR factorization, and the singular values of R
     assert evaluated - solve >= 7 / 3 * n**3  # a Cholesky factorization, and the inverse
-    assert _operations(2 * splits, effort, Budget(math.inf))[0] == 2 * solve
+    assert units._operations(2 * splits, effort, Budget(math.inf))[0] == 2 * solve
+
+
+def test_the_last_fit_takes_the_rows_that_there_is_time_for(monkeypatch):
+    theta, taken = np.zeros(6), []
+
+    def keep(mlp, params, inputs, targets):
+        taken.append((len(inputs), mlp.sizes[1]))
+
+    monkeypatch.setattr(units, "triangle", keep)
+    monkeypatch.setattr(units, "penalized", lambda *_: (np.zeros((1, 1)), np.zeros(1)))
+    rows = some_rows(20_000).every
+    for seconds in (0.1, 2.0, 1000.0):
+        fit = units.Units(EFFORTS["low"], 0, Budget(seconds))
+        fit.found = units.Found(theta, 1.0, EFFORTS["low"].rows)
+        fit.refit(rows)
+    (few, num), (some, same), (every, more) = taken
+    assert (few, every) == (5 * num, 20_000)
+    assert num == same < more
+    assert 0.99 * 2.0 * RATE < 2 * some * num**2 <= 2.0 * RATE
 
 
 class Refusing:

@@ -104,7 +104,10 @@ def test_a_process_that_is_killed_ends_the_others_with_a_message(killed, tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("auto", 2, 0), "num_processes and process_id must be left out with the coordinator auto"),
+        *(
+            (("auto", *wrong), "num_processes and process_id must be left out with the coordinator auto")
+            for wrong in ((2, 0), (2, None), (None, 0))
+        ),
         (("localhost", 2, 0), "coordinator must be auto or host:port, got 'localhost'"),
         (("localhost:1", 2, None), "num_processes and process_id must be given with the coordinator localhost:1"),
         (("localhost:1", 2, 2), "process_id must be below num_processes, 2, got 2"),
