@@ -107,6 +107,7 @@ def test_info(fitted, tmp_path, capsys):
     text = capsys.readouterr().out
     for part in ("y, größe x", "(z)", "2-1", "3 parameters in float64", "ridge", "tanh 6  chosen", jaxbp.__version__):
         assert part in text
+    assert "added up" not in text
     plain = Model.for_data(jaxbp.Mlp((2, 1)), jaxbp.load(fitted).params, POINTS, POINTS[:, 0])
     plain.with_terms(plain.mlps * 2, plain.terms * 2, average=True).save(tmp_path / "plain.npz")
     assert command.main(["info", str(tmp_path / "plain.npz")]) == 0

@@ -20,7 +20,7 @@ from jaxbp.fitting.effort import EFFORTS, RATE, Budget
 from jaxbp.fitting.model_fit import _best
 from jaxbp.fitting.networks import try_networks
 from jaxbp.fitting.rows import Trial, split
-from jaxbp.fitting.spectrum import choose_spectrum, draw_frequencies, energy_and_gradient
+from jaxbp.fitting.spectrum import Spectrum, choose_spectrum, draw_frequencies, energy_and_gradient
 from jaxbp.network import forward
 from jaxbp.score import Candidate
 from jaxbp.training import Batch
@@ -530,6 +530,23 @@ def test_the_last_fit_takes_the_rows_that_there_is_time_for(monkeypatch):
     assert (few, every) == (5 * num, 20_000)
     assert num == same < more
     assert 0.99 * 2.0 * RATE < 2 * some * num**2 <= 2.0 * RATE
+
+
+def test_a_spectrum_is_chosen_by_the_effort_and_goes_on_from_the_first(monkeypatch):
+    asked = []
+
+    def choose(x, y, *, evaluations, start):
+        asked.append((len(x), evaluations, start))
+        return Spectrum(np.zeros(6), 0.0, evaluations)
+
+    monkeypatch.setattr(units, "choose_spectrum", choose)
+    rows, low = some_rows(40, held_out=10), EFFORTS["low"]
+    fit = units.Units(low, 0, Budget(1.0))
+    fit(rows.train)
+    fit(rows.train)  # another split
+    fit.refit(rows.every)
+    assert [some[:2] for some in asked] == [(30, low.evaluations), (30, low.evaluations), (40, units.GO_ON)]
+    assert [some[2] is None for some in asked] == [True, True, False]
 
 
 class Refusing:
