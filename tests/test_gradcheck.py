@@ -14,7 +14,9 @@ from architectures import LOSS_NAMES, draw_case, draw_params, targets_for
 from test_gradient import LOSS_AND_GRADIENT, cast
 
 import jaxbp
-from jaxbp.gradcheck import Report, Row, check_trace, compare, rounding_bound
+from jaxbp.gradcheck import Report, Row, check_trace, compare, directions, rounding_bound
+from jaxbp.gradcheck.directions import Leaf, Probe
+from jaxbp.gradcheck.taylor import judge_remainders
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
@@ -224,6 +226,30 @@ def test_the_library_s_own_rule_passes():
     functions = (jax.jit(lambda p, x, f=f: f(mlp, p, x)) for f in (jaxbp.predict, jaxbp.reference_predict))
     report = jaxbp.check_rule(*functions, draw_params(mlp, dtype=np.float32), inputs)
     assert report.ok, str(report)
+
+
+def test_many_values_are_computed_in_parts(x64, monkeypatch):
+    monkeypatch.setattr(directions, "CHUNK", 12)
+    changes = np.random.default_rng(0).standard_normal((7, 3))
+    probe = Probe(lambda x, y: (x**3, y * x[0]), (np.ones(3), np.float64(2)), (np.array([1.0, -2, 3]), np.float64(5)))
+    for count in (1, 4, 6, 7):  # four at a time
+        x = 1 + changes[:count]
+        expected = x**3 @ [1, -2, 3] + 5 * 2 * x[:, 0]
+        np.testing.assert_allclose(probe.values(0, changes[:count]), expected, rtol=1e-13)
+
+
+def test_a_remainder_between_first_and_second_order_decides_nothing(x64):
+    """Beside x^3 at 1 an error of 3 e h in the slope and 3 h^2 are of one size where e is about the last clear step."""
+    probe, decided = Probe(lambda x: x[0] ** 3, (np.ones(1),), np.ones(())), []
+    for error in (0.0, *2.0 ** -np.arange(18.0, 27), 1e-3):
+        leaf = Leaf("x", 0, np.full(1, 3 * (1 + error)), 1e-15, np.ones(1))
+        rows, notes = judge_remainders(probe, [leaf])
+        assert bool(rows) != bool(notes)
+        decided.append(bool(rows))
+        assert all(row.hand < 1.5 or abs(row.hand - 2) < 0.05 for row in rows)
+    assert decided[0]
+    assert decided[-1]
+    assert not all(decided)
 
 
 def test_digits_that_cancel_are_no_fault():

@@ -119,5 +119,16 @@ def test_what_says_no_place_in_the_run_is_refused(arguments, message):
         join_hosts(*arguments)
 
 
+def test_each_process_says_its_place_or_leaves_it_to_what_started_it(monkeypatch):
+    asked = []
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *place, **_: asked.append(place))
+    monkeypatch.setattr(jax.config, "update", lambda *_: None)
+    for arguments in (("node:1234", 2, 0), ("node:1234", 2, 1), ("auto",)):
+        join_hosts(*arguments)
+    assert asked == [("node:1234", 2, 0), ("node:1234", 2, 1), ()]
+    with pytest.raises(ValueError, match="process_id must be a whole number of at least 0, got -1"):
+        join_hosts("node:1234", 2, -1)
+
+
 def test_one_process_holds_all_rows():
     assert own_rows(7) == slice(0, 7)
