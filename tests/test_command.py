@@ -1,5 +1,6 @@
 """`python -m jaxbp`: fit a table, predict, tell; errors in one line."""
 
+import inspect
 import os
 import subprocess
 import sys
@@ -100,6 +101,19 @@ def test_several_targets_and_chosen_inputs(table, tmp_path, monkeypatch, capsys)
     capsys.readouterr()
     assert command.main(["predict", str(out), table]) == 0
     assert read_csv(capsys.readouterr().out)[0] == ["größe x", "z", "y"]
+
+
+def test_the_seed_is_fit_model_s_unless_given(table, tmp_path, monkeypatch):
+    seen = []
+
+    def keep(points, outputs, *, seconds, seed, names, on_candidate):
+        seen.append(seed)
+        return stand_in(points, outputs, seconds=2.0, seed=3, names=names, on_candidate=on_candidate)
+
+    monkeypatch.setattr(command, "fit_model", keep)
+    for flags in ([], ["--seed", "7"]):
+        assert command.main(["fit", table, "--target", "z", "--out", str(tmp_path / "model"), *flags]) == 0
+    assert seen == [inspect.signature(jaxbp.fit_model).parameters["seed"].default, 7]
 
 
 def test_info(fitted, tmp_path, capsys):
