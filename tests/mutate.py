@@ -11,8 +11,8 @@ does (what processes of their own run), those judge that execute anything of its
 against the long tests too.
 
 A change lives where these tests pass with it: either a test is missing, or it changes nothing that can be seen. What
-was looked at and cannot be seen stands in `EQUIVALENT` with its reason, and is counted apart. `viz/` and `_html` are
-left out: most of their numbers are widths and shades, which the eye judges.
+was looked at and cannot be seen stands in `equivalent_changes.py` with its reason, and is counted apart. `viz/` and
+`_html` are left out: most of their numbers are widths and shades, which the eye judges.
 
 Changes are drawn by a hash of their texts, so that an edit of the package changes the sample where it changed the text.
 Some processes share them, a copy of the package each. Every run of tests is forked from one of them, which has imported
@@ -35,10 +35,10 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from equivalent_changes import reason
 from executed_lines import run_tests
 
 ROOT = Path(__file__).parent.parent
-EQUIVALENT: dict[tuple[str, str], str] = {}
 LEFT_OUT = {"viz", "_html", "_version", "__init__"}
 # Test files about other things than what the package computes, or long ones about whole programs.
 APART = {"house", "source_documents", "notebooks", "page", "pages", "experiments", "benchmark", "contest"}
@@ -200,10 +200,8 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     flags = parser.parse_args()
     drawn = sample(flags.number, flags.seed, flags.only)
-    equivalent = {
-        name: reason for name, change in drawn.items() if (reason := EQUIVALENT.get((change.module, change.after)))
-    }
-    judged = {name: drawn[name] for name in flags.these or drawn if name not in equivalent}
+    known = {name: reason(change.module, change.before, change.after) for name, change in drawn.items()}
+    judged = {name: drawn[name] for name in flags.these or drawn if flags.these or not known[name]}
     files = json.loads(flags.coverage.read_text("utf-8")) if flags.coverage and flags.coverage.exists() else {}
     paths = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("tests/test_*.py")) if path.stem[5:] not in APART]
     stale = [path for path in paths if files.get(path, {}).get("text") != (ROOT / path).read_text(encoding="utf-8")]
@@ -238,7 +236,8 @@ def main() -> None:
                 if future.result() != "found":
                     print(f"{running[future]} {future.result()}: {judged[running[future]]}", flush=True)
                 print(f"{ends.total()} of {len(judged)}, {ends['lives']} live", end="\r", file=sys.stderr, flush=True)
-    print(f"{len(judged)} changes judged: {dict(ends)}; {len(equivalent)} more are known to be equivalent")
+    kinds = Counter(why.split(":")[0] for why in known.values() if why)
+    print(f"{len(judged)} of {len(drawn)} changes judged: {dict(ends)}; not to be seen, by their kind: {dict(kinds)}")
 
 
 if __name__ == "__main__":

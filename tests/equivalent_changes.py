@@ -1,0 +1,45 @@
+"""Changes that `mutate.py` makes and no test can see, each looked at: a module, a piece of the changed line, and why.
+
+SAME: the program does the same. SPEED: it does the same sooner or later, or in more or less memory. EFFORT: a number of
+a table of how much is tried, of a prior or a margin, where the next number would be as good.
+"""
+
+SAME = (
+    ("_samples.py", "- 1) >= num_classes * unit", "a bound on rounding, which no sum meets exactly"),
+    ("data/images.py", "reshape(len(images), -2)", "NumPy takes any negative number for the size that is left"),
+    ("fitting/bands.py", "<= 0.99 * best[1]", "radii are powers of the square root of 2 apart"),
+    ("fitting/rows.py", "zip(fits, splits, strict=False)", "there is a fit for each split"),
+    ("gradcheck/directions.py", "self.cotangent), strict=False)", "a cotangent has the structure of the result"),
+    ("gradcheck/directions.py", "max(2, min(len(moved)", "one row more is padded, and cut off again"),
+    ("gradcheck/directions.py", "default_rng(1)", "another draw of the elements"),
+    ("gradcheck/rules.py", "zip(limits, allowed, strict=False)", "both have one number for each leaf"),
+    ("gradcheck/taylor.py", "remainder >= CLEAR * floor", "a bound on rounding, which no remainder meets exactly"),
+    ("graph/layout.py", "offsets = [1.0]", "what is added to all offsets is taken off again"),
+    ("graph/nodes.py", "zip(self.nodes, rows, strict=False)", "there is a row for each node"),
+    ("graph/tracing.py", "zip(moving, floats, strict=False)", "JAX passes as many numbers as it was given"),
+    ("interchange.py", "zip(weights, arrays[1::2], strict=False)", "their number was found to be even"),
+    ("jacobian.py", "zip(residuals, errors, strict=False)", "both have an entry for each layer"),
+)
+SPEED = (
+    ("training/least_squares.py", "TILE = 4097", "samples whose activations are held at a time"),
+    ("training/least_squares.py", "overwrite_a=False", "a copy more"),
+)
+EFFORT = (
+    ("fitting/effort.py", "(512,), 60, 300, 10000000000.0, (((32, 32), 3),)", "starts of low effort"),
+    ("fitting/effort.py", "1536, 2049)", "units of normal effort"),
+    ("fitting/effort.py", "((32, 32), 9)", "starts of high effort"),
+    ("fitting/spectrum.py", "5.0, 31.0", "the width of a prior that says next to nothing"),
+    ("fitting/spectrum.py", "'maxcor': 21", "steps that L-BFGS remembers"),
+    ("fitting/units.py", "TALL_UNITS = 2049", "units where rows are many"),
+    ("fitting/units.py", "11 * num_rows ** 3", "an estimate of a decomposition's operations"),
+    ("graph/layout.py", "(0.45, 1.5, 0.06)", "a margin of a picture, in inches"),
+)
+
+
+def reason(module: str, before: str, after: str) -> str | None:
+    """The kind of a change that stands here and why it cannot be seen, None of any other."""
+    for kind, changes in (("the same", SAME), ("speed", SPEED), ("effort", EFFORT)):
+        for name, piece, why in changes:
+            if module == f"jaxbp/{name}" and piece in after and piece not in before:
+                return f"{kind}: {why}"
+    return None
