@@ -48,6 +48,7 @@ def test_sizes(sizes, message):
         (lambda: jaxbp.init(MLP, jax.random.key(0), "xavier"), "scheme must be one of"),
         (lambda: jaxbp.init(MLP, jax.random.key(0), "he", scale=2.0), "scale must be left out for scheme 'he'"),
         (lambda: jaxbp.init(MLP, jax.random.key(0), "normal", scale=-1.0), "scale must be .* got -1.0"),
+        (lambda: jaxbp.init(MLP, jax.random.key(0), "normal", scale=0.0), "scale must be positive, got 0.0"),
         (
             lambda: jaxbp.loss_and_gradient(MLP, PARAMS, INPUTS, TARGETS, "mse"),
             "loss must be one of mean_squared_error",

@@ -148,4 +148,4 @@ def about_run(run: Run) -> dict[str, Any]:
 
 
 def _step(path: Path) -> int:
-    return int(path.name[5:15])
+    return int(path.stem.removeprefix("step-"))
