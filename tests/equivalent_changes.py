@@ -9,6 +9,7 @@ SAME = (
     ("data/images.py", "reshape(len(images), -2)", "NumPy takes any negative number for the size that is left"),
     ("fitting/bands.py", "<= 0.99 * best[1]", "radii are powers of the square root of 2 apart"),
     ("fitting/rows.py", "zip(fits, splits, strict=False)", "there is a fit for each split"),
+    ("fitting/rows.py", "num_rows <= FEW", "a fifth of 100 is 20 by either rule"),
     ("gradcheck/directions.py", "self.cotangent), strict=False)", "a cotangent has the structure of the result"),
     ("gradcheck/directions.py", "max(2, min(len(moved)", "one row more is padded, and cut off again"),
     ("gradcheck/directions.py", "default_rng(1)", "another draw of the elements"),
@@ -21,8 +22,10 @@ SAME = (
     ("jacobian.py", "zip(residuals, errors, strict=False)", "both have an entry for each layer"),
 )
 SPEED = (
+    ("jacobian.py", "-num_samples * SAMPLES_OF_A_STRIP", "more strips than few samples need"),
     ("training/least_squares.py", "TILE = 4097", "samples whose activations are held at a time"),
     ("training/least_squares.py", "overwrite_a=False", "a copy more"),
+    ("training/side_by_side.py", "if stop == 1 else", "whether one compiles before the others ask for the same"),
 )
 EFFORT = (
     ("fitting/effort.py", "(512,), 60, 300, 10000000000.0, (((32, 32), 3),)", "starts of low effort"),

@@ -146,7 +146,8 @@ def judges(change: Change, files: dict[str, Any], limit: float) -> tuple[list[st
     modules = [file["lines"].get(change.module, {}) for file in files.values()]
     tests = {test for lines in modules for test in lines.get(change.before, [])}
     if not tests or "" in tests:  # an import executes it: whoever uses the module may see the change
-        tests |= {test for lines in modules for touched in lines.values() for test in touched}
+        touching = [file for file, lines in zip(files.values(), modules, strict=True) if any(map(any, lines.values()))]
+        tests |= {test for file in touching for test in file["seconds"]}
     chosen, total = [], 0.0
     for test in sorted(tests & right, key=seconds.__getitem__):
         total += seconds[test]

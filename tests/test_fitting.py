@@ -533,13 +533,18 @@ def test_the_last_fit_takes_the_rows_that_there_is_time_for(monkeypatch):
 
 
 def test_a_spectrum_is_chosen_by_the_effort_and_goes_on_from_the_first(monkeypatch):
-    asked = []
+    asked, seen = [], []
 
     def choose(x, y, *, evaluations, start):
         asked.append((len(x), evaluations, start))
-        return Spectrum(np.zeros(6), 0.0, evaluations)
+        return Spectrum(np.array([0, 0, 0, 0, 0, -3.0]), 0.0, evaluations)
+
+    def best(factored, penalties):
+        seen.append(penalties)
+        return best_penalty(factored, penalties)
 
     monkeypatch.setattr(units, "choose_spectrum", choose)
+    monkeypatch.setattr(units, "best_penalty", best)
     rows, low = some_rows(40, held_out=10), EFFORTS["low"]
     fit = units.Units(low, 0, Budget(1.0))
     fit(rows.train)
@@ -547,6 +552,7 @@ def test_a_spectrum_is_chosen_by_the_effort_and_goes_on_from_the_first(monkeypat
     fit.refit(rows.every)
     assert [some[:2] for some in asked] == [(30, low.evaluations), (30, low.evaluations), (40, units.GO_ON)]
     assert [some[2] is None for some in asked] == [True, True, False]
+    assert all(np.exp(-3) in penalties for penalties in seen)  # the noise is the penalty of the evidence
 
 
 class Refusing:
