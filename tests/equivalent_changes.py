@@ -5,6 +5,7 @@ a table of how much is tried, of a prior or a margin, where the next number woul
 """
 
 SAME = (
+    ("_interrupts.py", "daemon=False", "the thread ends when its pipe closes with the block"),
     ("_samples.py", "- 1) >= num_classes * unit", "a bound on rounding, which no sum meets exactly"),
     ("data/images.py", "reshape(len(images), -2)", "NumPy takes any negative number for the size that is left"),
     ("fitting/bands.py", "<= 0.99 * best[1]", "radii are powers of the square root of 2 apart"),
@@ -33,6 +34,7 @@ EFFORT = (
     ("fitting/effort.py", "((32, 32), 9)", "starts of high effort"),
     ("fitting/spectrum.py", "5.0, 31.0", "the width of a prior that says next to nothing"),
     ("fitting/spectrum.py", "'maxcor': 21", "steps that L-BFGS remembers"),
+    ("fitting/units.py", "effort.rows) else 1)", "an estimate of evaluations"),
     ("fitting/units.py", "TALL_UNITS = 2049", "units where rows are many"),
     ("fitting/units.py", "11 * num_rows ** 3", "an estimate of a decomposition's operations"),
     ("graph/layout.py", "(0.45, 1.5, 0.06)", "a margin of a picture, in inches"),

@@ -41,7 +41,7 @@ from executed_lines import run_tests
 ROOT = Path(__file__).parent.parent
 LEFT_OUT = {"viz", "_html", "_version", "__init__"}
 # Test files about other things than what the package computes, or long ones about whole programs.
-APART = {"house", "source_documents", "notebooks", "page", "pages", "experiments", "benchmark", "contest"}
+APART = {"house", "source_documents", "page", "pages", "experiments", "benchmark", "contest"}
 PROCESSES = {
     "__main__": "command",
     "hosts": "hosts",
