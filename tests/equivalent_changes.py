@@ -20,6 +20,7 @@ SAME = (
     ("graph/nodes.py", "zip(self.nodes, rows, strict=False)", "there is a row for each node"),
     ("graph/tracing.py", "zip(moving, floats, strict=False)", "JAX passes as many numbers as it was given"),
     ("interchange.py", "zip(weights, arrays[1::2], strict=False)", "their number was found to be even"),
+    ("jacobian.py", "range(num_strips + 2)", "the strip after the last is empty"),
     ("jacobian.py", "zip(residuals, errors, strict=False)", "both have an entry for each layer"),
 )
 SPEED = (

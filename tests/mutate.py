@@ -195,7 +195,7 @@ def main() -> None:
     parser.add_argument("--these", nargs="*", help="of the drawn changes, by the names that an earlier run printed")
     parser.add_argument("--coverage", type=Path, help="a file that keeps which test executes which line")
     parser.add_argument(
-        "--seconds", type=float, default=60, help="of tests for a change, as long as they take unchanged"
+        "--seconds", type=float, default=200, help="of tests for a change, as long as they take unchanged"
     )
     parser.add_argument("--slow", action="store_true", help="try what lives against the long tests too")
     parser.add_argument("--processes", type=int, default=os.cpu_count())

@@ -335,6 +335,8 @@ def test_frequencies_fill_their_ball_evenly(num_inputs):
     params = fill_ball(mlp, np.arange(num_inputs), radius, np.random.default_rng(3))
     frequencies, other = np.split(np.asarray(params[0].weight), 2, axis=1)
     np.testing.assert_array_equal(frequencies, other)
+    sines, cosines = np.split(np.sin(np.asarray(params[0].bias)), 2)
+    np.testing.assert_allclose([sines, cosines], [np.zeros(pairs), np.ones(pairs)], atol=1e-15)
     sizes = np.linalg.norm(frequencies, axis=0)
     for share in (0.1, 0.5, 1.0):
         assert np.mean(sizes <= radius * share ** (1 / num_inputs)) == pytest.approx(share, abs=1.5 / pairs)

@@ -307,6 +307,9 @@ def test_kinks_are_left_out_and_counted(x64):
     report = jaxbp.check_rule(clamp, jax.nn.relu, np.array([-1.0, 0.0, 1e-6, 0.5]))
     assert report.ok, str(report)
     assert "elements at a kink, where no difference is taken: 2" in report.notes
+    steep = jaxbp.check_rule(*[lambda x: clamp(x) + 10 * x, lambda x: jax.nn.relu(x) + 10 * x], np.zeros(1))
+    assert steep.ok, str(steep)
+    assert "elements at a kink, where no difference is taken: 1" in steep.notes
     assert not jaxbp.check_rule(clamp, lambda x: 1.001 * jax.nn.relu(x), np.array([0.0, 0.5])).ok
 
 
