@@ -31,7 +31,6 @@ SPEED = (
 )
 EFFORT = (
     ("fitting/effort.py", "(512,), 60, 300, 10000000000.0, (((32, 32), 3),)", "starts of low effort"),
-    ("fitting/effort.py", "1536, 2049)", "units of normal effort"),
     ("fitting/effort.py", "((32, 32), 9)", "starts of high effort"),
     ("fitting/spectrum.py", "5.0, 31.0", "the width of a prior that says next to nothing"),
     ("fitting/spectrum.py", "'maxcor': 21", "steps that L-BFGS remembers"),
