@@ -32,6 +32,7 @@ SPEED = (
 EFFORT = (
     ("fitting/effort.py", "(512,), 60, 300, 10000000000.0, (((32, 32), 3),)", "starts of low effort"),
     ("fitting/effort.py", "((32, 32), 9)", "starts of high effort"),
+    ("fitting/effort.py", "3072), 201, 800", "evaluations of high effort"),
     ("fitting/spectrum.py", "5.0, 31.0", "the width of a prior that says next to nothing"),
     ("fitting/spectrum.py", "'maxcor': 21", "steps that L-BFGS remembers"),
     ("fitting/units.py", "effort.rows) else 1)", "an estimate of evaluations"),

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
+from architectures import draw_params
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
@@ -532,6 +533,18 @@ def test_the_last_fit_takes_the_rows_that_there_is_time_for(monkeypatch):
     assert (few, every) == (5 * num, 20_000)
     assert num == same < more
     assert 0.99 * 2.0 * RATE < 2 * some * num**2 <= 2.0 * RATE
+
+
+def test_so_does_that_of_a_band(x64, monkeypatch):
+    rows, taken = some_rows(20_000).every, []
+    monkeypatch.setattr(bands, "triangle", lambda mlp, params, inputs, targets: taken.append(len(inputs)))
+    monkeypatch.setattr(bands, "penalized", lambda *_: (np.zeros((16, 1)), np.zeros(1)))
+    mlp = jaxbp.Mlp((2, 16, 1), hidden="sine")
+    for seconds in (1e-7, 1e-4, 1.0):
+        bands._solve_all(mlp, draw_params(mlp), 1e-9, Budget(seconds), rows)
+    few, some, every = taken
+    assert (few, every) == (5 * 16, 20_000)
+    assert 0.99e-4 * RATE < 2 * some * 16**2 <= 1e-4 * RATE
 
 
 def test_a_spectrum_is_chosen_by_the_effort_and_goes_on_from_the_first(monkeypatch):

@@ -226,6 +226,11 @@ def test_as_many_members_are_read_as_are_written_and_no_more(tmp_path, monkeypat
     np.testing.assert_array_equal(_archive.read_archive(tmp_path / "some.npz", "a file", layout)[1]["b"], [0, 1])
     with pytest.raises(ValueError, match="less than 3 arrays"):
         write("abc")
+    monkeypatch.setattr(_archive, "MAX_BYTES", 2 * _archive.MAX_HEADER * 3 + 40)
+    write("ab")
+    assert _archive.read_archive(tmp_path / "some.npz", "a file", layout)[0] == {"names": ["a", "b"]}
+    with pytest.raises(ValueError, match="40 bytes in all"):
+        write(["a", "a long name"])
     monkeypatch.undo()
     write("abc")
     monkeypatch.setattr(_archive, "MAX_MEMBERS", 3)
