@@ -16,6 +16,7 @@ from test_gradient import LOSS_AND_GRADIENT, cast
 import jaxbp
 from jaxbp.gradcheck import Report, Row, check_trace, compare, directions, rounding_bound
 from jaxbp.gradcheck.directions import Leaf, Probe
+from jaxbp.gradcheck.gradients import allowances
 from jaxbp.gradcheck.taylor import judge_remainders
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
@@ -250,6 +251,18 @@ def test_a_remainder_between_first_and_second_order_decides_nothing(x64):
     assert decided[0]
     assert decided[-1]
     assert not all(decided)
+
+
+def test_where_terms_cancel_four_roundings_of_each_parameter_are_allowed(x64):
+    """What is left of p - 0.99 p is a hundredth of p: a relative change of p by u is one by 100 u of it."""
+    params = jax.tree.map(lambda leaf: np.float64(np.float32(leaf)), draw_params(MLP))
+
+    def judge(moved):
+        return jax.tree.map(lambda leaf, before: jnp.asarray(leaf, float) - 0.99 * before, moved, params)
+
+    for dtype, judges in ((np.float64, 2), (np.float32, 1)):  # in float64 the judge rounds as well
+        unit = np.finfo(dtype).eps / 2
+        np.testing.assert_allclose(allowances(judge, params, MLP, 7, dtype), judges * 4 * 100 * unit, rtol=0.01)
 
 
 def test_digits_that_cancel_are_no_fault():
