@@ -15,7 +15,7 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 from sklearn.linear_model import RidgeCV
 
 import jaxbp
-from jaxbp.fitting import Rows, bands, choose_band, effort, model_fit, units
+from jaxbp.fitting import Rows, bands, choose_band, effort, model_fit, spectrum, units
 from jaxbp.fitting.bands import fill_ball, widest
 from jaxbp.fitting.effort import EFFORTS, RATE, Budget
 from jaxbp.fitting.model_fit import _best
@@ -149,11 +149,19 @@ def test_the_gradient_of_the_evidence_is_that_of_autodiff(x64, compiled_quickly)
     np.testing.assert_allclose(gradient, reference, rtol=1e-9, atol=1e-9 * float(np.abs(energy)))
 
 
-def test_the_evidence_finds_noise_and_the_input_that_matters(x64):
+def test_the_evidence_finds_noise_and_the_input_that_matters(x64, monkeypatch):
     generator = np.random.default_rng(2)
     x = generator.standard_normal((150, 3))
     y = np.sin(2 * x[:, :1]) + 0.3 * generator.standard_normal((150, 1))
+    counted = []
+
+    def counting(*arguments):
+        counted.append(arguments)
+        return energy_and_gradient(*arguments)
+
+    monkeypatch.setattr(spectrum, "energy_and_gradient", counting)
     found = choose_spectrum(x, y / y.std(), evaluations=60)
+    assert found.evaluations == len(counted)
     assert 0.5 < found.noise / (0.09 / y.var()) < 2
     assert np.argmax(found.theta[3:6] - 2 * found.theta[:3]) == 0  # s / l^2, the slope's variance
 
@@ -476,8 +484,8 @@ def test_bands_are_tried_from_200_rows_on_and_the_clock_counts_where_seconds_are
     monkeypatch.setattr(model_fit, "try_units", lambda *_: None)
     monkeypatch.setattr(model_fit, "try_networks", lambda *_: None)
     generator = np.random.default_rng(0)
-    for num_rows, seconds in ((199, None), (200, None), (200, 5.0)):
-        jaxbp.fit_model(generator.random((num_rows, 2)), generator.random(num_rows), seconds=seconds)
+    for num_rows, num_inputs, seconds in ((199, 2, None), (200, 2, None), (200, 3, 5.0), (200, 4, 5.0)):
+        jaxbp.fit_model(generator.random((num_rows, num_inputs)), generator.random(num_rows), seconds=seconds)
     assert [budget.by_clock for budget in asked] == [False, True]
 
 
@@ -514,6 +522,9 @@ def test_estimates_are_no_less_than_what_lapack_does():
     assert solve >= 2 * n**2 * m + 4 * n**3  # a QR factorization, and the singular values of R
     assert evaluated - solve >= 7 / 3 * n**3  # a Cholesky factorization, and the inverse
     assert units._operations(2 * splits, effort, Budget(math.inf))[0] == 2 * solve
+    assert solve <= 4 * (2 * n**2 * m + 4 * n**3)
+    tall = 2 * 5 * 1024**3 + 4 * 1024**3  # of 5 rows a unit, where rows are many
+    assert tall <= units._operations([some_rows(20_000)], effort, Budget(1.0))[0] <= 4 * tall
 
 
 def test_the_last_fit_takes_the_rows_that_there_is_time_for(monkeypatch):
@@ -555,7 +566,7 @@ def test_a_spectrum_is_chosen_by_the_effort_and_goes_on_from_the_first(monkeypat
         return Spectrum(np.array([0, 0, 0, 0, 0, -3.0]), 0.0, evaluations)
 
     def best(factored, penalties):
-        seen.append(penalties)
+        seen.append((factored, penalties))
         return best_penalty(factored, penalties)
 
     monkeypatch.setattr(units, "choose_spectrum", choose)
@@ -567,7 +578,8 @@ def test_a_spectrum_is_chosen_by_the_effort_and_goes_on_from_the_first(monkeypat
     fit.refit(rows.every)
     assert [some[:2] for some in asked] == [(30, low.evaluations), (30, low.evaluations), (40, units.GO_ON)]
     assert [some[2] is None for some in asked] == [True, True, False]
-    assert all(np.exp(-3) in penalties for penalties in seen)  # the noise is the penalty of the evidence
+    for factored, penalties in seen:  # to the largest squared singular value; the noise is the penalty of the evidence
+        assert {np.exp(-3), factored.singular_values[0] ** 2} <= set(penalties)
 
 
 class Refusing:

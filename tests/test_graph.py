@@ -132,6 +132,14 @@ def test_random_keys_and_masks_have_a_text():
     assert max(map(len, text.splitlines())) < 200
 
 
+def test_few_numbers_are_shown_and_of_many_their_norm():
+    six, seven = (
+        str(jaxbp.trace_graph(lambda x: x.sum(), jnp.full(count, 2.0, jnp.float32))).splitlines()[0] for count in (6, 7)
+    )
+    assert six.startswith("%0 x = [2., 2., 2., 2., 2., 2.] ")
+    assert seven.startswith("%0 x = float32[7], norm 5.2915 ")
+
+
 def test_it_works_in_float32():
     graph = jaxbp.trace_graph(lambda x: jnp.sum(x**3), jnp.asarray(X, jnp.float32))
     assert graph.nodes[0].derivative.dtype == jnp.float32

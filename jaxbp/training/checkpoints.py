@@ -46,7 +46,7 @@ class Checkpoints(NamedTuple):
     heard: Interrupts
     mesh: Mesh | None = None
 
-    def save(self, progress: Progress, ended: bool = False) -> None:
+    def save(self, progress: Progress, ended: bool) -> None:
         """Saves at the end, after `every` steps, or before a signal ends the program with exit status 128 + its number.
 
         Raises:
