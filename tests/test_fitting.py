@@ -54,7 +54,7 @@ def layer_problem(num_rows, units, num_outputs=2, hidden="tanh", spread=1.0):
 # The output layer.
 
 
-@pytest.mark.parametrize(("num_rows", "units"), [(300, 20), (21, 40), (40, 40), (5000, 8)])
+@pytest.mark.parametrize(("num_rows", "units"), [(300, 20), (21, 40), (40, 40), (5000, 8), (2, 4)])
 def test_the_output_layer_is_that_of_lstsq_on_centred_columns(x64, num_rows, units):
     mlp, params, inputs, targets, hidden = layer_problem(num_rows, units, spread=2.0)
     layer = jaxbp.solve_output(mlp, params, (inputs, targets), ridge=0.0)[-1]

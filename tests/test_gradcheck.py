@@ -305,6 +305,12 @@ def test_every_judge_sees_a_wrong_element(x64):
     assert next(row.hand for row in right.rows if row.judge == slope) == pytest.approx(2, abs=0.05)
 
 
+def test_the_taylor_remainder_sees_what_float32_does_not_allow():
+    x = jnp.linspace(-1, 2, 9, dtype=jnp.float32)
+    report = jaxbp.check_rule(rule(lambda x, bar: (3.002 * x**2 * bar,)), lambda x: x**3, x)
+    assert "slope of the Taylor remainder" in judges_against(report)
+
+
 def test_a_rule_must_be_linear_in_the_cotangent_and_right_at_second_order(x64):
     """Two faults that no first derivative under one cotangent shows."""
     x = np.linspace(0.5, 2, 4)

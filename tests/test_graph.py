@@ -199,6 +199,7 @@ def test_boxes_stand_apart_and_edges_run_from_side_to_side(num_nodes, max_width)
     for parent, child in edges:  # to the right, or in a band below
         assert where[parent][1] < where[child][0] or where[child][3] < where[parent][2]
     assert len(layout.routes) == len(edges)
+    levels = []
     for (parent, child), route in zip(edges, layout.routes, strict=True):
         for point, node, side in ((route[0], parent, 1), (route[-1], child, 0)):
             assert point[0] == pytest.approx(where[node][side])
@@ -207,7 +208,12 @@ def test_boxes_stand_apart_and_edges_run_from_side_to_side(num_nodes, max_width)
         for x, y in route[1:-1]:
             assert not any(a < x < b and c < y < d for a, b, c, d in where.values())
         for (x0, y0), (x1, y1) in pairwise(route):
-            assert x0 <= x1 or y0 == y1  # back to the left on a level of its own
+            if x0 > x1:  # back to the left on a level of its own, below all boxes of its band
+                assert y0 == y1
+                assert not any(c < y0 < d for a, b, c, d in where.values())
+                levels.append(y0)
+    assert len(set(levels)) == len(levels)
+    assert bool(levels) == (max_width == 7.0 and num_nodes > 1)
     assert len({route[0] for route in layout.routes}) == len({route[-1] for route in layout.routes}) == len(edges)
 
 
