@@ -113,6 +113,15 @@ def test_every_number_of_a_trace_is_judged(loss, num_samples, x64):
     assert all(row.allowed >= bound for row in report.rows)
 
 
+def test_what_a_trace_is_allowed_grows_with_its_samples(x64):
+    generator, mlp = np.random.default_rng(0), jaxbp.Mlp((2, 3, 1))
+    inputs, targets = generator.standard_normal((1024, 2)), generator.standard_normal((1024, 1))
+    report = check_trace(jaxbp.backprop(mlp, draw_params(mlp), inputs, targets))
+    assert report.ok, str(report)
+    # In float64 the judge rounds as well.
+    assert all(row.allowed >= 2 * rounding_bound(mlp, 1024, np.float64) for row in report.rows)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", ["node_errors", "activation_errors"])
 @pytest.mark.parametrize("layer", range(3))

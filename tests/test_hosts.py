@@ -14,7 +14,9 @@ import pytest
 from host_worker import RUNS, fitted
 
 import surface_flags
-from jaxbp.training import join_hosts, own_rows
+from jaxbp.training import hosts, join_hosts, own_rows
+from jaxbp.training.devices import mesh_of
+from jaxbp.training.hosts import every_process
 
 WORKER = Path(__file__).parent / "host_worker.py"
 
@@ -128,6 +130,15 @@ def test_each_process_says_its_place_or_leaves_it_to_what_started_it(monkeypatch
     assert asked == [("node:1234", 2, 0), ("node:1234", 2, 1), ()]
     with pytest.raises(ValueError, match="process_id must be a whole number of at least 0, got -1"):
         join_hosts("node:1234", 2, -1)
+
+
+def test_processes_of_a_mesh_exchange_their_numbers(monkeypatch):
+    monkeypatch.setattr(hosts.multihost_utils, "process_allgather", lambda number: np.array([number, number + 1]))
+    mesh = mesh_of(1)
+    assert every_process(mesh, 3) == every_process(None, 3) == [3]
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    assert every_process(mesh, 3) == [3, 4]
+    assert every_process(None, 3) == [3]
 
 
 def test_one_process_holds_all_rows():
