@@ -42,11 +42,8 @@ ROOT = Path(__file__).parent.parent
 LEFT_OUT = {"viz", "_html", "_version", "__init__"}
 # Test files about other things than what the package computes, or long ones about whole programs.
 APART = {"house", "source_documents", "page", "pages", "experiments", "benchmark", "contest"}
-PROCESSES = {
-    "__main__": "command",
-    "hosts": "hosts",
-    "_interrupts": "checkpoints",
-}  # tests that start processes of them
+# Test files that start processes of their own, by what runs there.
+PROCESSES = {"__main__": "command", "hosts": "hosts", "_interrupts": "checkpoints"}
 OUT_OF_TIME, NO_SUCH_TEST, NOTHING_RUN = -1, 4, 5  # the latter two are pytest's
 OPERATORS = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult, ast.FloorDiv: ast.Mult,
@@ -170,8 +167,8 @@ def verdict(change: Change, tests: list[str], took: float, slow: bool) -> str:
             status = fork_tests(folder, list(dict.fromkeys(test.split("[")[0] for test in tests)), 120 + 4 * took)
         if status == 0 and slow:
             files = list(dict.fromkeys(test.split("::")[0] for test in tests))
-            status = fork_tests(folder, files, 1200, marker="slow") % NOTHING_RUN
-        return {0: "lives", OUT_OF_TIME: "ran out of time"}.get(status, "found")
+            status = fork_tests(folder, files, 1200, marker="slow")
+        return {0: "lives", NOTHING_RUN: "lives", OUT_OF_TIME: "ran out of time"}.get(status, "found")
     finally:
         place.write_text(before, encoding="utf-8")
         for compiled in place.parent.glob(f"__pycache__/{place.stem}.*"):  # two changes within a second look the same
