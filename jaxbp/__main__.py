@@ -138,7 +138,7 @@ def _lines(model: Model) -> list[str]:
     """What a model is, a quantity a line."""
     num_inputs, num_outputs = model.num_inputs, model.mlps[0].sizes[-1]
     names = model.names or ("without names",)
-    sides = (("inputs ", num_inputs, names[:num_inputs]), ("outputs", num_outputs, names[num_inputs:] or names[:1]))
+    sides = (("inputs ", num_inputs, names[:num_inputs]), ("outputs", num_outputs, names[num_inputs:] or names))
     together = " averaged" if model.average else " added up"
     networks = "; ".join(f"{'-'.join(map(str, mlp.sizes))} {', '.join(_activations(mlp.hidden))}" for mlp in model.mlps)
     return [

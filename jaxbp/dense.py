@@ -54,10 +54,10 @@ def dense_forward(
     layer: Layer,
     inputs: Array,
     activation: Activation,
-    mask: Array | None = None,
+    mask: Array | None,
     *,
-    keep_preactivation: bool = False,
-    axis: int = 0,
+    keep_preactivation: bool,
+    axis: int,
 ) -> tuple[Array, DenseResiduals]:
     """Computes A' = phi(A W + b) * M, and what the backward pass will read.
 

@@ -85,7 +85,7 @@ def from_flax_variables(variables: Mapping[str, Any]) -> Params:
     found = variables.get("params", {})
     names = [f"Dense_{i}" for i in range(len(found))]
     if sorted(names) != sorted(found):
-        raise ValueError(f"variables must hold params of Dense_0, Dense_1, ..., got {', '.join(found) or 'none'}")
+        raise ValueError(f"variables must hold params of Dense_0, Dense_1, ..., got {', '.join(found)}")
     items = [(f"{name}.{part}", found[name].get(part)) for name in names for part in ("kernel", "bias")]
     return _layers(items, "kernel", transposed=False)
 

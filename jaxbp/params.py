@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -177,11 +177,11 @@ def init(
     for position, layer_key in enumerate(jax.random.split(key, mlp.num_layers)):
         fan_in, fan_out = mlp.sizes[position : position + 2]
         weight_key, bias_key = jax.random.split(layer_key)
-        width = scale if row.squared_width is None else math.sqrt(row.squared_width(fan_in, fan_out))
+        width: Any = scale if row.squared_width is None else math.sqrt(row.squared_width(fan_in, fan_out))
         bias = jnp.zeros((fan_out,), dtype)
         if scheme == "sine" and position == 0 and mlp.num_layers > 1:
             width = scale
             # Phases all around the circle: with zero biases every unit, and so the whole first layer, would be odd.
             bias = uniform(bias_key, (fan_out,), math.pi, dtype)
-        layers.append(Layer(row.draw(weight_key, (fan_in, fan_out), width or 1.0, dtype), bias))
+        layers.append(Layer(row.draw(weight_key, (fan_in, fan_out), width, dtype), bias))
     return tuple(layers)

@@ -1,5 +1,7 @@
 """Bad input: one clear error that names the argument, what it must be and what came."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -46,6 +48,7 @@ def test_sizes(sizes, message):
         (lambda: jaxbp.init(MLP, jax.random.key(0), "xavier"), "scheme must be one of"),
         (lambda: jaxbp.init(MLP, jax.random.key(0), "he", scale=2.0), "scale must be left out for scheme 'he'"),
         (lambda: jaxbp.init(MLP, jax.random.key(0), "normal", scale=-1.0), "scale must be .* got -1.0"),
+        (lambda: jaxbp.init(MLP, jax.random.key(0), "normal", scale=0.0), "scale must be positive, got 0.0"),
         (
             lambda: jaxbp.loss_and_gradient(MLP, PARAMS, INPUTS, TARGETS, "mse"),
             "loss must be one of mean_squared_error",
@@ -141,6 +144,7 @@ def test_binary_targets():
         (PARAMS[0], "params must be a tuple of 2 Layers, got Layer"),
         ((*PARAMS, PARAMS[1]), "2 layers .* got 3"),
         ((PARAMS[0], jaxbp.Layer(PARAMS[1].weight, None)), r"params\[1\]\.bias .* got NoneType"),
+        ((PARAMS[0], PARAMS[1]._replace(bias=SimpleNamespace(shape=(1,)))), r"params\[1\]\.bias must be an array"),
         ((PARAMS[0], tuple(PARAMS[1])), r"params\[1\] must be a Layer"),
         ((PARAMS[0], PARAMS[1]._replace(weight=PARAMS[1].weight.T)), r"params\[1\]\.weight must have shape \(4, 1\)"),
         ((PARAMS[0], PARAMS[1]._replace(bias=np.zeros(1, np.float16))), r"params\[1\]\.bias .*float32.* got float16"),
@@ -276,3 +280,8 @@ def test_a_constant_column_cannot_be_standardized():
 def test_formulas_that_are_none(text):
     with pytest.raises(ValueError, match="expression must"):
         parse_expression(text)
+
+
+def test_a_formula_s_unknown_name_is_answered_with_the_four_nearest():
+    with pytest.raises(ValueError, match=r"'sinn' is not known \(nearest: sin, sinh(, \w+){2}\)"):
+        parse_expression("x + sinn")

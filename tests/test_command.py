@@ -1,5 +1,6 @@
 """`python -m jaxbp`: fit a table, predict, tell; errors in one line."""
 
+import inspect
 import os
 import subprocess
 import sys
@@ -102,11 +103,25 @@ def test_several_targets_and_chosen_inputs(table, tmp_path, monkeypatch, capsys)
     assert read_csv(capsys.readouterr().out)[0] == ["größe x", "z", "y"]
 
 
+def test_the_seed_is_fit_model_s_unless_given(table, tmp_path, monkeypatch):
+    seen = []
+
+    def keep(points, outputs, *, seconds, seed, names, on_candidate):
+        seen.append(seed)
+        return stand_in(points, outputs, seconds=2.0, seed=3, names=names, on_candidate=on_candidate)
+
+    monkeypatch.setattr(command, "fit_model", keep)
+    for flags in ([], ["--seed", "7"]):
+        assert command.main(["fit", table, "--target", "z", "--out", str(tmp_path / "model"), *flags]) == 0
+    assert seen == [inspect.signature(jaxbp.fit_model).parameters["seed"].default, 7]
+
+
 def test_info(fitted, tmp_path, capsys):
     assert command.main(["info", fitted]) == 0
     text = capsys.readouterr().out
     for part in ("y, größe x", "(z)", "2-1", "3 parameters in float64", "ridge", "tanh 6  chosen", jaxbp.__version__):
         assert part in text
+    assert "added up" not in text
     plain = Model.for_data(jaxbp.Mlp((2, 1)), jaxbp.load(fitted).params, POINTS, POINTS[:, 0])
     plain.with_terms(plain.mlps * 2, plain.terms * 2, average=True).save(tmp_path / "plain.npz")
     assert command.main(["info", str(tmp_path / "plain.npz")]) == 0

@@ -125,6 +125,9 @@ def test_a_formula_is_sampled_at_random_or_on_a_grid():
         pytest.raises(ValueError, match="log x must be finite over its domain, got nan"),
     ):
         data.sample_surface(pole, 49, np.random.RandomState(3))
+    corner = data.Surface(lambda x, y: np.where((x == 1) & (y == 1), np.inf, x), square(1.0), "x")
+    with pytest.raises(ValueError, match="must be finite over its domain, got inf at x = 1, y = 1"):
+        data.sample_surface(corner, 49, np.random.RandomState(3))
 
 
 def measured(num_rows=20, num_columns=30):
@@ -142,6 +145,7 @@ def test_a_measured_surface_is_judged_where_it_was_not_trained_on():
     assert not trained & {tuple(point) for point in task.test.points[task.scored]}
     assert not trained & {tuple(point) for point in task.held_out.points}
     np.testing.assert_array_equal(task.values_at(np.array([[3.4, 7.2], [28.6, 18.9]])), [703, 1929])
+    assert len(data.sample_surface(measured(), 2, np.random.RandomState(0)).held_out.points) == 1
     with pytest.raises(ValueError, match="samples must be below 500 for steps, got 500"):
         data.sample_surface(measured(), 500, np.random.RandomState(0))
 
@@ -159,7 +163,9 @@ def test_a_table_is_split_at_random(tmp_path):
     together = np.concatenate([task.train.values, task.held_out.values])
     assert sorted(together) == list(range(20))
     np.testing.assert_array_equal(task.values_at(task.test.points[[5, 7]] + 1e-6), task.test.values[[5, 7]])
-    path.write_text("a,b,c\n1,2,3\n")
+    path.write_text("a,b,c\n" + 5 * "1,2,3\n")
+    assert len(data.sample_table(path, None, 10, np.random.RandomState(0)).train.points) == 4
+    path.write_text("a,b,c\n" + 4 * "1,2,3\n")
     with pytest.raises(ValueError, match="must hold at least 5 rows"):
         data.sample_table(path, None, 10, np.random.RandomState(0))
 
@@ -171,6 +177,15 @@ def test_standardizing_and_back():
     np.testing.assert_allclose(standard.mean(0), 0, atol=1e-12)
     np.testing.assert_allclose(standard.std(0), 1, rtol=1e-12)
     np.testing.assert_allclose(measured.restore(standard), values, rtol=1e-13)
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
+def test_what_is_constant_does_not_depend_on_the_unit(unit):
+    generator = np.random.default_rng(0)
+    values = unit * np.column_stack([1 + 1e-3 * generator.standard_normal(7), np.full(7, 1 / 3), np.full(7, 0.1)])
+    scaler = data.standardizer(values)
+    np.testing.assert_allclose(scaler.scale, [values[:, 0].std(), 1, 1], rtol=1e-12)
+    np.testing.assert_array_equal(scaler.mean[1:], values[0, 1:])
 
 
 def test_a_constant_column_has_to_be_named_to_be_refused():

@@ -32,6 +32,16 @@ OPTIONS = {"steps": 20, "record_every": 5, "solver": MOMENTUM, "validation": HEL
 ROUNDING = 1.1e-13
 
 
+def test_devices_are_counted_named_or_listed():
+    there = jax.devices()
+    assert mesh_of(None) is None
+    for given, wanted in ((3, there[:3]), ("all", there), (there[2:4], there[2:4]), ((there[1],), there[1:2])):
+        assert mesh_of(given).devices.tolist() == wanted
+    for wrong in ([], [there[0], there[0]], [0, 1]):
+        with pytest.raises(ValueError, match="devices must be JAX devices, each once and at least one, got"):
+            mesh_of(wrong)
+
+
 def assert_same_run(one, other, atol):
     left = (one.params, one.state._replace(key=None), one.history._replace(seconds=None), one.layers)
     right = (other.params, other.state._replace(key=None), other.history._replace(seconds=None), other.layers)

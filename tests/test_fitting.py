@@ -1,23 +1,29 @@
 """Fitting: the output layer against NumPy, the evidence's gradient, and what `fit_model` reaches and refuses."""
 
+import math
 import time
 import warnings
+from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
+from architectures import draw_params
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 from sklearn.linear_model import RidgeCV
 
 import jaxbp
-from jaxbp.fitting import Rows, choose_band
+from jaxbp.fitting import Rows, bands, choose_band, effort, model_fit, spectrum, units
 from jaxbp.fitting.bands import fill_ball, widest
-from jaxbp.fitting.effort import RATE, Budget
-from jaxbp.fitting.rows import split
-from jaxbp.fitting.spectrum import choose_spectrum, energy_and_gradient
+from jaxbp.fitting.effort import EFFORTS, RATE, Budget
+from jaxbp.fitting.model_fit import _best
+from jaxbp.fitting.networks import try_networks
+from jaxbp.fitting.rows import Trial, split
+from jaxbp.fitting.spectrum import Spectrum, choose_spectrum, draw_frequencies, energy_and_gradient
 from jaxbp.network import forward
+from jaxbp.score import Candidate
 from jaxbp.training import Batch
 from jaxbp.training.least_squares import (
     best_penalty,
@@ -28,6 +34,7 @@ from jaxbp.training.least_squares import (
     solution,
     triangle,
 )
+from jaxbp.training.output_layer import SHARES
 
 
 def nrmse(model, points, outputs):
@@ -47,7 +54,7 @@ def layer_problem(num_rows, units, num_outputs=2, hidden="tanh", spread=1.0):
 # The output layer.
 
 
-@pytest.mark.parametrize(("num_rows", "units"), [(300, 20), (21, 40), (40, 40), (5000, 8)])
+@pytest.mark.parametrize(("num_rows", "units"), [(300, 20), (21, 40), (40, 40), (5000, 8), (2, 4)])
 def test_the_output_layer_is_that_of_lstsq_on_centred_columns(x64, num_rows, units):
     mlp, params, inputs, targets, hidden = layer_problem(num_rows, units, spread=2.0)
     layer = jaxbp.solve_output(mlp, params, (inputs, targets), ridge=0.0)[-1]
@@ -142,11 +149,19 @@ def test_the_gradient_of_the_evidence_is_that_of_autodiff(x64, compiled_quickly)
     np.testing.assert_allclose(gradient, reference, rtol=1e-9, atol=1e-9 * float(np.abs(energy)))
 
 
-def test_the_evidence_finds_noise_and_the_input_that_matters(x64):
+def test_the_evidence_finds_noise_and_the_input_that_matters(x64, monkeypatch):
     generator = np.random.default_rng(2)
     x = generator.standard_normal((150, 3))
     y = np.sin(2 * x[:, :1]) + 0.3 * generator.standard_normal((150, 1))
+    counted = []
+
+    def counting(*arguments):
+        counted.append(arguments)
+        return energy_and_gradient(*arguments)
+
+    monkeypatch.setattr(spectrum, "energy_and_gradient", counting)
     found = choose_spectrum(x, y / y.std(), evaluations=60)
+    assert found.evaluations == len(counted)
     assert 0.5 < found.noise / (0.09 / y.var()) < 2
     assert np.argmax(found.theta[3:6] - 2 * found.theta[:3]) == 0  # s / l^2, the slope's variance
 
@@ -329,6 +344,8 @@ def test_frequencies_fill_their_ball_evenly(num_inputs):
     params = fill_ball(mlp, np.arange(num_inputs), radius, np.random.default_rng(3))
     frequencies, other = np.split(np.asarray(params[0].weight), 2, axis=1)
     np.testing.assert_array_equal(frequencies, other)
+    sines, cosines = np.split(np.sin(np.asarray(params[0].bias)), 2)
+    np.testing.assert_allclose([sines, cosines], [np.zeros(pairs), np.ones(pairs)], atol=1e-15)
     sizes = np.linalg.norm(frequencies, axis=0)
     for share in (0.1, 0.5, 1.0):
         assert np.mean(sizes <= radius * share ** (1 / num_inputs)) == pytest.approx(share, abs=1.5 / pairs)
@@ -337,6 +354,285 @@ def test_frequencies_fill_their_ball_evenly(num_inputs):
     second = np.mean(both**2, axis=1)
     np.testing.assert_allclose(second, radius**2 / (num_inputs + 2), rtol=0.03)
     np.testing.assert_array_less(np.abs(np.cov(both, bias=True) - np.diag(second)), 0.03 * radius**2)
+
+
+# The search, with candidates that cost nothing.
+
+
+def some_rows(num_rows, num_inputs=2, num_outputs=1, held_out=100):
+    generator = np.random.default_rng(num_rows)
+    every = Batch(generator.random((num_rows, num_inputs)), generator.random((num_rows, num_outputs)))
+    first, others = (Batch(*(some[part] for some in every)) for part in (slice(held_out), slice(held_out, None)))
+    return Rows(every, others, first)
+
+
+def a_trial(predictions, rows, *, noise=0.0, members=1, name="some"):
+    error = float(np.sqrt(np.mean((predictions - rows.held_out.targets) ** 2)))
+    layers = ((jaxbp.Mlp((2, 1)), (jaxbp.Layer(np.zeros((2, 1)), np.full(1, error)),)),) * members
+    return Trial(Candidate(name, error, 0.0), layers, predictions, lambda every: layers, noise)
+
+
+@pytest.fixture
+def climbed(monkeypatch):
+    """What a climb tries, as (units, radius), where the error of a band is known beforehand."""
+
+    def run(error, num_rows, effort="normal"):
+        tried = []
+
+        def one(rows, num_rows, units, radius, ridges, seed, budget):
+            tried.append((units, radius))
+            return Trial(Candidate("", error(units, radius), 0.0), (), np.zeros(0), lambda every: ()), ridges[2]
+
+        monkeypatch.setattr(bands, "_try", one)
+        for _ in bands.climb(some_rows(num_rows), EFFORTS[effort], 0, Budget(math.inf)):
+            pass
+        return tried
+
+    return run
+
+
+def test_narrower_bands_are_tried_until_two_in_a_row_are_worse(climbed):
+    top = widest(2, 512)
+    for best, count in ((0, 3), (1, 4), (2, 5), (4, 6)):
+        tried = climbed(lambda units, radius, best=best: 1e-3 + abs(np.log2(top / radius) - best / 2), 1000, "low")
+        assert tried == [(512, pytest.approx(top * 2 ** (-j / 2))) for j in range(count)]
+
+
+def test_a_band_has_five_quarters_of_a_row_for_each_unit(climbed):
+    for num_rows, wanted in ((300, {128}), (420, {256}), (739, {256}), (740, {512}), (1380, {512, 1024})):
+        assert {units for units, _ in climbed(lambda units, radius: 1e-3 * radius, num_rows)} == wanted
+
+
+def test_more_units_climb_from_the_best_band_on(climbed):
+    narrow = widest(2, 512) / 2
+    tried = climbed(lambda units, radius: 1e-3 * abs(radius / narrow - 1) + 1 / units, 20_000)
+    for more, factors in ((1024, (1, 1.4, 2)), (1536, (1, 1.2)), (2048, (1, 1.2))):
+        assert [radius for some, radius in tried if some == more] == pytest.approx([narrow * f for f in factors])
+
+
+def test_where_the_widest_band_leaves_much_the_most_units_are_tried_at_once(climbed):
+    top = widest(2, 2048)
+    for num_rows, radii in ((7300, [1.17 * top]), (5000, [1.17 * top, top])):  # 3.5 and 2.4 rows a unit
+        tried = climbed(lambda units, radius: 0.5 / radius, num_rows)
+        assert {units for units, _ in tried} == {512, 2048}
+        assert [radius for units, radius in tried if units == 2048] == pytest.approx(radii)
+
+
+def test_a_climb_ends_at_the_goal(climbed):
+    assert len(climbed(lambda units, radius: 1e-12, 20_000)) == 1
+
+
+def test_the_linear_candidate_wins_within_two_percent():
+    rows = some_rows(1000)
+    for least, place in ((1.01, 0), (1.03, 1)):
+        errors = np.ones((100, 1))
+        trials = [a_trial(rows.held_out.targets + size * errors, rows) for size in (least, 1.0)]
+        assert _best(trials, [rows]) is trials[place]
+
+
+def test_an_average_is_taken_where_it_helps_and_of_two_networks_at_most():
+    rows = some_rows(1000)
+    signs = np.resize([1.0, -1.0], (100, 1))
+    linear, one, other, far = (
+        a_trial(rows.held_out.targets + error, rows, name=name)
+        for name, error in (("linear", 9.0), ("one", 1.0 + 0 * signs), ("other", 1.1 * signs), ("far", 3 * signs))
+    )
+    best = _best([linear, one, other, far], [rows])
+    assert best.candidate.name == "average of one and other"
+    np.testing.assert_allclose(best.predictions, (one.predictions + other.predictions) / 2, rtol=1e-15)
+    assert best.members == best.refit(rows.every) == one.members + other.members
+    assert _best([linear, one, one._replace(noise=0.0)], [rows]) is one  # the same errors twice: nothing helps
+    assert _best([linear, one, far], [rows]) is one
+    assert _best([linear, one._replace(members=2 * one.members), other], [rows]).members == 2 * one.members
+
+
+def test_of_noisy_rows_the_spectrum_is_taken_unless_another_is_surely_better():
+    """Surely: by two standard errors of the difference of the squared errors."""
+    rows, spread = some_rows(1000), np.resize([1.0, -1.0], (100, 1))
+    targets, errors = rows.held_out.targets, np.resize([0.1, 0.1, -0.1, -0.1], (100, 1))
+    for deviations, sure in ((1.8, False), (2.2, True)):
+        squares = 0.01 + 1e-3 * (deviations / np.sqrt(100) + spread)  # of the spectrum, beside 0.01
+        linear, best = a_trial(targets + 9, rows), a_trial(targets + errors, rows, members=2)
+        spectrum = a_trial(targets + np.sqrt(squares) * np.sign(errors), rows, noise=0.01)
+        assert _best([linear, best, spectrum], [rows]) is (best if sure else spectrum)
+        assert _best([linear, best, spectrum._replace(noise=1e-5)], [rows]) is best
+
+
+def test_an_average_that_wins_is_the_model_and_the_one_that_is_chosen(monkeypatch):
+    generator = np.random.default_rng(0)
+    points, outputs = generator.random((40, 2)), generator.random(40)
+
+    def two(splits, effort, seed, budget, before):
+        for name, error in (("linear", 9.0), ("one", 1.0), ("other", -1.0)):
+            yield a_trial(splits[0].held_out.targets + error, splits[0], name=name)
+
+    monkeypatch.setattr(model_fit, "_trials", two)
+    monkeypatch.setattr(model_fit, "_best", lambda trials, splits: _best(trials, splits[:1]))
+    model = jaxbp.fit_model(points, outputs)
+    assert [(some.name, some.chosen) for some in model.history] == [
+        *((name, False) for name in ("linear", "one", "other")),
+        ("average of one and other", True),
+    ]
+    # Both of these networks give the bias 1, in standard units.
+    np.testing.assert_allclose(model(points), outputs.mean() + outputs.std(), rtol=1e-12)
+    np.testing.assert_allclose(model.spread(points), 0, atol=1e-12)
+
+
+def test_bands_are_tried_from_200_rows_on_and_the_clock_counts_where_seconds_are_given(monkeypatch):
+    asked = []
+    monkeypatch.setattr(model_fit, "climb", lambda rows, effort, seed, budget: asked.append(budget) or iter(()))
+    monkeypatch.setattr(model_fit, "try_units", lambda *_: None)
+    monkeypatch.setattr(model_fit, "try_networks", lambda *_: None)
+    generator = np.random.default_rng(0)
+    for num_rows, num_inputs, seconds in ((199, 2, None), (200, 2, None), (200, 3, 5.0), (200, 4, 5.0)):
+        jaxbp.fit_model(generator.random((num_rows, num_inputs)), generator.random(num_rows), seconds=seconds)
+    assert [budget.by_clock for budget in asked] == [False, True]
+
+
+def test_a_slow_machine_gets_less_done_by_the_clock(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(effort, "time", SimpleNamespace(perf_counter=lambda: now))
+    for took, last in ((1.0, 9.0), (2.0, 8.0), (4.0, 3.0), (9.0, 0.25)):  # of 2 seconds planned; at most 4 times
+        now = 100.0
+        budget = Budget(10.0, by_clock=True)
+        assert budget.allows(2 * RATE)
+        now += took
+        assert budget.left == pytest.approx(max(10 - took, 5) * RATE)
+        assert not budget.allows(1.01 * last * RATE)
+        assert budget.allows(0.99 * last * RATE)
+    assert not Budget(10.0, by_clock=True).allows(10.1 * RATE)
+
+
+def test_units_drawn_from_a_spectrum_have_its_kernel_on_average():
+    """Inputs that few units read, half of them, and nearly all: where draws are clipped, weights make up for it."""
+    length, strength, scale, pairs = np.array([0.7, 1.5, 3.0]), np.array([0.05, 1.0, 30.0]), 2.0, 100_000
+    theta = np.log(np.r_[length, strength, scale, 1e-3])
+    frequencies, widths = draw_frequencies(theta, 3, pairs, np.random.default_rng(0))
+    for apart in np.array([[0, 0, 0], [0.5, 0, 0], [0, 1.5, 0], [0, 0, 4.0], [1.0, 1.0, -2.0]]):
+        kernel = scale * np.prod(1 + strength * np.exp(-0.5 * (apart / length) ** 2))
+        terms = pairs * widths**2 * np.cos(apart @ frequencies)
+        assert abs(terms.mean() - kernel) < 5 * terms.std() / np.sqrt(pairs) < 0.04 * kernel
+
+
+def test_estimates_are_no_less_than_what_lapack_does():
+    effort, splits = EFFORTS["low"]._replace(evaluations=0), [some_rows(375, held_out=75)]
+    solve, _ = units._operations(splits, effort, Budget(math.inf))
+    evaluated, _ = units._operations(splits, effort._replace(evaluations=1), Budget(math.inf))
+    n, m = 300, 2048
+    assert solve >= 2 * n**2 * m + 4 * n**3  # a QR factorization, and the singular values of R
+    assert evaluated - solve >= 7 / 3 * n**3  # a Cholesky factorization, and the inverse
+    assert units._operations(2 * splits, effort, Budget(math.inf))[0] == 2 * solve
+    assert solve <= 4 * (2 * n**2 * m + 4 * n**3)
+    tall = 2 * 5 * 1024**3 + 4 * 1024**3  # of 5 rows a unit, where rows are many
+    assert tall <= units._operations([some_rows(20_000)], effort, Budget(1.0))[0] <= 4 * tall
+
+
+def test_the_last_fit_takes_the_rows_that_there_is_time_for(monkeypatch):
+    theta, taken = np.zeros(6), []
+
+    def keep(mlp, params, inputs, targets):
+        taken.append((len(inputs), mlp.sizes[1]))
+
+    monkeypatch.setattr(units, "triangle", keep)
+    monkeypatch.setattr(units, "penalized", lambda *_: (np.zeros((1, 1)), np.zeros(1)))
+    rows = some_rows(20_000).every
+    for seconds in (0.1, 2.0, 1000.0):
+        fit = units.Units(EFFORTS["low"], 0, Budget(seconds))
+        fit.found = units.Found(theta, 1.0, EFFORTS["low"].rows)
+        fit.refit(rows)
+    (few, num), (some, same), (every, more) = taken
+    assert (few, every) == (5 * num, 20_000)
+    assert num == same < more
+    assert 0.99 * 2.0 * RATE < 2 * some * num**2 <= 2.0 * RATE
+
+
+def test_so_does_that_of_a_band(x64, monkeypatch):
+    rows, taken = some_rows(20_000).every, []
+    monkeypatch.setattr(bands, "triangle", lambda mlp, params, inputs, targets: taken.append(len(inputs)))
+    monkeypatch.setattr(bands, "penalized", lambda *_: (np.zeros((16, 1)), np.zeros(1)))
+    mlp = jaxbp.Mlp((2, 16, 1), hidden="sine")
+    for seconds in (1e-7, 1e-4, 1.0):
+        bands._solve_all(mlp, draw_params(mlp), 1e-9, Budget(seconds), rows)
+    few, some, every = taken
+    assert (few, every) == (5 * 16, 20_000)
+    assert 0.99e-4 * RATE < 2 * some * 16**2 <= 1e-4 * RATE
+
+
+def test_a_spectrum_is_chosen_by_the_effort_and_goes_on_from_the_first(monkeypatch):
+    asked, seen = [], []
+
+    def choose(x, y, *, evaluations, start):
+        asked.append((len(x), evaluations, start))
+        return Spectrum(np.array([0, 0, 0, 0, 0, -3.0]), 0.0, evaluations)
+
+    def best(factored, penalties):
+        seen.append((factored, penalties))
+        return best_penalty(factored, penalties)
+
+    monkeypatch.setattr(units, "choose_spectrum", choose)
+    monkeypatch.setattr(units, "best_penalty", best)
+    rows, low = some_rows(40, held_out=10), EFFORTS["low"]
+    fit = units.Units(low, 0, Budget(1.0))
+    fit(rows.train)
+    fit(rows.train)  # another split
+    fit.refit(rows.every)
+    assert [some[:2] for some in asked] == [(30, low.evaluations), (30, low.evaluations), (40, units.GO_ON)]
+    assert [some[2] is None for some in asked] == [True, True, False]
+    for factored, penalties in seen:  # to the largest squared singular value; the noise is the penalty of the evidence
+        assert {np.exp(-3), factored.singular_values[0] ** 2} <= set(penalties)
+
+
+class Refusing:
+    """A budget that writes down what it is asked for."""
+
+    def allows(self, operations, overhead):
+        self.operations = operations
+        return False
+
+
+def test_networks_are_not_tried_without_time_and_more_of_them_take_more():
+    budget, taken = Refusing(), {}
+    for num_outputs in (1, 2):
+        for num_starts in (2, 4):
+            rows = some_rows(300, num_outputs=num_outputs)
+            assert try_networks(rows, (8,), num_starts, EFFORTS["low"], 0, budget) is None
+            taken[num_outputs, num_starts] = budget.operations
+    assert taken[1, 4] == 2 * taken[1, 2]
+    assert taken[2, 2] >= 4 * taken[1, 2]  # a step factorizes a kernel of rows times outputs
+    assert taken[1, 2] >= 2 * 100 * 200**3 / 3
+
+
+def test_generalized_cross_validation_is_its_formula(x64):
+    mlp, params, inputs, targets, hidden = layer_problem(60, 5)
+    centred, values = hidden - hidden.mean(axis=0), targets - targets.mean(axis=0)
+    factored = factor(mlp, params, inputs, targets)
+    for penalty in (1e-3, 0.5, 20.0):
+        influence = centred @ np.linalg.solve(centred.T @ centred + penalty * np.eye(5), centred.T)
+        left = values - influence @ values
+        expected = 60 * np.mean(np.sum(left**2, axis=0)) / (60 - 1 - np.trace(influence)) ** 2
+        assert best_penalty(factored, [penalty]) == (penalty, pytest.approx(expected, rel=1e-9))
+
+
+def test_the_error_of_a_penalty_is_that_of_leaving_one_out(x64):
+    mlp, params, inputs, targets, _ = layer_problem(20, 40)
+    factored = factor(mlp, params, inputs, targets)
+    for penalty in (1e-3, 0.5):
+        expected = np.mean((left_out(factored, penalty) - targets) ** 2)
+        assert best_penalty(factored, [penalty]) == (penalty, pytest.approx(expected, rel=1e-12))
+
+
+@pytest.mark.parametrize("size", [1e-3, 0.03, 0.3])
+def test_the_ridge_that_is_chosen_is_the_share_with_the_least_score(x64, size):
+    mlp, params, inputs, _, hidden = layer_problem(45, 30)
+    generator = np.random.default_rng(0)
+    targets = hidden @ generator.standard_normal((30, 2)) / 6 + size * generator.standard_normal((45, 2))
+    largest = np.linalg.svd(hidden - hidden.mean(axis=0), compute_uv=False)[0]
+    factored = factor(mlp, params, inputs, targets)
+    scores = [best_penalty(factored, [(share * largest) ** 2])[1] for share in SHARES]
+    least = SHARES[np.argmin(scores)]
+    assert 0 < least < SHARES[-1]
+    chosen, given = (jaxbp.solve_output(mlp, params, (inputs, targets), ridge=ridge)[-1] for ridge in (None, least))
+    np.testing.assert_allclose(chosen.weight, given.weight, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize(

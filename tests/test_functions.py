@@ -41,8 +41,8 @@ def test_functions_have_their_published_values():
     swept = (*wing[:3], 10, *wing[4:])  # a sweep in degrees
     cosine = math.cos(math.pi / 18)
     np.testing.assert_allclose(at("wing_weight", swept), terms * cosine ** (0.3 - 1.2) + 174 * 0.064, rtol=1e-14)
-    # With R_b1 = R_b2 the bias is 6 V; beta (R_c2 + 9) = 1000 and R_f = 1 make three terms over 1001.
-    np.testing.assert_allclose(at("otl_circuit", (50, 50, 1, 2, 1, 100)), (6740 + 11.35 + 370) / 1001, rtol=1e-14)
+    # With R_b1 = R_b2 the bias is 6 V; beta (R_c2 + 9) = 1000 and R_f = 2 make three terms over 1002.
+    np.testing.assert_allclose(at("otl_circuit", (50, 50, 2, 2, 1, 100)), (6740 + 22.7 + 740) / 1002, rtol=1e-14)
     points, values = make_friedman1(100, 5, noise=0.0, random_state=0)
     np.testing.assert_allclose(FUNCTIONS["friedman"].function(points), values, rtol=1e-14)
 

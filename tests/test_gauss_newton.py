@@ -306,3 +306,42 @@ def test_more_rows_than_are_factorized_are_solved_without_the_kernel():
     state = TrainState.start(params, SOLVER)
     program = advance.lower(Problem(mlp), SOLVER, state, Batch(*map(jnp.asarray, samples)), 1, 1).compile()
     assert program.memory_analysis().temp_size_in_bytes < 20_000 * 8 * 100
+
+
+def test_a_step_is_that_of_the_module_s_formulas(x64):
+    """By a dense Jacobian in NumPy, from states that lead to good steps, poor ones and such as are refused."""
+    mlp, count, momentum, solver = jaxbp.Mlp((1, 4, 2), hidden="sine"), 5, 0.9, jaxbp.gauss_newton(momentum=0.9)
+    generator, problem = np.random.default_rng(0), Problem(mlp, num_steps=10)
+    inputs, targets = generator.standard_normal((count, 1)), generator.standard_normal((count, 2))
+    step = jax.jit(functools.partial(solver.step, problem))
+    outputs = functools.partial(jaxbp.reference_predict, mlp, inputs=inputs)
+    jacobian, forwards = jax.jit(jax.jacrev(outputs)), jax.jit(outputs)
+    corrections = []
+    for seed in range(40):
+        params, sigma = draw_params(mlp, seed), 10.0 ** generator.uniform(-3, 0)
+        velocity = jax.tree.map(lambda leaf, seed=seed: generator.standard_normal(leaf.shape) * (seed % 3), params)
+        state = solver.init(params)._replace(
+            step=jnp.int32(seed % 10), velocity=velocity, damping=jnp.float64(sigma), smallest_damping=jnp.float64(1e-9)
+        )
+        moved, kept, loss = step(params, state, Batch(inputs, targets), jax.random.key(0))
+        error = (np.asarray(forwards(params)) - targets).ravel()  # the mean square of 2 outputs is half of |error|^2
+        rows = np.concatenate([leaf.reshape(error.size, -1) for leaf in jax.tree.leaves(jacobian(params))], axis=1)
+        kernel, carried, before = rows @ rows.T, momentum * rows @ flat(velocity), np.mean(error**2)
+        damping = sigma * before * np.trace(kernel) / error.size
+        alpha = np.linalg.solve(kernel + damping * np.eye(error.size), error - carried)
+        change, eta = momentum * flat(velocity) + rows.T @ alpha, min(1.0, (10 - seed % 10) / 6)
+        leaves, structure = jax.tree.flatten(params)
+        ends = np.cumsum([leaf.size for leaf in leaves])
+        pieces = np.split(flat(params) - eta * change, ends[:-1])
+        there = jax.tree.unflatten(structure, [p.reshape(leaf.shape) for p, leaf in zip(pieces, leaves, strict=True)])
+        after = np.mean((np.asarray(forwards(there)) - targets) ** 2)
+        promised = before - np.mean((error - eta * rows @ change) ** 2)
+        accepted = after <= 2 * before
+        correction = 4.0 if not accepted else 0.8 if (before - after) / max(promised, 1e-300) > -0.5 else 2.0
+        corrections.append(correction)
+        assert float(kept.damping) == pytest.approx(correction * sigma, rel=1e-12)
+        np.testing.assert_allclose(loss, before, rtol=1e-12)
+        np.testing.assert_allclose(flat(moved), flat(there if accepted else params), rtol=0, atol=1e-8)
+        np.testing.assert_allclose(flat(kept.velocity), change if accepted else 0, rtol=0, atol=1e-8)
+        assert int(kept.step) == seed % 10 + 1
+    assert min(map(corrections.count, (0.8, 2.0, 4.0))) >= 3

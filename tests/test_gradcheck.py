@@ -14,7 +14,10 @@ from architectures import LOSS_NAMES, draw_case, draw_params, targets_for
 from test_gradient import LOSS_AND_GRADIENT, cast
 
 import jaxbp
-from jaxbp.gradcheck import Report, Row, check_trace, compare, rounding_bound
+from jaxbp.gradcheck import Report, Row, check_trace, compare, directions, rounding_bound
+from jaxbp.gradcheck.directions import Leaf, Probe
+from jaxbp.gradcheck.gradients import allowances
+from jaxbp.gradcheck.taylor import judge_remainders
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
@@ -108,6 +111,15 @@ def test_every_number_of_a_trace_is_judged(loss, num_samples, x64):
     assert {row.judge for row in report.rows} == {"autodiff"}
     bound = rounding_bound(mlp, num_samples, np.float64)
     assert all(row.allowed >= bound for row in report.rows)
+
+
+def test_what_a_trace_is_allowed_grows_with_its_samples(x64):
+    generator, mlp = np.random.default_rng(0), jaxbp.Mlp((2, 3, 1))
+    inputs, targets = generator.standard_normal((1024, 2)), generator.standard_normal((1024, 1))
+    report = check_trace(jaxbp.backprop(mlp, draw_params(mlp), inputs, targets))
+    assert report.ok, str(report)
+    # In float64 the judge rounds as well.
+    assert all(row.allowed >= 2 * rounding_bound(mlp, 1024, np.float64) for row in report.rows)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -206,6 +218,7 @@ def test_rules(bwd, ok):
     x = np.random.default_rng(0).standard_normal((4, 4)).astype(np.float32)
     report = jaxbp.check_rule(rule(bwd), lambda x: x**3, x)
     assert report.ok == ok, str(report)
+    assert ("autodiff" in judges_against(report)) != ok
 
 
 def test_a_cotangent_of_another_dtype_is_a_fault(x64):
@@ -223,6 +236,50 @@ def test_the_library_s_own_rule_passes():
     functions = (jax.jit(lambda p, x, f=f: f(mlp, p, x)) for f in (jaxbp.predict, jaxbp.reference_predict))
     report = jaxbp.check_rule(*functions, draw_params(mlp, dtype=np.float32), inputs)
     assert report.ok, str(report)
+
+
+def test_many_values_are_computed_in_parts(x64, monkeypatch):
+    monkeypatch.setattr(directions, "CHUNK", 12)
+    changes = np.random.default_rng(0).standard_normal((7, 3))
+    probe = Probe(lambda x, y: (x**3, y * x[0]), (np.ones(3), np.float64(2)), (np.array([1.0, -2, 3]), np.float64(5)))
+    for count in (1, 4, 6, 7):  # four at a time
+        x = 1 + changes[:count]
+        expected = x**3 @ [1, -2, 3] + 5 * 2 * x[:, 0]
+        np.testing.assert_allclose(probe.values(0, changes[:count]), expected, rtol=1e-13)
+
+
+def test_a_remainder_between_first_and_second_order_decides_nothing(x64):
+    """Beside x^3 at 1 an error of 3 e h in the slope and 3 h^2 are of one size where e is about the last clear step."""
+    probe, decided = Probe(lambda x: x[0] ** 3, (np.ones(1),), np.ones(())), []
+    for error in (0.0, *2.0 ** -np.arange(18.0, 27), 1e-3):
+        leaf = Leaf("x", 0, np.full(1, 3 * (1 + error)), 1e-15, np.ones(1))
+        rows, notes = judge_remainders(probe, [leaf])
+        assert bool(rows) != bool(notes)
+        decided.append(bool(rows))
+        assert all(row.hand < 1.5 or abs(row.hand - 2) < 0.05 for row in rows)
+    assert decided[0]
+    assert decided[-1]
+    assert not all(decided)
+
+
+def test_where_terms_cancel_four_roundings_of_each_parameter_are_allowed(x64):
+    """What is left of p - 0.99 p is a hundredth of p: a relative change of p by u is one by 100 u of it."""
+    params = jax.tree.map(lambda leaf: np.float64(np.float32(leaf)), draw_params(MLP))
+
+    def judge(moved):
+        return jax.tree.map(lambda leaf, before: jnp.asarray(leaf, float) - 0.99 * before, moved, params)
+
+    for dtype, judges in ((np.float64, 2), (np.float32, 1)):  # in float64 the judge rounds as well
+        unit = np.finfo(dtype).eps / 2
+        np.testing.assert_allclose(allowances(judge, params, MLP, 7, dtype), judges * 4 * 100 * unit, rtol=0.01)
+
+
+def test_digits_that_cancel_are_no_fault():
+    """Of 1 - cos x float32 knows three digits here: the rule is right, its numbers are as good as can be."""
+    x = jnp.asarray([0.0101, 0.0123, 0.0077], jnp.float32)
+    report = jaxbp.check_rule(*[lambda x: (1 - jnp.cos(x)) ** 2] * 2, x)
+    assert report.ok, str(report)
+    assert max(row.error for row in report.rows if row.judge == "autodiff") > 1e-4
 
 
 def test_a_function_that_is_not_deterministic_is_not_judged():
@@ -257,6 +314,12 @@ def test_every_judge_sees_a_wrong_element(x64):
     assert next(row.hand for row in right.rows if row.judge == slope) == pytest.approx(2, abs=0.05)
 
 
+def test_the_taylor_remainder_sees_what_float32_does_not_allow():
+    x = jnp.linspace(-1, 2, 9, dtype=jnp.float32)
+    report = jaxbp.check_rule(rule(lambda x, bar: (3.002 * x**2 * bar,)), lambda x: x**3, x)
+    assert "slope of the Taylor remainder" in judges_against(report)
+
+
 def test_a_rule_must_be_linear_in_the_cotangent_and_right_at_second_order(x64):
     """Two faults that no first derivative under one cotangent shows."""
     x = np.linspace(0.5, 2, 4)
@@ -272,6 +335,9 @@ def test_kinks_are_left_out_and_counted(x64):
     report = jaxbp.check_rule(clamp, jax.nn.relu, np.array([-1.0, 0.0, 1e-6, 0.5]))
     assert report.ok, str(report)
     assert "elements at a kink, where no difference is taken: 2" in report.notes
+    steep = jaxbp.check_rule(*[lambda x: clamp(x) + 10 * x, lambda x: jax.nn.relu(x) + 10 * x], np.zeros(1))
+    assert steep.ok, str(steep)
+    assert "elements at a kink, where no difference is taken: 1" in steep.notes
     assert not jaxbp.check_rule(clamp, lambda x: 1.001 * jax.nn.relu(x), np.array([0.0, 0.5])).ok
 
 

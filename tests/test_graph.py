@@ -1,11 +1,18 @@
 """The graph of a function: its values are the function's, its derivatives at the inputs are jax.grad's."""
 
+import re
+from itertools import pairwise
+from xml.etree import ElementTree
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from matplotlib.textpath import TextPath
+from sklearn.isotonic import IsotonicRegression
 
 import jaxbp
+from jaxbp.graph.layout import Box, _stack, place
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
@@ -125,6 +132,14 @@ def test_random_keys_and_masks_have_a_text():
     assert max(map(len, text.splitlines())) < 200
 
 
+def test_few_numbers_are_shown_and_of_many_their_norm():
+    six, seven = (
+        str(jaxbp.trace_graph(lambda x: x.sum(), jnp.full(count, 2.0, jnp.float32))).splitlines()[0] for count in (6, 7)
+    )
+    assert six.startswith("%0 x = [2., 2., 2., 2., 2., 2.] ")
+    assert seven.startswith("%0 x = float32[7], norm 5.2915 ")
+
+
 def test_it_works_in_float32():
     graph = jaxbp.trace_graph(lambda x: jnp.sum(x**3), jnp.asarray(X, jnp.float32))
     assert graph.nodes[0].derivative.dtype == jnp.float32
@@ -150,3 +165,146 @@ def test_it_works_in_float32():
 def test_what_it_cannot_follow_it_says(function, argument, error, message):
     with pytest.raises(error, match=message):
         jaxbp.trace_graph(function, argument)
+
+
+def random_boxes(generator, num_nodes):
+    """Boxes of all sizes; each node but the first few takes one to three earlier ones, a pair may be there twice."""
+    boxes = {node: Box(*generator.uniform((0.5, 0.26), (1.6, 0.7))) for node in range(num_nodes)}
+    edges = [
+        (int(parent), child)
+        for child in range(3, num_nodes)
+        for parent in generator.integers(max(0, child - 8), child, generator.integers(1, 4))
+    ]
+    return boxes, edges
+
+
+def sides(layout, boxes, node):
+    (x, y), box = layout.centres[node], boxes[node]
+    return x - box.width / 2, x + box.width / 2, y - box.height / 2, y + box.height / 2
+
+
+@pytest.mark.parametrize(("num_nodes", "max_width"), [(1, 7.0), (12, 1e3), (30, 7.0), (30, 1e3)])
+def test_boxes_stand_apart_and_edges_run_from_side_to_side(num_nodes, max_width):
+    boxes, edges = random_boxes(np.random.default_rng(num_nodes), num_nodes)
+    layout = place(boxes, edges, max_width)
+    where = {node: sides(layout, boxes, node) for node in boxes}
+    corners = np.array(list(where.values()))
+    low, high = corners[:, 0::2].min(axis=0), corners[:, 1::2].max(axis=0)
+    assert min(*low, *(np.array(layout[:2]) - high)) > 0.04
+    assert layout.height <= 0.1 + sum(box.height + 0.14 for box in boxes.values()) + 0.24 * len(edges)
+    assert layout.width <= max_width
+    for node, (left, right, bottom, top) in where.items():
+        for other, (a, b, c, d) in list(where.items())[:node]:
+            assert right < a or b < left or top + 0.13 < c or d + 0.13 < bottom, (node, other)
+    for parent, child in edges:  # to the right, or in a band below
+        assert where[parent][1] < where[child][0] or where[child][3] < where[parent][2]
+    assert len(layout.routes) == len(edges)
+    levels = []
+    for (parent, child), route in zip(edges, layout.routes, strict=True):
+        for point, node, side in ((route[0], parent, 1), (route[-1], child, 0)):
+            assert point[0] == pytest.approx(where[node][side])
+            assert where[node][2] < point[1] < where[node][3]
+        assert all(0 <= x <= layout.width and 0 <= y <= layout.height for x, y in route)
+        for x, y in route[1:-1]:
+            assert not any(a < x < b and c < y < d for a, b, c, d in where.values())
+        for (x0, y0), (x1, y1) in pairwise(route):
+            if x0 > x1:  # back to the left on a level of its own, below all boxes of its band
+                assert y0 == y1
+                assert not any(c < y0 < d for a, b, c, d in where.values())
+                levels.append(y0)
+    assert len(set(levels)) == len(levels)
+    assert bool(levels) == (max_width == 7.0 and num_nodes > 1)
+    assert len({route[0] for route in layout.routes}) == len({route[-1] for route in layout.routes}) == len(edges)
+
+
+def test_edges_leave_a_node_in_the_order_of_their_ends():
+    boxes = dict.fromkeys(range(9), Box(0.5, 0.4))
+    layout = place(boxes, [*((0, child) for child in range(1, 8)), *((parent, 8) for parent in range(1, 8))], 7.0)
+    heights = [layout.centres[node][1] for node in range(1, 8)]
+    order = np.argsort(heights).tolist()
+    assert np.argsort([layout.routes[k][0][1] for k in range(7)]).tolist() == order
+    assert np.argsort([layout.routes[k][-1][1] for k in range(7, 14)]).tolist() == order
+
+
+def test_an_edge_past_columns_has_a_point_in_each():
+    boxes = dict.fromkeys(range(5), Box(0.5, 0.4))
+    layout = place(boxes, [(0, 1), (1, 2), (2, 3), (3, 4), (0, 4)], 1e3)
+    assert [x for x, _ in layout.routes[-1][1:-1]] == [layout.centres[node][0] for node in (1, 2, 3)]
+    assert layout.height < 0.1 + 0.4 + 2 * 0.14 + 0.1 + 1e-9  # a box, and the edge beside it
+
+
+def test_long_paths_do_not_cross_each_other():
+    """Each column names the two paths in another order; one sweep along them is enough to see that they are two."""
+    boxes = dict.fromkeys(range(60), Box(0.5, 0.3))
+    edges = [(node, (node // 2 + 1) * 2 + (node + (node // 2) % 3 % 2) % 2) for node in range(58)]
+    layout = place(boxes, edges, 1e3)
+    signs = set()
+    first, second = 0, 1
+    following = dict(edges)
+    while first in following:
+        signs.add(layout.centres[first][1] > layout.centres[second][1])
+        first, second = following[first], following[second]
+    assert len(signs) == 1
+
+
+def test_a_column_is_the_nearest_one_without_overlaps():
+    """Judged by isotonic regression: without overlaps, heights less the sizes above must fall."""
+    generator = np.random.default_rng(0)
+    for _ in range(20):
+        sizes = {item: Box(1.0, height) for item, height in enumerate(generator.uniform(0.1, 1.0, 12))}
+        wanted, heights = dict(enumerate(generator.uniform(-4, 4, 12))), {}
+        _stack(range(12), wanted, sizes, heights)
+        tall = np.array([box.height for box in sizes.values()])
+        offsets = -np.r_[0, np.cumsum((tall[1:] + tall[:-1]) / 2 + 0.14)]
+        nearest = IsotonicRegression(increasing=False).fit_transform(
+            range(12), np.array(list(wanted.values())) - offsets
+        )
+        np.testing.assert_allclose(list(heights.values()), nearest + offsets, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("lines", [["params[0].weight"], ["matmul", "[64, 32], norm 12.34", "0.001234, 5.679"]])
+def test_a_box_is_as_large_as_its_text_needs_and_not_much_larger(lines):
+    wide = max(TextPath((0, 0), line, size=8).get_extents().width for line in lines) / 72
+    width, height = Box.around(lines)
+    assert wide < width < 1.3 * wide + 0.3
+    assert len(lines) * 8 / 72 < height < len(lines) * 2 * 8 / 72 + 0.1
+
+
+def numbers_of(shape):
+    return [float(number) for number in re.findall(r"-?[\d.]+", shape)]
+
+
+def test_a_notebook_shows_each_text_in_its_box_and_each_edge_between_two():
+    def function(x):
+        for k in range(9):
+            x = jnp.sin(x) * jnp.cos(k * x) + x
+        return x
+
+    graph = jaxbp.trace_graph(function, 0.3)
+    svg = ElementTree.fromstring(re.search("<svg.*</svg>", graph._repr_html_())[0])
+    width, height = numbers_of(svg.get("viewBox"))[2:]
+    assert width <= 7 * 96
+    boxes = [tuple(float(rect.get(name)) for name in ("x", "y", "width", "height")) for rect in svg.iter("rect")]
+    assert len(boxes) == len(graph.nodes)
+    for x, y, wide, tall in boxes:
+        assert 0 <= x <= x + wide <= width
+        assert 0 <= y <= y + tall <= height
+    texts = [(float(text.get("x")), float(text.get("y"))) for text in svg.iter("text")]
+    held = [[abs(x + wide / 2 - a) < 0.2 and y + 7 < b < y + tall for a, b in texts] for x, y, wide, tall in boxes]
+    np.testing.assert_array_equal(np.sum(held, axis=0), 1)
+    assert {sum(row) for row in held} <= {2, 3}  # a label, a value, most have a derivative
+    paths = [path.get("d").split("l-6")[0] for path in svg.iter("path")]
+    assert len(paths) == len(graph.edges)
+    for (parent, child), path in zip(graph.edges, paths, strict=True):
+        steps = re.findall("[MLC][^MLC]*", path)
+        (x, y, wide, tall), (a, b, _, low) = boxes[parent], boxes[child]
+        start, end = numbers_of(steps[0]), numbers_of(steps[-1])[-2:]
+        assert start[0] == pytest.approx(x + wide, abs=0.2)
+        assert y < start[1] < y + tall
+        assert end[0] == pytest.approx(a, abs=0.2)
+        assert b < end[1] < b + low
+        for before, step in pairwise(steps):
+            if step[0] == "C":  # level at both ends, half way to the right
+                (x0, y0), (xa, ya, xb, yb, x1, y1) = numbers_of(before)[-2:], numbers_of(step)
+                assert (ya, yb) == (y0, y1)
+                assert x0 <= xa == xb <= x1

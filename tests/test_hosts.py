@@ -14,7 +14,9 @@ import pytest
 from host_worker import RUNS, fitted
 
 import surface_flags
-from jaxbp.training import join_hosts, own_rows
+from jaxbp.training import hosts, join_hosts, own_rows
+from jaxbp.training.devices import mesh_of
+from jaxbp.training.hosts import every_process
 
 WORKER = Path(__file__).parent / "host_worker.py"
 
@@ -137,7 +139,10 @@ def test_a_process_that_is_killed_ends_the_others_with_a_message(killed, tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("auto", 2, 0), "num_processes and process_id must be left out with the coordinator auto"),
+        *(
+            (("auto", *wrong), "num_processes and process_id must be left out with the coordinator auto")
+            for wrong in ((2, 0), (2, None), (None, 0))
+        ),
         (("localhost", 2, 0), "coordinator must be auto or host:port, got 'localhost'"),
         (("localhost:1", 2, None), "num_processes and process_id must be given with the coordinator localhost:1"),
         (("localhost:1", 2, 2), "process_id must be below num_processes, 2, got 2"),
@@ -147,6 +152,26 @@ def test_a_process_that_is_killed_ends_the_others_with_a_message(killed, tmp_pat
 def test_what_says_no_place_in_the_run_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         join_hosts(*arguments)
+
+
+def test_each_process_says_its_place_or_leaves_it_to_what_started_it(monkeypatch):
+    asked = []
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *place, **_: asked.append(place))
+    monkeypatch.setattr(jax.config, "update", lambda *_: None)
+    for arguments in (("node:1234", 2, 0), ("node:1234", 2, 1), ("auto",)):
+        join_hosts(*arguments)
+    assert asked == [("node:1234", 2, 0), ("node:1234", 2, 1), ()]
+    with pytest.raises(ValueError, match="process_id must be a whole number of at least 0, got -1"):
+        join_hosts("node:1234", 2, -1)
+
+
+def test_processes_of_a_mesh_exchange_their_numbers(monkeypatch):
+    monkeypatch.setattr(hosts.multihost_utils, "process_allgather", lambda number: np.array([number, number + 1]))
+    mesh = mesh_of(1)
+    assert every_process(mesh, 3) == every_process(None, 3) == [3]
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    assert every_process(mesh, 3) == [3, 4]
+    assert every_process(None, 3) == [3]
 
 
 def test_one_process_holds_all_rows():

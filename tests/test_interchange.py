@@ -90,7 +90,7 @@ def test_equinox_computes_the_same():
 def test_what_is_no_chain_of_linear_layers_is_refused(state_dict, message):
     with pytest.raises(ValueError, match=message):
         jaxbp.interchange.from_torch_state_dict(state_dict)
-    with pytest.raises(ValueError, match="variables must hold params of Dense_0, Dense_1"):
+    with pytest.raises(ValueError, match=r"variables must hold params of Dense_0, Dense_1, \.\.\., got Conv_0"):
         jaxbp.interchange.from_flax_variables({"params": {"Conv_0": {}}})
 
 
@@ -117,7 +117,15 @@ def test_an_exported_program_runs_without_jaxbp_gradient_included(tmp_path, plat
     np.testing.assert_allclose(found["gradient"], gradient, rtol=1e-5, atol=1e-6)
 
 
+def test_leaves_are_named_as_equinox_names_them():
+    wanted = [f".layers[{i}].{part}" for i in range(len(PARAMS)) for part in ("weight", "bias")]
+    assert list(jaxbp.interchange.to_equinox_leaves(PARAMS)) == wanted
+
+
 def test_an_unknown_platform_is_refused(tmp_path):
+    for num_inputs, argument in ((0, "num_inputs"), (1, r"platforms\[0\]")):
+        with pytest.raises(ValueError, match=argument):
+            jaxbp.interchange.export_program(jnp.sin, num_inputs, tmp_path / "x", platforms=("gpu",))
     with pytest.raises(ValueError, match=r"platforms\[1\] must be one of cpu, .*; got 'gpu'"):
         jaxbp.interchange.export_program(
             partial(jaxbp.predict, MLP, PARAMS), 3, tmp_path / "x", platforms=("cuda", "gpu")

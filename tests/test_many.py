@@ -113,6 +113,14 @@ def test_one_that_diverges_keeps_its_last_good_parameters_and_leaves_the_others_
     assert_same(fits.member(2), jaxbp.fit(MLP, start(2), DATA, steps=20, solver=solver(1e-2)).state.params)
 
 
+def test_without_held_out_samples_the_training_loss_is_watched():
+    options = {"steps": 6, "solver": jaxbp.first_order(optax.sgd(1e-2)), "record_every": 2}
+    last, best = (jaxbp.fit_many(MLP, STARTS, DATA, keep_best=keep, **options) for keep in (False, True))
+    assert (np.diff(best.loss, axis=0) < 0).all()
+    for i in range(len(best.diverged)):
+        assert_same(best.member(i), last.member(i))
+
+
 def test_the_best_of_each_is_kept_and_patience_ends_the_run():
     seen = []
     fits = jaxbp.fit_many(

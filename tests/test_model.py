@@ -182,6 +182,9 @@ def test_standardizing_is_that_of_the_samples():
     np.testing.assert_allclose(model.output_scaler.restore(targets), predicted, rtol=1e-13)
     assert model.num_params == (2 + 1) * 4 + (4 + 1) * 3
     assert model.num_inputs == 2
+    mlp = jaxbp.Mlp((2, 1))
+    linear = jaxbp.Model.for_data(mlp, draw_params(mlp, dtype=np.float32), POINTS, POINTS[:, 0])
+    assert {array.dtype for array in linear.standardize(POINTS, POINTS[:, 0])} == {np.dtype(np.float32)}
 
 
 @pytest.mark.usefixtures("compiled_quickly")

@@ -213,15 +213,43 @@ def test_members_that_should_not_be_there(saved):
     refused(saved, "its member 21 of 20")
 
 
+def test_as_many_members_are_read_as_are_written_and_no_more(tmp_path, monkeypatch):
+    def layout(description):
+        return {name: _archive.Slot((2,), "int32") for name in description["names"]}
+
+    def write(names):
+        arrays = {name: np.arange(2, dtype=np.int32) for name in names}
+        _archive.write_archive(tmp_path / "some.npz", "a file", {"names": list(names)}, arrays, layout)
+
+    monkeypatch.setattr(_archive, "MAX_MEMBERS", 3)
+    write("ab")
+    np.testing.assert_array_equal(_archive.read_archive(tmp_path / "some.npz", "a file", layout)[1]["b"], [0, 1])
+    with pytest.raises(ValueError, match="less than 3 arrays"):
+        write("abc")
+    monkeypatch.setattr(_archive, "MAX_BYTES", 2 * _archive.MAX_HEADER * 3 + 40)
+    write("ab")
+    assert _archive.read_archive(tmp_path / "some.npz", "a file", layout)[0] == {"names": ["a", "b"]}
+    with pytest.raises(ValueError, match="40 bytes in all"):
+        write(["a", "a long name"])
+    monkeypatch.undo()
+    write("abc")
+    monkeypatch.setattr(_archive, "MAX_MEMBERS", 3)
+    with pytest.raises(ValueError, match="it has 4 members"):
+        _archive.read_archive(tmp_path / "some.npz", "a file", layout)
+
+
 def test_compressed_and_encrypted_members(saved):
     members = members_of(saved)
     write_members(saved, members.items(), zipfile.ZIP_DEFLATED)
     refused(saved, "not stored as jaxbp stores it")
     write_members(saved, members.items())
-    content = bytearray(saved.read_bytes())
-    content[content.index(b"PK\1\2") + 8] |= 1
-    saved.write_bytes(content)
-    refused(saved, "not stored as jaxbp stores it")
+    right = saved.read_bytes()
+    # In the directory: a flag of encryption, another method for bytes of the same number, another number of them.
+    for place, value in ((8, 1), (10, zipfile.ZIP_DEFLATED), (20, 1)):
+        content = bytearray(right)
+        content[content.index(b"PK\1\2") + place] ^= value
+        saved.write_bytes(content)
+        refused(saved, "not stored as jaxbp stores it")
 
 
 def test_headers_that_ask_for_more_than_there_is(saved, monkeypatch):

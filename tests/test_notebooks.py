@@ -82,6 +82,13 @@ def test_a_result_shows_itself_without_script_and_with_its_names_escaped(name):
     assert EVIL in "".join(ElementTree.fromstring(shown).itertext()) or name not in ("report", "graph", "model")
 
 
+def test_a_mean_is_told_where_there_is_one_and_a_run_from_its_first_loss_to_its_last():
+    assert "mean over" not in trace_of(3, 4, 2, samples=1)._repr_html_()
+    rows = re.findall(r"<tr>.*?</tr>", fit_result([4.0, 1.0, 0.5])._repr_html_())
+    texts = ["".join(ElementTree.fromstring(row).itertext()) for row in rows]
+    assert {"steps2", "loss, first4", "loss, last0.5"} <= set(texts)
+
+
 def test_wrong_rows_come_first():
     shown = Report((RIGHT, WRONG))._repr_html_()
     assert shown.index("✗ WRONG</td>") < shown.index("✓ ok")

@@ -128,6 +128,10 @@ def test_a_scheme_of_the_tutorials_takes_any_scale():
     )
     assert float(normal.weight.std()) == pytest.approx(0.5, rel=0.02)
     assert 0.49 < float(jnp.abs(uniform.weight).max()) <= 0.5
+    left_out, given = (
+        jaxbp.init(jaxbp.Mlp((2, 3)), jax.random.key(0), "normal", **some) for some in ({}, {"scale": 1})
+    )
+    np.testing.assert_array_equal(left_out[0].weight, given[0].weight)
 
 
 @pytest.mark.usefixtures("compiled_quickly")

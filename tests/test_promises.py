@@ -7,7 +7,7 @@ import pytest
 from architectures import draw_params
 
 import jaxbp
-from jaxbp._layout import sum_over_tiles
+from jaxbp._layout import sum_over_tiles, tile_of
 from jaxbp.activations import ACTIVATIONS
 from jaxbp.dense import DenseResiduals, dense_gradient
 from jaxbp.gradcheck import gradients, rounding_bound
@@ -72,6 +72,18 @@ def test_no_tile_is_larger_than_asked_for():
         assert sum_over_tiles(one, (jnp.arange(num_samples),), num_samples, tile) == num_samples * (num_samples - 1) / 2
         assert max(seen) <= tile
         seen.clear()
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="other devices take all samples at once")
+def test_a_tile_keeps_8_to_16_mib_of_activations():
+    mib = 2**20
+    for mlp in (jaxbp.Mlp((2, 64, 64, 1)), jaxbp.Mlp((784, 512, 10))):
+        for itemsize in (4, 8):
+            sample = itemsize * sum(mlp.sizes)
+            assert tile_of(mlp, int(15.9 * mib) // sample, itemsize) is None
+            for size in (16.1, 20, 31.9, 100, 5000):
+                num_samples = int(size * mib) // sample
+                assert 7.9 * mib < sample * tile_of(mlp, num_samples, itemsize) <= 16.1 * mib
 
 
 def test_central_differences_refuse_a_gradient_by_themselves(x64, monkeypatch):

@@ -172,6 +172,23 @@ def test_every_optimizer_and_every_schedule_learns(name, schedule, samples, para
     assert result.history.loss[-1] < 0.95 * result.history.loss[0]
 
 
+def test_momentum_is_polyaks_and_nesterovs():
+    """One number, and gradients that do not follow it: v <- 0.9 v + g, a step of v, or of g + 0.9 v."""
+    gradients, velocities = np.array([1.0, -2.0, 0.5, 3.0], np.float32), []
+    for gradient in gradients:
+        velocities.append(0.9 * (velocities[-1] if velocities else 0) + gradient)
+    for name, steps in (
+        ("sgd", gradients),
+        ("momentum", np.array(velocities)),
+        ("nesterov", gradients + 0.9 * np.array(velocities)),
+    ):
+        optimizer = named_optimizer(name, 0.1)
+        state = optimizer.init(jnp.float32(0))
+        for gradient, step in zip(gradients, steps, strict=True):
+            update, state = optimizer.update(jnp.float32(gradient), state)
+            assert float(update) == pytest.approx(-0.1 * step, rel=1e-5)
+
+
 def test_annealing_follows_its_schedule():
     """With a gradient of 1 the parameters move by the sum of the rates."""
     mlp = jaxbp.Mlp((1, 1))

@@ -47,7 +47,7 @@ class Checkpoints(NamedTuple):
     heard: Interrupts
     mesh: Mesh | None = None
 
-    def save(self, progress: Progress, ended: bool = False) -> None:
+    def save(self, progress: Progress, ended: bool) -> None:
         """Saves at the end, after `every` steps, or before a signal ends the program with exit status 128 + its number.
 
         Raises:
@@ -151,4 +151,4 @@ def about_run(run: Run) -> dict[str, Any]:
 
 
 def _step(path: Path) -> int:
-    return int(path.name[5:15])
+    return int(path.stem.removeprefix("step-"))
