@@ -313,7 +313,7 @@ def test_a_row_more_in_a_table_is_a_choice_more_on_the_command_line(monkeypatch,
     ],
 )
 def test_bad_flags_are_named_and_leave_nothing(module, flags, message, tmp_path):
-    with pytest.raises(ValueError, match=re.escape(message)):
+    with pytest.raises(ValueError, match=re.escape(message)), jax.debug_nans(False):
         module.main(parse(module.Config, [*flags.split(), "--out", str(tmp_path / "out"), "--quiet"]))
     assert not (tmp_path / "out").exists()
 

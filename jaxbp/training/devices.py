@@ -31,8 +31,9 @@ def use_platform(name: str = "auto") -> jax.Device:
     jax.config.update("jax_platforms", wanted)
     try:
         return jax.devices()[0]
-    except (RuntimeError, AssertionError) as error:  # the latter where the plugin of the platform is not installed
-        reason = f" ({str(error).splitlines()[0]})" if str(error) else ""
+    # The latter two where the plugin of the platform is not installed: under -O no assertion of JAX says so first.
+    except (RuntimeError, AssertionError, AttributeError) as error:
+        reason = f" ({str(error).splitlines()[0]})" if isinstance(error, RuntimeError) and str(error) else ""
         raise ValueError(
             f"platform {wanted} must be present, but JAX could not start it{reason}: use the platform cpu, "
             "or unset JAX_PLATFORMS"

@@ -116,7 +116,8 @@ def fit_many(
             better = losses < watched
             watched, waited = np.where(better, losses, watched), 0 if better.any() else waited + 1
             kept = jax.tree.map(partial(_choose, better), found.params, kept)
-            records.append((min(stop, steps), found.loss, found.validation_loss))
+            none = np.full_like(found.loss, np.nan)
+            records.append((min(stop, steps), found.loss, none if held_out is None else found.validation_loss))
             if on_params is not None:
                 on_params(min(stop, steps), found.params)
             if patience is not None and waited >= patience:

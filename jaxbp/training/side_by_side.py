@@ -4,7 +4,6 @@
 with batches it costs the permutation of an epoch at every step.
 """
 
-import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -25,7 +24,7 @@ SMALL = 2**15  # multiplications of a forward pass up to which vmap is the quick
 
 
 class Seen(NamedTuple):
-    """What is seen of a network after some steps, or of all of them along a leading axis."""
+    """What is seen of a network after some steps, or of all of them along a leading axis; None without validation."""
 
     params: Params
     loss: Any
@@ -95,7 +94,7 @@ def _take(
 ) -> tuple[TrainState, Seen]:
     """Takes the steps of one network until `stop`, and evaluates it."""
     state, _, alive = advance(problem, make(setting), state, samples[0], stop, num_steps)
-    loss, held_out = (math.nan if some is None else evaluate(problem, state.params, some).loss for some in samples)
+    loss, held_out = (None if some is None else evaluate(problem, state.params, some).loss for some in samples)
     return state, Seen(state.params, loss, held_out, alive)
 
 
