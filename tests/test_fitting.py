@@ -89,6 +89,10 @@ def test_a_ridge_is_the_augmented_least_squares_problem(x64, num_rows, units):
     if num_rows > units:
         found, _ = penalized(triangle(mlp, params, inputs, targets), penalty)
         np.testing.assert_allclose(found, weight, rtol=0, atol=1e-11)
+        widths = np.linspace(0.5, 2.0, units)  # the penalty is that of weight / widths
+        rows = np.vstack([centred, np.sqrt(penalty) * np.diag(1 / widths)])
+        found, _ = penalized(triangle(mlp, params, inputs, targets), penalty, widths)
+        np.testing.assert_allclose(found, np.linalg.lstsq(rows, below, rcond=None)[0], rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize("num_rows", [300, 30])
