@@ -70,6 +70,7 @@ def main(config: Config) -> None:
         errors = np.stack(relative, axis=-1)[flips == 0]  # (cases, leaves, hand and autodiff and change)
         left_out += int((flips > 0).sum())
         found.append((shape, errors / rounding_bound(shape.mlp, shape.batch, np.float32)))
+        jax.clear_caches()  # the programs of fifty networks take more mappings of memory than Linux allows a process
         if not config.quiet:
             name = f"{shape.mlp.num_layers:>2} layers of {shape.width:>4}, batch {shape.batch:>4}, {shape.loss}"
             print(f"{i + 1:>3} of {len(shapes)}  {name}: {found[-1][1].max(axis=(0, 1), initial=0)[:2]}", flush=True)

@@ -113,6 +113,16 @@ def test_a_step_exchanges_its_gradient_and_nothing_else(x64):
     assert (first, others) == (gradient, [])
 
 
+def test_cpu_devices_sweep_tiles_that_fit_a_core(x64):
+    """Both passes over 5,000 samples of 2-64-64-1 keep 5.2 MB at once, in tiles 1 MB, and pass as much again on."""
+    mlp, mesh = jaxbp.Mlp((2, 64, 64, 1)), mesh_of(2)
+    problem, params = Problem(mlp, mesh=mesh), draw_params(mlp)
+    state = replicate(mesh, TrainState.start(params, MOMENTUM))
+    batch = share(mesh, Batch(np.ones((10_000, 2)), np.ones((10_000, 1))))
+    used = advance.lower(problem, MOMENTUM, state, batch, 3, 3).compile().memory_analysis().temp_size_in_bytes
+    assert used < 2.5 * 2**20
+
+
 def test_a_run_on_devices_goes_on_from_a_checkpoint(tmp_path, x64):
     whole = jaxbp.fit(MLP, draw_params(MLP), DATA, devices=2, **OPTIONS)
 

@@ -80,7 +80,8 @@ def fit(
         resume: goes on from the newest checkpoint in the folder, if there is one: the result is bit for bit that of the
             same call without an interruption, on the same machine. A solver's settings are not in the file.
         devices: the devices that share the samples: how many of each process, JAX devices, "all", or None for one as
-            JAX chooses it. They must divide the number of samples and `batch_size`; `tile` is for each of them.
+            JAX chooses it. They must divide the number of samples and `batch_size`; `tile` is for each of them, and
+            without one several CPU devices take tiles that keep 1 MB of activations.
 
     Returns:
         Parameters, state, history and outcome.

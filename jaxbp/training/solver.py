@@ -9,6 +9,7 @@ from jax.sharding import Mesh
 from jax.typing import DTypeLike
 
 from jaxbp._checks import check_number
+from jaxbp._layout import CORE_BYTES, tile_of
 from jaxbp.backprop import tiled_loss_and_gradient
 from jaxbp.network import Masks
 from jaxbp.params import Mlp, Params
@@ -50,7 +51,10 @@ class Problem(NamedTuple):
             masks = dropout_masks(self.mlp, key, self.dropout, batch.inputs.shape[0], batch.inputs.dtype)
 
         def sweep(params: Params, inputs: Array, targets: Array, masks: Masks | None) -> tuple[Array, Params]:
-            return tiled_loss_and_gradient(self.mlp, params, inputs, targets, self.loss, self.tile, masks)
+            tile = self.tile
+            if tile is None and self.mesh is not None and self.mesh.size > 1:
+                tile = tile_of(self.mlp, inputs.shape[0], inputs.dtype.itemsize, CORE_BYTES)
+            return tiled_loss_and_gradient(self.mlp, params, inputs, targets, self.loss, tile, masks)
 
         return mean_over_shards(self.mesh, sweep, params, *batch, masks)
 
