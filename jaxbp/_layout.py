@@ -10,9 +10,11 @@ from jax import Array
 from jaxbp._checks import check_count
 from jaxbp.params import Mlp
 
-# Both as `experiments/benchmark.py` found them on a CPU, beside autodiff, which does neither.
+# All as `experiments/benchmark.py` found them on a CPU, beside autodiff, which does neither.
 NARROW = 32  # units of a layer up to which the samples are columns
 TILE_BYTES = 2**23  # of activations that a tile keeps; with more than twice of it both passes wait for memory
+NARROW_TILE_BYTES = 2**22  # the same of narrow layers, which compute less with what they load
+NARROW_TILE = 2**13  # samples; fewer are not shared out to threads
 CORE_BYTES = 2**20  # of a tile on one CPU device of several, which has a core and its cache to itself
 
 Sum = TypeVar("Sum")
@@ -31,11 +33,17 @@ def turned(array: Array, axis: int) -> Array:
     return array if axis == 0 else jax.lax.optimization_barrier(array.T)
 
 
-def tile_of(mlp: Mlp, num_samples: int, itemsize: int, most_bytes: int = TILE_BYTES) -> int | None:
+def tile_of(mlp: Mlp, num_samples: int, itemsize: int, *, on_a_core: bool = False) -> int | None:
     """The number of samples, None for all, that both passes best hold at a time: on a CPU what fits its cache."""
     if not isinstance(num_samples, int) or jax.default_backend() != "cpu":  # a symbol where it is exported
         return None
-    num_tiles = num_samples * sum(mlp.sizes) * itemsize // most_bytes
+    num_bytes = num_samples * sum(mlp.sizes) * itemsize
+    if on_a_core:
+        num_tiles = num_bytes // CORE_BYTES
+    elif samples_axis(mlp):
+        num_tiles = min(num_bytes // NARROW_TILE_BYTES, num_samples // NARROW_TILE)
+    else:
+        num_tiles = num_bytes // TILE_BYTES
     return None if num_tiles < 2 else -(-num_samples // num_tiles)
 
 

@@ -101,7 +101,7 @@ def loss_and_gradient(
         targets: (n, n_L), or what else the loss takes.
         loss: the name of a loss.
         tile: the number of samples to hold in memory at a time; None for all at once, or on a CPU for tiles that keep
-            8 MB of activations where all would keep 16. The result differs by the order of summation only.
+            8 of 16 MB of activations, or 4 of 8 in narrow layers. The result differs by the order of summation only.
         masks: a dropout mask (n, n_l) or None for each layer, as `dropout_masks` draws them; None for no dropout.
 
     Returns:

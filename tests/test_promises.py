@@ -86,6 +86,17 @@ def test_a_tile_keeps_8_to_16_mib_of_activations():
                 assert 7.9 * mib < sample * tile_of(mlp, num_samples, itemsize) <= 16.1 * mib
 
 
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="other devices take all samples at once")
+def test_tiles_of_narrow_layers_are_smaller_but_not_short():
+    for mlp in (jaxbp.Mlp((2, 32, 1)), jaxbp.Mlp((2, *[32] * 8, 1))):
+        sample = 4 * sum(mlp.sizes)
+        for num_samples in (100_000, 1_000_000):
+            tile = tile_of(mlp, num_samples, 4)
+            assert tile >= 8192
+            assert sample * tile < 8.1 * 2**20 or tile < 2 * 8192
+    assert tile_of(jaxbp.Mlp((2, 32, 1)), 16_000, 4) is None
+
+
 def test_central_differences_refuse_a_gradient_by_themselves(x64, monkeypatch):
     generator = np.random.default_rng(0)
     arguments = MLP, draw_params(MLP), generator.standard_normal((5, 2)), generator.standard_normal((5, 1))

@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 from jax.typing import DTypeLike
 
 from jaxbp._checks import check_number
-from jaxbp._layout import CORE_BYTES, tile_of
+from jaxbp._layout import tile_of
 from jaxbp.backprop import tiled_loss_and_gradient
 from jaxbp.network import Masks
 from jaxbp.params import Mlp, Params
@@ -53,7 +53,7 @@ class Problem(NamedTuple):
         def sweep(params: Params, inputs: Array, targets: Array, masks: Masks | None) -> tuple[Array, Params]:
             tile = self.tile
             if tile is None and self.mesh is not None and self.mesh.size > 1:
-                tile = tile_of(self.mlp, inputs.shape[0], inputs.dtype.itemsize, CORE_BYTES)
+                tile = tile_of(self.mlp, inputs.shape[0], inputs.dtype.itemsize, on_a_core=True)
             return tiled_loss_and_gradient(self.mlp, params, inputs, targets, self.loss, tile, masks)
 
         return mean_over_shards(self.mesh, sweep, params, *batch, masks)
