@@ -80,7 +80,11 @@ def test_places_are_read_from_anywhere(samples):
             assert not array[count:].any()
 
 
-@pytest.mark.parametrize("read_rows", [10, 40, 2**16])
+ALL_AT_ONCE = 2**16
+ONE_BY_ONE = pytest.param(10, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("read_rows", [ONE_BY_ONE, 40, ALL_AT_ONCE])
 def test_a_run_descends_along_these_batches(read_rows, samples, monkeypatch):
     """The same descent with JAX's own gradient, batch after batch; 25 steps end in the third epoch."""
     monkeypatch.setattr("jaxbp.training.chunks.READ_ROWS", read_rows)
@@ -135,12 +139,14 @@ def test_without_a_batch_size_all_are_in_memory(samples):
     assert_same(found[0].params, found[1].params)
 
 
+@pytest.mark.slow
 def test_devices_share_the_batches(samples):
     one, shared = fit(samples), fit(samples, devices=2)
     for a, b in zip(jax.tree.leaves(one.params), jax.tree.leaves(shared.params), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=25 * 2.0**-50)
 
 
+@pytest.mark.slow
 def test_the_best_and_the_layers_are_those_of_all_samples(samples):
     result = fit(samples, keep_best=True, record_layers=True, validation=tuple(array[:7] for array in samples))
     assert result.layers.gradient.shape == (4, 2)
@@ -151,6 +157,7 @@ def test_the_best_and_the_layers_are_those_of_all_samples(samples):
     np.testing.assert_allclose(result.layers.gradient[-1], norms, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_gauss_newton_takes_them_and_solves_the_output_layer_over_all(samples):
     result = fit(samples, solver=jaxbp.gauss_newton(), batch_size=40, steps=20)
     assert result.history.loss[-1] < 0.01 * result.history.loss[0]
@@ -159,7 +166,7 @@ def test_gauss_newton_takes_them_and_solves_the_output_layer_over_all(samples):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("read_rows", [10, 2**16])
+@pytest.mark.parametrize("read_rows", [ONE_BY_ONE, ALL_AT_ONCE])
 def test_a_run_that_diverges_says_where(read_rows, samples, monkeypatch):
     """Also where the step that shows it is the first of a piece."""
     monkeypatch.setattr("jaxbp.training.chunks.READ_ROWS", read_rows)

@@ -252,7 +252,10 @@ def test_options(options, fit_options, message):
         )  # fmt: skip
 
 
-FACTORED = [jaxbp.Mlp((2, 5, 1)), jaxbp.Mlp((3, 6, 5, 2), hidden="gelu")]
+FACTORED = [
+    jaxbp.Mlp((2, 5, 1)),
+    pytest.param(jaxbp.Mlp((3, 6, 5, 2), hidden="gelu"), marks=pytest.mark.slow),
+]
 
 
 @pytest.mark.parametrize("num_samples", [7, 60])
@@ -294,6 +297,7 @@ def test_both_ways_solve_the_damped_least_squares(mlp, num_samples, x64):
     assert left(right) < left(flat(solutions[2][0])) < left(0 * right)
 
 
+@pytest.mark.slow
 def test_more_rows_than_are_factorized_are_solved_without_the_kernel():
     """20,000 rows, whose K would take 3.2 GB in float64."""
     generator = np.random.default_rng(0)

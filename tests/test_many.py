@@ -31,7 +31,13 @@ def assert_same(found, wanted):
         np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
 
 
-@pytest.mark.parametrize("solver", [jaxbp.first_order(optax.adam(1e-2)), jaxbp.gauss_newton()], ids=["adam", "gauss"])
+@pytest.mark.parametrize(
+    "solver",
+    [
+        pytest.param(jaxbp.first_order(optax.adam(1e-2)), id="adam"),
+        pytest.param(jaxbp.gauss_newton(), id="gauss", marks=pytest.mark.slow),
+    ],
+)
 def test_each_is_what_fit_trains(solver):
     key = jax.random.key(5)
     options = {"solver": solver, "steps": 12, "batch_size": 16, "validation": HELD_OUT, "record_every": 4}
