@@ -54,15 +54,12 @@ def test_each_is_what_fit_trains(solver):
     assert not fits.diverged.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "settings"),
     [
         (lambda rate: jaxbp.first_order(optax.sgd(rate)), np.float32([0.01, 0.03, 0.1, 0.2])),
-        pytest.param(
-            lambda sigma: jaxbp.gauss_newton(damping=sigma),
-            np.float32([0.03, 0.1, 0.3, 1.0]),
-            marks=pytest.mark.slow,
-        ),
+        (lambda sigma: jaxbp.gauss_newton(damping=sigma), np.float32([0.03, 0.1, 0.3, 1.0])),
     ],
     ids=["learning rates", "dampings"],
 )
