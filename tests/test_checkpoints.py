@@ -209,7 +209,7 @@ def test_a_signal_saves_at_the_next_record_and_exits(tmp_path, whole, number):
     assert numbers(resumed(tmp_path)) == numbers(whole)
 
 
-@pytest.mark.parametrize("pause", [0.0, 0.1])
+@pytest.mark.parametrize("pause", [0.0, pytest.param(0.1, marks=pytest.mark.slow)])
 def test_a_second_signal_ends_at_once(pause):
     code = (
         "import os, signal, time; from jaxbp._interrupts import interrupts\n"

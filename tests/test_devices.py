@@ -196,6 +196,7 @@ def test_devices_share_a_gauss_newton_step(batch_size, num_devices, x64):
     assert_same_run(one, shared, SOLVED)
 
 
+@pytest.mark.slow
 def test_devices_share_conjugate_gradients(x64):
     mlp, mesh, damping = jaxbp.Mlp((2, 4, 1)), mesh_of(4), 0.1
 

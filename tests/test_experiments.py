@@ -118,7 +118,7 @@ slow = partial(pytest.param, marks=pytest.mark.slow)
         slow(("--surface", "terrain"), "terrain_"),
         slow(("--expression", "sin(x)*cos(y)", "--domain", -3, 3, 0, 1), "expression_"),
         slow(("--data", "samples.csv", "--columns", "east", "north", "height"), "data_"),
-        (("--data", "samples.npz"), "data_"),
+        slow(("--data", "samples.npz"), "data_"),
     ],
 )
 def test_every_kind_of_input_gives_the_same_table_and_pictures(flags, prefix, tmp_path, monkeypatch, capsys):
@@ -271,7 +271,7 @@ def test_bad_flags_get_one_clear_line_and_leave_nothing(flags, status, message, 
     ("flags", "environment", "message"),
     [
         (("--hidden", "0"), {}, "error: sizes[1] must be a whole number of at least 1, got 0"),
-        (("--platform", "tpu"), {}, "error: platform tpu must be present"),
+        slow(("--platform", "tpu"), {}, "error: platform tpu must be present"),
         ((), {"JAX_PLATFORMS": "cuda"}, "error: platform cuda must be present"),
     ],
 )

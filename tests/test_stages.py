@@ -105,7 +105,7 @@ def test_a_stage_that_does_not_help_is_left_out(x64):
     assert result.outcome == Outcome("finished", 0)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [pytest.param(np.float32, marks=pytest.mark.slow), np.float64])
 def test_validation_key_and_batches_reach_every_stage(dtype):
     with jax.enable_x64(dtype == np.float64):
         mlps, params, data = problem(dtype=dtype)

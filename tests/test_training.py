@@ -351,7 +351,7 @@ def test_advance_is_what_fit_runs(samples, params):
     assert_same(halves.state._replace(key=None), chunk.state._replace(key=None))
 
 
-@pytest.mark.parametrize("solver", [ADAM, NEWTON], ids=lambda solver: solver.name)
+@pytest.mark.parametrize("solver", [ADAM, pytest.param(NEWTON, marks=pytest.mark.slow)], ids=lambda solver: solver.name)
 def test_many_networks_advance_at_once(samples, solver, x64):
     """Vmapped over keys and starts, each is the single run."""
     keys = jax.random.split(jax.random.key(0), 3)
