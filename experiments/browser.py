@@ -23,12 +23,14 @@ class Browser:
     def __init__(self, write: int, read: int) -> None:
         """Opens a page, cut off from the network; `write` and `read` are descriptors of the pipe to the browser."""
         self._write, self._read, self._buffer, self._count, self._session = write, read, b"", 0, ""
+        self._loaded: set[str] = set()
         self.complaints: list[str] = []
         self.requests: list[str] = []
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.send(f"{domain}.enable")
+        self.send("Page.setLifecycleEventsEnabled", enabled=True)
         self.send("Emulation.setFocusEmulationEnabled", enabled=True)
         self.send("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
 
@@ -45,10 +47,11 @@ class Browser:
                 assert "error" not in answer, (method, answer["error"])
                 return answer["result"]
 
-    def wait(self, event: str) -> None:
-        """Waits for an event."""
-        while self._next().get("method") != event:
-            pass
+    def _load(self, url: str) -> None:
+        """Opens an address and waits for that very document: the event of one before it may come late."""
+        loader = self.send("Page.navigate", url=url)["loaderId"]
+        while loader not in self._loaded:
+            self._next()
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:
@@ -65,6 +68,8 @@ class Browser:
             self.complaints.append(parameters["entry"]["text"])
         elif method == "Runtime.consoleAPICalled":
             self.complaints.append(str(parameters["args"]))
+        elif method == "Page.lifecycleEvent" and parameters["name"] == "load":
+            self._loaded.add(parameters["loaderId"])
         elif method == "Network.requestWillBeSent":
             self.requests.append(parameters["request"]["url"])
         return message
@@ -89,10 +94,8 @@ class Browser:
         }
         named = [{"name": f"prefers-{name}", "value": value} for name, value in features.items()]
         self.send("Emulation.setEmulatedMedia", features=named)
-        self.send("Page.navigate", url="about:blank")
-        self.wait("Page.loadEventFired")
-        self.send("Page.navigate", url=Path(path).as_uri() + (f"#{view}" if view else ""))
-        self.wait("Page.loadEventFired")
+        self._load("about:blank")
+        self._load(Path(path).as_uri() + (f"#{view}" if view else ""))
 
     def run(self, script: str) -> Any:
         """The value of an expression in the page, waited for where it is a promise."""
