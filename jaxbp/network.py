@@ -24,7 +24,7 @@ from jaxbp._layout import samples_axis, turned
 from jaxbp._samples import as_batch
 from jaxbp._sharding import vary_together
 from jaxbp.dense import DenseResiduals, apply_weight, dense_forward, dense_gradient, dense_node_error
-from jaxbp.params import Mlp, Params
+from jaxbp.params import Layer, Mlp, Params
 
 Residuals = tuple[DenseResiduals, ...]
 Masks = tuple[Array | None, ...]
@@ -94,12 +94,16 @@ def backward(
 ) -> tuple[Params, tuple[Array, ...], tuple[Array, ...]]:
     """Takes both steps a layer at a time, and returns what `gradient` and `node_errors` do, in less memory.
 
-    A layer's gradient is read before its error goes further back, to which order the barrier keeps XLA.
+    A layer's gradient is read before its error goes further back. A barrier at the output layer keeps XLA to that
+    order; at the other layers it would save nothing more, and keep products apart that can run side by side.
     """
-    gradient, node_errors, activation_errors = [], [], [outputs_bar]
+    gradient: list[Layer] = []
+    node_errors, activation_errors = [], [outputs_bar]
     for layer, kept, phi in zip(reversed(params), reversed(residuals), reversed(mlp.activations), strict=True):
         node_error = dense_node_error(kept, activation_errors[-1], phi)
-        read, node_error = jax.lax.optimization_barrier((dense_gradient(kept, node_error, axis), node_error))
+        read = dense_gradient(kept, node_error, axis)
+        if not gradient:
+            read, node_error = jax.lax.optimization_barrier((read, node_error))
         gradient.append(read)
         node_errors.append(node_error)
         activation_errors.append(apply_weight(node_error, layer.weight.T, axis))
