@@ -1,5 +1,7 @@
 """Promises of docstrings that the rest of the program would keep running without."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 from architectures import draw_params
 
 import jaxbp
-from jaxbp._layout import sum_over_tiles, tile_of
+from jaxbp._layout import sum_over_samples, sum_over_tiles, tile_of
 from jaxbp.activations import ACTIVATIONS
 from jaxbp.dense import DenseResiduals, dense_gradient
 from jaxbp.gradcheck import gradients, rounding_bound
@@ -38,6 +40,19 @@ def test_long_sums_over_a_batch_round_little():
     weight, _ = dense_gradient(DenseResiduals(jnp.asarray(inputs), None, jnp.asarray(error), None), jnp.asarray(error))
     exact = inputs.astype(np.float64).T @ error.astype(np.float64)
     assert np.abs(weight / exact - 1).max() < 24 * 2.0**-24
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize(("num_samples", "width"), [(256, 128), (257, 128), (32, 1024), (32, 1023), (1, 2**15)])
+def test_a_sum_over_the_samples_is_one_whichever_way_it_is_taken(num_samples, width, axis, x64):
+    """Of n terms, added one by one in any order, a sum is off by at most (n - 1) u times that of their sizes."""
+    terms = np.random.default_rng(0).standard_normal((num_samples, width))
+    for dtype in (np.float32, np.float64):
+        rounded = terms.astype(dtype)
+        found = np.asarray(sum_over_samples(jnp.asarray(np.moveaxis(rounded, 0, axis)), axis))
+        assert (found.shape, found.dtype) == ((width,), dtype)
+        allowed = (num_samples - 1) * np.finfo(dtype).eps / 2 * np.abs(rounded.astype(float)).sum(axis=0)
+        assert (np.abs(found - [math.fsum(column) for column in rounded.T]) <= allowed).all()
 
 
 def test_a_slope_read_off_a_tiny_activation_keeps_its_digits():
