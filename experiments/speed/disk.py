@@ -11,7 +11,7 @@ import numpy as np
 import jaxbp
 from jaxbp._threads import one_blas_thread
 
-MLP, BATCH, STEPS = jaxbp.Mlp((2, 64, 64, 64, 1)), 1000, 500
+MLP, BATCH, STEPS = jaxbp.Mlp((2, 64, 64, 64, 1)), 1000, 1000
 ROWS, MORE_ROWS = 1_000_000, 10_000_000
 ROWS_AT_A_TIME = 1_000_000
 
@@ -37,7 +37,7 @@ def seconds_a_step(samples: tuple[Any, Any]) -> float:
     options: dict[str, Any] = {"batch_size": BATCH, "record_every": 3 * STEPS, "key": jax.random.key(1)}
     with one_blas_thread():
         short, long = (
-            min(jaxbp.fit(MLP, params, samples, steps=count, **options).run_seconds for _ in range(2))
+            min(jaxbp.fit(MLP, params, samples, steps=count, **options).run_seconds for _ in range(3))
             for count in (STEPS, 3 * STEPS)
         )
     return (long - short) / (2 * STEPS)

@@ -21,7 +21,8 @@ KNOWN = [
 ]  # fmt: skip
 WIDTHS, DEPTHS, BATCHES = (8, 32, 64, 256, 1024), (1, 3, 8), (64, 1000, 10_000, 100_000, 1_000_000)
 MOST_BYTES = 2e9  # that autodiff keeps
-STEPS_SECONDS = 0.05  # at least for a run, so that a short step is taken often
+STEPS_SECONDS = 0.02  # at least for a run, so that a short step is taken often
+ROUNDS = 21  # many short ones, of which some meet a quiet machine
 
 
 class Shape(NamedTuple):
@@ -87,7 +88,7 @@ def measure(shape: Shape) -> Found:
     runs = {name: descent(function, count).lower(params, *samples).compile() for name, function in functions.items()}
     alone = {name: jax.jit(function).lower(params, *samples).compile() for name, function in functions.items()}
     memory: dict[str, Any] = {name: program.memory_analysis() for name, program in alone.items()}
-    times = interleaved({name: partial(run, params, *samples) for name, run in runs.items()})
+    times = interleaved({name: partial(run, params, *samples) for name, run in runs.items()}, ROUNDS)
     seconds = {name: taken.minimum / count for name, taken in times.items()}
     return Found(shape, seconds["sweep"], seconds["autodiff"], *(memory[name].temp_size_in_bytes for name in functions))
 
