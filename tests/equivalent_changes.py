@@ -44,6 +44,7 @@ EFFORT = (
     ("fitting/units.py", "effort.rows) else 1)", "an estimate of evaluations"),
     ("fitting/units.py", "TALL_UNITS = 2049", "units where rows are many"),
     ("fitting/units.py", "11 * num_rows ** 3", "an estimate of a decomposition's operations"),
+    ("gradcheck/gradients.py", "4 * 2.0 ** (-53)", "an allowance that stands beside one for the truncation"),
     ("gradcheck/directions.py", "np.arange(9)", "values that a rounding error is read off"),
     ("graph/layout.py", "(0.45, 1.5, 0.06)", "a margin of a picture, in inches"),
 )

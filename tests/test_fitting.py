@@ -268,6 +268,16 @@ def test_constant_outputs_and_single_points(num_rows):
     np.testing.assert_allclose(jaxbp.fit_model(np.ones((num_rows, 2)), outputs)(np.ones((1, 2))), outputs.mean())
 
 
+@pytest.mark.parametrize(("num_rows", "tried"), [(9, False), (10, True)])
+def test_more_than_a_linear_function_is_tried_from_ten_rows_on(num_rows, tried, monkeypatch):
+    asked = []
+    monkeypatch.setattr(model_fit, "try_units", lambda splits, *_: asked.append(splits))
+    points = np.random.default_rng(0).uniform(-1, 1, (num_rows, 2))
+    model = jaxbp.fit_model(points, points[:, 0] ** 2)
+    assert bool(asked) == tried
+    assert [some.name for some in model.history] == ["linear"]
+
+
 def test_no_time_leaves_the_linear_function():
     points = np.random.default_rng(0).uniform(-1, 1, (300, 2))
     model = jaxbp.fit_model(points, points[:, 0] ** 2, seconds=0)

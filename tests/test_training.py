@@ -154,6 +154,20 @@ def test_every_sample_is_used_equally_often(num_samples, batch_size):
     np.testing.assert_array_equal(again, drawn[middle])
 
 
+def test_an_epoch_of_batches_sees_every_sample(samples, params):
+    inputs, targets = samples
+
+    def after(targets):
+        return jaxbp.fit(
+            MLP, params, (inputs, targets), steps=12, solver=ADAM, batch_size=5, key=jax.random.key(0)
+        ).params
+
+    plain = after(targets)
+    for i in range(0, len(targets), 7):
+        moved = targets + np.float32(np.arange(len(targets)) == i)[:, np.newaxis]
+        assert any((a != b).any() for a, b in zip(jax.tree.leaves(after(moved)), jax.tree.leaves(plain), strict=True))
+
+
 def test_the_state_knows_epoch_and_place(samples, params):
     result = jaxbp.fit(MLP, params, samples, steps=20, batch_size=7, key=jax.random.key(0), solver=ADAM)
     state = result.state
