@@ -54,7 +54,16 @@ class Shape(NamedTuple):
 
 SHAKES = 4
 WHO = ((0, "hand"), (1, "autodiff"))
-DEPTHS, WIDTHS = (1, 2, 4, 8, 16, 32), (1, 16, 64, 256, 1024)
+# The largest depth or width of each row of the tables.
+DEPTHS = {
+    1: "1 layer",
+    2: "2 layers",
+    4: "3 to 4 layers",
+    8: "5 to 8 layers",
+    16: "9 to 16 layers",
+    32: "17 to 32 layers",
+}
+WIDTHS = {16: "width 2 to 16", 64: "width 17 to 64", 256: "width 65 to 256", 1024: "width 257 to 1024"}
 
 
 def main(config: Config) -> None:
@@ -74,8 +83,8 @@ def main(config: Config) -> None:
         if not config.quiet:
             name = f"{shape.mlp.num_layers:>2} layers of {shape.width:>4}, batch {shape.batch:>4}, {shape.loss}"
             print(f"{i + 1:>3} of {len(shapes)}  {name}: {found[-1][1].max(axis=(0, 1), initial=0)[:2]}", flush=True)
-    by_depth = table({f"to {depth} layers": in_range(found, depth, None) for depth in DEPTHS})
-    by_width = table({f"width to {width}": in_range(found, None, width) for width in WIDTHS})
+    by_depth = table(DEPTHS, [(shape.mlp.num_layers, errors) for shape, errors in found])
+    by_width = table(WIDTHS, [(shape.width, errors) for shape, errors in found])
     cases = config.networks * config.draws - left_out
     title = f"error / bound over {cases} cases, {left_out} more left out for units on two sides of a kink"
     cells = [(name, *(f"{number:.2g}" for number in row.values())) for name, row in (by_depth | by_width).items()]
@@ -89,9 +98,16 @@ def main(config: Config) -> None:
     }
     cells = [(name, *(f"{number:.3g}" for number in row.values())) for name, row in parts.items()]
     print_columns(["", *parts["where terms cancel"]], cells, "errors over the bound")
+    medians = np.concatenate([np.median(errors, axis=0) for _, errors in found if len(errors)] or [np.zeros((0, 3))])
+    medians = medians[8 * medians[:, 2] > 1]
+    ratios = medians[:, 0] / medians[:, 1]
+    typical = {"leaves": len(ratios), "largest": ratios.max(initial=0), "smallest": ratios.min(initial=1)}
+    print("\nmedian of a leaf's draws, where terms cancel, by hand / autodiff: " +
+          "{smallest:.2g} to {largest:.2g} of {leaves} leaves".format_map(typical))  # fmt: skip
     panels = dict.fromkeys(by_depth, "error / bound, by depth") | dict.fromkeys(by_width, "error / bound, by width")
     dots = viz.draw_dots(by_depth | by_width, xlabel=panels, title="float32 gradients against float64")
-    numbers = {"by depth": by_depth, "by width": by_width, "cases": cases, "left out": left_out, "parts": parts}
+    numbers = {"by depth": by_depth, "by width": by_width, "cases": cases, "left out": left_out}
+    numbers |= {"parts": parts, "medians": typical}
     finish(config, folder, "error_law", numbers, {"error_law.svg": dots.figure})
 
 
@@ -173,22 +189,16 @@ def distances(gradient: Any, exact: Any) -> Array:
     return jnp.stack([jnp.where(size > 1e-30, error / jnp.maximum(size, 1e-30), 0) for error, size in norms])
 
 
-def in_range(found: list[tuple[Shape, np.ndarray]], depth: int | None, width: int | None) -> np.ndarray:
-    """The errors (leaves, 3) of the networks whose depth, or width, has this as the next larger one of the table."""
-    chosen = []
-    for shape, errors in found:
-        table, size, wanted = (DEPTHS, shape.mlp.num_layers, depth) if width is None else (WIDTHS, shape.width, width)
-        if next(some for some in table if size <= some) == wanted:
-            chosen.append(errors.reshape(-1, 3))
-    return np.concatenate(chosen) if chosen else np.zeros((1, 3))
-
-
-def table(groups: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
-    """Median and largest error, by hand and by autodiff, of each group."""
+def table(rows: dict[int, str], found: list[tuple[int, np.ndarray]]) -> dict[str, dict[str, float]]:
+    """Median and largest error, by hand and by autodiff, of the sizes and errors (cases, leaves, 3) of each row."""
     columns = {f"{name} by {who}": (share, i) for name, share in (("median", 0.5), ("largest", 1.0)) for i, who in WHO}
+    groups: dict[str, list[np.ndarray]] = {name: [] for name in rows.values()}
+    for size, errors in (pair for pair in found if len(pair[1])):
+        groups[rows[next(most for most in rows if size <= most)]].append(errors.reshape(-1, 3))
     return {
-        name: {column: float(np.quantile(some[:, i], share)) for column, (share, i) in columns.items()}
+        name: {column: float(np.quantile(np.concatenate(some)[:, i], share)) for column, (share, i) in columns.items()}
         for name, some in groups.items()
+        if some
     }
 
 
