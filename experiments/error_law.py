@@ -55,14 +55,7 @@ class Shape(NamedTuple):
 SHAKES = 4
 WHO = ((0, "hand"), (1, "autodiff"))
 # The largest depth or width of each row of the tables.
-DEPTHS = {
-    1: "1 layer",
-    2: "2 layers",
-    4: "3 to 4 layers",
-    8: "5 to 8 layers",
-    16: "9 to 16 layers",
-    32: "17 to 32 layers",
-}
+DEPTHS = {1: "1 layer", 2: "2 layers"} | {2 * n: f"{n + 1} to {2 * n} layers" for n in (2, 4, 8, 16)}
 WIDTHS = {16: "width 2 to 16", 64: "width 17 to 64", 256: "width 65 to 256", 1024: "width 257 to 1024"}
 
 

@@ -29,6 +29,7 @@ def test_a_step_of_gauss_newton_costs_mostly_its_kernel():
     assert kernel < steps.operations(mlp, rows) < 1.2 * kernel
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 def test_the_tutorials_step_is_the_same_for_all():
     """Of the entrants that are JAX programs, by what they do to the loss."""
     for run in list(rivals.entrants().values())[:2]:

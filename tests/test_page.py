@@ -270,6 +270,7 @@ FIRST = {  # the page, and the first number that each mistake makes wrong
 
 
 @needs_browser
+@pytest.mark.slow
 def test_each_mistake_turns_the_badge_red_and_is_named(opened, pages):
     assert opened.show(pages("2-2-1")) is None
     assert set(FIRST) == set(opened.run("Object.keys(MISTAKES)"))
@@ -289,6 +290,7 @@ def test_each_mistake_turns_the_badge_red_and_is_named(opened, pages):
 
 
 @needs_browser
+@pytest.mark.slow
 def test_a_recorded_run_is_replayed_to_the_digit(opened, tmp_path, x64):
     mlp = jaxbp.Mlp((2, 8, 1), "tanh")
     generator = np.random.default_rng(1)
@@ -342,6 +344,7 @@ def test_the_committed_pages_agree_with_jaxbp(opened, path):
 
 
 @needs_browser
+@pytest.mark.slow
 def test_each_mistake_can_be_made_on_a_page_of_the_errata(opened):
     possible = set()
     for path in (path for path in COMMITTED if path.name.startswith("errata")):

@@ -212,6 +212,7 @@ def test_diagnose(experiment, monkeypatch):
     assert decayed < plain
 
 
+@pytest.mark.slow
 def test_walk(experiment, tmp_path):
     text, found = experiment(walk, "walk_342")
     assert len(found["values"]) == 50
@@ -318,6 +319,7 @@ def test_bad_flags_are_named_and_leave_nothing(module, flags, message, tmp_path)
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_fit_that_diverges_is_an_error(tmp_path):
     with pytest.warns(RuntimeWarning, match="diverged"), pytest.raises(ValueError, match="the fit diverged"):
         mean_of_two.main(mean_of_two.Config(out=str(tmp_path / "out"), learning_rate=1e9))

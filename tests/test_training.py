@@ -382,6 +382,7 @@ def test_many_networks_advance_at_once(samples, solver, x64):
         assert (int(together.state.epoch[i]), int(together.state.place[i])) == (int(alone.epoch), int(alone.place))
 
 
+@pytest.mark.slow
 def test_a_solver_can_be_made_inside_a_vmapped_function(samples, params):
     """So that one program trains a network at each of many learning rates."""
 

@@ -622,6 +622,7 @@ def test_weights_have_one_symmetric_scale_in_each_column():
         viz.draw_weights(weights, gradients, updates[:2])
 
 
+@pytest.mark.slow
 def test_gradient_flow_shows_the_recorders_numbers(x64):
     generator = np.random.default_rng(0)
     inputs = generator.standard_normal((30, 2))
