@@ -40,7 +40,8 @@ def test_the_tutorials_step_is_the_same_for_all():
 
 
 @pytest.mark.slow
-def test_it_times_and_draws_the_sweep(tmp_path, capsys):
+def test_it_times_and_draws_the_sweep(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sweeps, "ROUNDS", 2)
     wide = jax.config.jax_enable_x64
     try:
         benchmark.main(benchmark.Config(parts=("sweeps",), work=3e6, out=str(tmp_path), quiet=True))

@@ -365,7 +365,13 @@ def test_who_closes_the_pipe_still_gets_the_files(tmp_path):
 
 @pytest.mark.slow
 def test_an_interrupt_ends_with_status_130_and_no_traceback(tmp_path):
-    with start("digits.py", "--iterations", 10_000_000, "--out", tmp_path / "out") as process:
+    # A shell's background jobs start with the signal ignored, and so would theirs; a handler is not inherited.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = start("digits.py", "--iterations", 10_000_000, "--out", tmp_path / "out")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
         assert process.stdout.readline().startswith("train acc")
         process.send_signal(signal.SIGINT)
         _, error = process.communicate()
