@@ -96,6 +96,7 @@ class Browser:
         self.send("Emulation.setEmulatedMedia", features=named)
         self._load("about:blank")
         self._load(Path(path).as_uri() + (f"#{view}" if view else ""))
+        self.settle()  # the page may be laid out once more, for the size of the window
 
     def run(self, script: str) -> Any:
         """The value of an expression in the page, waited for where it is a promise."""
