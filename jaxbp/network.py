@@ -90,7 +90,7 @@ def gradient(residuals: Residuals, node_errors: tuple[Array, ...], axis: int = 0
 
 
 def backward(
-    mlp: Mlp, params: Params, residuals: Residuals, outputs_bar: Array, axis: int = 0
+    mlp: Mlp, params: Params, residuals: Residuals, outputs_bar: Array, axis: int
 ) -> tuple[Params, tuple[Array, ...], tuple[Array, ...]]:
     """Takes both steps a layer at a time, and returns what `gradient` and `node_errors` do, in less memory.
 

@@ -30,6 +30,10 @@ SAME = (
     ("training/shared_gram.py", "errors, strict=False)", "both have an entry for each layer"),
 )
 SPEED = (
+    ("_layout.py", "NARROW_TILE_BYTES = 2 * 22", "tiles of 8,192 samples where they would be larger"),
+    ("_layout.py", "MANY, SHORT = (3 ** 15", "by which of two ways a sum is taken"),
+    ("_layout.py", "num_samples < SHORT", "by which of two ways a sum is taken"),
+    ("_layout.py", "array.size > MANY", "by which of two ways a sum is taken"),
     ("jacobian.py", "-num_samples * SAMPLES_OF_A_STRIP", "more strips than few samples need"),
     ("training/least_squares.py", "TILE = 4097", "samples whose activations are held at a time"),
     ("training/least_squares.py", "overwrite_a=False", "a copy more"),
