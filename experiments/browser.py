@@ -48,7 +48,7 @@ class Browser:
                 return answer["result"]
 
     def _load(self, url: str) -> None:
-        """Opens an address and waits for that very document: the event of one before it may come late."""
+        """Opens an address and waits until that document has loaded."""
         loader = self.send("Page.navigate", url=url)["loaderId"]
         while loader not in self._loaded:
             self._next()

@@ -94,13 +94,12 @@ def main(config: Config) -> None:
     medians = np.concatenate([np.median(errors, axis=0) for _, errors in found if len(errors)] or [np.zeros((0, 3))])
     medians = medians[8 * medians[:, 2] > 1]
     ratios = medians[:, 0] / medians[:, 1]
-    typical = {"leaves": len(ratios), "largest": ratios.max(initial=0), "smallest": ratios.min(initial=1)}
-    print("\nmedian of a leaf's draws, where terms cancel, by hand / autodiff: " +
-          "{smallest:.2g} to {largest:.2g} of {leaves} leaves".format_map(typical))  # fmt: skip
+    least, most = ratios.min(initial=1), ratios.max(initial=0)
+    print(f"\nmedian of a leaf's draws, where terms cancel, by hand / autodiff: {least:.2g} to {most:.2g}")
     panels = dict.fromkeys(by_depth, "error / bound, by depth") | dict.fromkeys(by_width, "error / bound, by width")
     dots = viz.draw_dots(by_depth | by_width, xlabel=panels, title="float32 gradients against float64")
     numbers = {"by depth": by_depth, "by width": by_width, "cases": cases, "left out": left_out}
-    numbers |= {"parts": parts, "medians": typical}
+    numbers |= {"parts": parts, "medians": {"leaves": len(ratios), "largest": most, "smallest": least}}
     finish(config, folder, "error_law", numbers, {"error_law.svg": dots.figure})
 
 

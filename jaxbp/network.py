@@ -94,8 +94,8 @@ def backward(
 ) -> tuple[Params, tuple[Array, ...], tuple[Array, ...]]:
     """Takes both steps a layer at a time, and returns what `gradient` and `node_errors` do, in less memory.
 
-    A layer's gradient is read before its error goes further back. A barrier at the output layer keeps XLA to that
-    order; at the other layers it would save nothing more, and keep products apart that can run side by side.
+    A layer's gradient is read before its error goes further back. The barrier at the output layer keeps XLA to that
+    order, and leaves it free to run products of the other layers side by side.
     """
     gradient: list[Layer] = []
     node_errors, activation_errors = [], [outputs_bar]

@@ -10,6 +10,7 @@ from architectures import QUICKLY, draw_params
 from jax.sharding import AxisType, PartitionSpec
 
 import jaxbp
+from jaxbp._layout import MANY, SHORT, sum_over_samples
 
 NETWORKS = [
     jaxbp.Mlp((2, 5, 4, 3), hidden=("tanh", "gelu")),
@@ -125,6 +126,19 @@ def test_gradients_of_shards_average_to_that_of_the_batch(num_devices, problem):
     )
     for answer in jax.jit(jax.shard_map(both, mesh=mesh, **specs), compiler_options=QUICKLY)(params, inputs, targets):
         assert_close(answer, right)
+
+
+@pytest.mark.parametrize("check_vma", [True, False])
+def test_a_shard_of_a_wide_layer_is_summed_by_a_product(check_vma):
+    """Of n terms, added in any order, a sum is off by at most (n - 1) u times that of their sizes."""
+    terms = np.random.default_rng(0).standard_normal((2 * SHORT, MANY // SHORT)).astype(np.float32)
+    mesh = jax.make_mesh((2,), ("batch",), axis_types=(AxisType.Auto,), devices=jax.devices()[:2])
+    specs = {"in_specs": PartitionSpec("batch"), "out_specs": PartitionSpec()}
+    summed = jax.shard_map(
+        lambda some: jax.lax.psum(sum_over_samples(some, 0), "batch"), mesh=mesh, check_vma=check_vma, **specs
+    )
+    allowed = (len(terms) - 1) * 2.0**-24 * np.abs(terms.astype(float)).sum(axis=0)
+    assert (np.abs(jax.jit(summed)(terms) - terms.astype(float).sum(axis=0)) <= allowed).all()
 
 
 @pytest.mark.parametrize(
