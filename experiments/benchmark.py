@@ -1,8 +1,10 @@
-"""Time the hand-written sweep, the Gauss-Newton step, many fits at once, several devices and samples on disk.
+"""Time the hand-written sweep, the Gauss-Newton step, many fits at once, several devices and
+samples on disk.
 
-Everything that is compared runs in turn within one run; compiling is apart. Equinox, Flax and PyTorch join where they
-are installed (the extra `peers`). The sweep is a full-batch step of gradient descent in float32; autodiff is
-jax.value_and_grad of the same network as one would write it. It takes nine minutes on two cores.
+Everything that is compared runs in turn within one run; compiling is apart. Equinox, Flax and
+PyTorch join where they are installed (the extra `peers`). The sweep is a full-batch step of
+gradient descent in float32; autodiff is jax.value_and_grad of the same network as one would write
+it. It takes nine minutes on two cores.
 """
 
 import os
@@ -75,11 +77,18 @@ def time_sweeps(config: Config) -> list[sweeps.Found]:
     for shape in sweeps.shapes(config.work):
         one = sweeps.measure(shape)
         found.append(one)
-        numbers = (one.sweep * 1e3, one.autodiff * 1e3, one.sweep / one.autodiff, one.sweep_bytes / one.autodiff_bytes)
+        numbers = (
+            one.sweep * 1e3,
+            one.autodiff * 1e3,
+            one.sweep / one.autodiff,
+            one.sweep_bytes / one.autodiff_bytes,
+        )
         rows.append((shape.name, *(f"{number:.3g}" for number in numbers)))
         if not config.quiet:
             print("  ".join(rows[-1]))
-    print_columns(("", "sweep, ms", "autodiff, ms", "ratio", "memory"), rows, "A step of gradient descent")
+    print_columns(
+        ("", "sweep, ms", "autodiff, ms", "ratio", "memory"), rows, "A step of gradient descent"
+    )
     ratios = [one.sweep / one.autodiff for one in found]
     narrow = [one.sweep / one.autodiff for one in found if max(one.shape.sizes) <= NARROW]
     memory = max(one.sweep_bytes / one.autodiff_bytes for one in found)
@@ -93,8 +102,15 @@ def time_sweeps(config: Config) -> list[sweeps.Found]:
 def time_rivals() -> dict[str, float]:
     """Seconds a step of the tutorial's job."""
     times = interleaved(rivals.entrants(), pause=0.3)
-    rows = [(name, *(f"{seconds / rivals.STEPS * 1e3:.2f}" for seconds in taken)) for name, taken in times.items()]
-    print_columns(("", "median, ms", "least, ms"), rows, "2-64-64-64-1 ReLU, 10,000 samples, a step of descent")
+    rows = [
+        (name, *(f"{seconds / rivals.STEPS * 1e3:.2f}" for seconds in taken))
+        for name, taken in times.items()
+    ]
+    print_columns(
+        ("", "median, ms", "least, ms"),
+        rows,
+        "2-64-64-64-1 ReLU, 10,000 samples, a step of descent",
+    )
     return {name: taken.median / rivals.STEPS for name, taken in times.items()}
 
 
@@ -104,12 +120,19 @@ def time_gauss_newton() -> dict[str, Any]:
     rows = [(f"{rows} rows", f"{took * 1e3:.1f}", f"{least * 1e3:.1f}", f"{took / least:.2f}")
             for rows, took, least in found]  # fmt: skip
     print_columns(
-        ("", "step, ms", "arithmetic, ms", "ratio"), rows, "Gauss-Newton, 2-128-128-1, at the peak of float64"
+        ("", "step, ms", "arithmetic, ms", "ratio"),
+        rows,
+        "Gauss-Newton, 2-128-128-1, at the peak of float64",
     )
     plain = steps.programs(
-        {"plain": ("gauss_newton", 1, {}), "one thread": ("gauss_newton", 1, {"OPENBLAS_NUM_THREADS": "1"})}
+        {
+            "plain": ("gauss_newton", 1, {}),
+            "one thread": ("gauss_newton", 1, {"OPENBLAS_NUM_THREADS": "1"}),
+        }
     )
-    print(f"\na plain program / with OPENBLAS_NUM_THREADS=1: {plain['plain'] / plain['one thread']:.2f}")
+    print(
+        f"\na plain program / with OPENBLAS_NUM_THREADS=1: {plain['plain'] / plain['one thread']:.2f}"
+    )
     return {"steps": found, "programs": plain}
 
 
@@ -121,14 +144,18 @@ def time_many() -> dict[str, Any]:
         (name, *(f"{some:.2f}" for some in (once, vmapped, turn, once / turn, vmapped / turn)))
         for name, (once, vmapped, turn) in medians.items()
     ]
-    print_columns(("", *(f"{how}, s" for how in steps.WAYS), "ratio", "of vmap"), rows, "Eight fits")
+    print_columns(
+        ("", *(f"{how}, s" for how in steps.WAYS), "ratio", "of vmap"), rows, "Eight fits"
+    )
     return found
 
 
 def time_devices() -> dict[str, float]:
     """Two CPU devices beside one."""
     found = steps.programs({"one": ("descent", 1, {}), "two": ("descent", 2, {})})
-    print(f"\n2-64-64-64-1 ReLU, 10,000 samples, 300 steps: two CPU devices / one: {found['two'] / found['one']:.2f}")
+    print(
+        f"\n2-64-64-64-1 ReLU, 10,000 samples, 300 steps: two CPU devices / one: {found['two'] / found['one']:.2f}"
+    )
     return found
 
 
@@ -144,7 +171,11 @@ def draw(found: list[sweeps.Found], peak: float) -> Any:
     """Seconds a step against samples, for a network a panel, with the limit of the machine."""
     panels: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
     for width in (8, 32, 64, 256):
-        some = [one for one in found if one.shape.sizes == (2, width, width, width, 1) and one.shape.hidden == "tanh"]
+        some = [
+            one
+            for one in found
+            if one.shape.sizes == (2, width, width, width, 1) and one.shape.hidden == "tanh"
+        ]
         some.sort(key=lambda one: one.shape.samples)
         if len(some) > 1:
             samples = np.array([one.shape.samples for one in some])

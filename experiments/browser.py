@@ -27,19 +27,29 @@ class Browser:
         self.complaints: list[str] = []
         self.requests: list[str] = []
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.send(f"{domain}.enable")
         self.send("Page.setLifecycleEventsEnabled", enabled=True)
         self.send("Emulation.setFocusEmulationEnabled", enabled=True)
-        self.send("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
+        self.send(
+            "Network.emulateNetworkConditions",
+            offline=True,
+            latency=0,
+            downloadThroughput=0,
+            uploadThroughput=0,
+        )
 
     def send(self, method: str, **parameters: Any) -> Any:
         """Calls a method and waits for its answer; what happens meanwhile is noted."""
         self._count += 1
         message = {"id": self._count, "method": method, "params": parameters}
         os.write(
-            self._write, json.dumps(message | ({"sessionId": self._session} if self._session else {})).encode() + b"\0"
+            self._write,
+            json.dumps(message | ({"sessionId": self._session} if self._session else {})).encode()
+            + b"\0",
         )
         while True:
             answer = self._next()
@@ -55,7 +65,9 @@ class Browser:
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:
-            assert select.select([self._read], [], [], PATIENCE)[0], f"the browser said nothing for {PATIENCE} s"
+            assert select.select([self._read], [], [], PATIENCE)[0], (
+                f"the browser said nothing for {PATIENCE} s"
+            )
             some = os.read(self._read, 1 << 20)
             assert some, "the browser ended"
             self._buffer += some
@@ -63,7 +75,9 @@ class Browser:
         message: dict[str, Any] = json.loads(raw)
         method, parameters = message.get("method", ""), message.get("params", {})
         if method == "Runtime.exceptionThrown":
-            self.complaints.append(parameters["exceptionDetails"].get("exception", {}).get("description", "exception"))
+            self.complaints.append(
+                parameters["exceptionDetails"].get("exception", {}).get("description", "exception")
+            )
         elif method == "Log.entryAdded" and parameters["entry"]["level"] in ("error", "warning"):
             self.complaints.append(parameters["entry"]["text"])
         elif method == "Runtime.consoleAPICalled":
@@ -100,13 +114,17 @@ class Browser:
 
     def run(self, script: str) -> Any:
         """The value of an expression in the page, waited for where it is a promise."""
-        answer = self.send("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        answer = self.send(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
     def settle(self) -> None:
         """Waits until what was changed is drawn."""
-        self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
+        self.run(
+            "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))"
+        )
 
     def press(self, key: str) -> None:
         """Presses a key on what has the focus."""
@@ -117,7 +135,9 @@ class Browser:
     def drag(self, selector: str, by: float) -> None:
         """Drags the middle of an element to the right."""
         box = f"document.querySelector({json.dumps(selector)}).getBoundingClientRect()"
-        self.run(f"document.querySelector({json.dumps(selector)}).scrollIntoView({{ block: 'center' }})")
+        self.run(
+            f"document.querySelector({json.dumps(selector)}).scrollIntoView({{ block: 'center' }})"
+        )
         x, y = self.run(f"(({{ x, y, width, height }}) => [x + width / 2, y + height / 2])({box})")
         for kind, at in (
             ("mouseMoved", x),
@@ -126,7 +146,15 @@ class Browser:
             ("mouseMoved", x + by),
             ("mouseReleased", x + by),
         ):
-            self.send("Input.dispatchMouseEvent", type=kind, x=at, y=y, button="left", buttons=1, clickCount=1)
+            self.send(
+                "Input.dispatchMouseEvent",
+                type=kind,
+                x=at,
+                y=y,
+                button="left",
+                buttons=1,
+                clickCount=1,
+            )
         self.settle()
 
     def picture(self) -> bytes:

@@ -1,4 +1,5 @@
-"""The Chinese of what stands in the pictures of the experiments: a pattern for each line of text, and its translation.
+"""The Chinese of what stands in the pictures of the experiments: a pattern for each line of text,
+and its translation.
 
 The words are those of the Chinese source documents where they have them.
 """

@@ -71,27 +71,38 @@ class _Unbroken(io.FileIO):
             return len(data)
 
 
-def run(main: Callable[[Config], None], config_type: type[Config], presets: Mapping[str, Config] | None = None) -> None:
+def run(
+    main: Callable[[Config], None],
+    config_type: type[Config],
+    presets: Mapping[str, Config] | None = None,
+) -> None:
     """Runs an experiment with the flags of the command line.
 
-    User errors exit with status 1 and one line on stderr. A closed pipe ends the printing, not the experiment.
+    User errors exit with status 1 and one line on stderr. A closed pipe ends the printing, not the
+    experiment.
     """
     if sys.stdout is None:
         sys.exit("error: standard output must be open, it is closed")
-    sys.stdout = io.TextIOWrapper(io.BufferedWriter(_Unbroken(1, "w", closefd=False)), "utf-8", line_buffering=True)
+    sys.stdout = io.TextIOWrapper(
+        io.BufferedWriter(_Unbroken(1, "w", closefd=False)), "utf-8", line_buffering=True
+    )
     try:
         main(parse(config_type, sys.argv[1:], presets, sys.modules[main.__module__].__doc__))
     except (ValueError, TypeError, OSError, OverflowError, MemoryError) as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # text that a full disk did not take would fail at exit again
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), 1
+        )  # text that a full disk did not take would fail at exit again
         sys.exit(f"error: {' '.join(str(error).split()) or type(error).__name__}")
     except KeyboardInterrupt:
         sys.exit(130)
 
 
 def begin(config: Any, **minima: float) -> Path:
-    """Checks the numbers and the folder of the pictures, turns float64 on, chooses the platform; returns the folder.
+    """Checks the numbers and the folder of the pictures, turns float64 on, chooses the platform;
+    returns the folder.
 
-    `minima` are the smallest values that flags take, 0 unless given; a flag `x64` decides on float64.
+    `minima` are the smallest values that flags take, 0 unless given; a flag `x64` decides on
+    float64.
     """
     check_name("lang", getattr(config, "lang", "en"), ("en", "zh"))
     for field in dataclasses.fields(config):
@@ -109,10 +120,14 @@ def begin(config: Any, **minima: float) -> Path:
     return folder
 
 
-def finish(config: Any, folder: Path, stem: str, numbers: Mapping[str, Any], files: Mapping[str, Any]) -> None:
-    """Writes the files by name and flags and numbers to `stem`.json; shows the pictures if asked to.
+def finish(
+    config: Any, folder: Path, stem: str, numbers: Mapping[str, Any], files: Mapping[str, Any]
+) -> None:
+    """Writes the files by name and flags and numbers to `stem`.json; shows the pictures if asked
+    to.
 
-    A file's content is a text, a film, a figure, or a function that writes it to a path and returns that.
+    A file's content is a text, a film, a figure, or a function that writes it to a path and returns
+    that.
     """
     paths = []
     for path, content in ((folder / name, content) for name, content in files.items()):
@@ -129,10 +144,20 @@ def finish(config: Any, folder: Path, stem: str, numbers: Mapping[str, Any], fil
             paths.append(viz.save_figure(content, path))
         if config.show and path.suffix in (".png", ".svg", ".gif", ".html"):
             webbrowser.open(path.resolve().as_uri())
-    flags = {name: value for name, value in dataclasses.asdict(config).items() if name not in NOT_RECORDED}
-    versions = {"python": platform.python_version(), "jax": jax.__version__, "matplotlib": matplotlib.__version__}
+    flags = {
+        name: value
+        for name, value in dataclasses.asdict(config).items()
+        if name not in NOT_RECORDED
+    }
+    versions = {
+        "python": platform.python_version(),
+        "jax": jax.__version__,
+        "matplotlib": matplotlib.__version__,
+    }
     content = _plain({"config": flags, "result": numbers, "versions": versions})
-    paths.append(write_text(folder / f"{stem}.json", json.dumps(content, indent=1, allow_nan=False) + "\n"))
+    paths.append(
+        write_text(folder / f"{stem}.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
+    )
     print("\nwrote\n" + "\n".join(f"  {path}" for path in paths))
 
 

@@ -1,11 +1,14 @@
 """Compare solvers, jaxbp's and others', by the error that they reach in the same time.
 
-On surfaces: error against seconds, each solver started anew for each number of --seconds. On functions of 5 to 10
-inputs: error against the number of samples, each solver choosing its settings on held-out samples within the longest of
---seconds. All get the same samples and are judged at the same other points; compile time is shown apart, but for
-fit_model, whose time is all that passes. scikit-learn, PyTorch and nlls-gram join where they are installed (the extra
-`peers`). All of it takes about an hour. --surfaces or --functions without a name leaves that part out; what does not
-run is kept from the JSON in --out, if that was written with the same times, samples and seeds.
+On surfaces: error against seconds, each solver started anew for each number of --seconds. On
+functions of 5 to 10
+inputs: error against the number of samples, each solver choosing its settings on held-out samples
+within the longest of
+--seconds. All get the same samples and are judged at the same other points; compile time is shown
+apart, but for fit_model, whose time is all that passes. scikit-learn, PyTorch and nlls-gram join
+where they are installed (the extra `peers`). All of it takes about an hour. --surfaces or
+--functions without a name leaves that part out; what does not run is kept from the JSON in --out,
+if that was written with the same times, samples and seeds.
 """
 
 import dataclasses
@@ -61,12 +64,24 @@ def main(config: Config) -> None:
     folder = begin(config, seconds=1e-3, samples=100, function_samples=100)
     parts = parts_of(config)
     for name in config.solvers:
-        check_name("solvers", name, dict.fromkeys(entrant.name for part in parts.values() for entrant in part.entrants))
+        check_name(
+            "solvers",
+            name,
+            dict.fromkeys(entrant.name for part in parts.values() for entrant in part.entrants),
+        )
     partly = {name: part.problems if config.solvers else () for name, part in parts.items()}
-    results = report.earlier_results(folder / "solver_comparison.json", dataclasses.asdict(config), partly)
+    results = report.earlier_results(
+        folder / "solver_comparison.json", dataclasses.asdict(config), partly
+    )
     for name, part in parts.items():
-        compete(part, results[name], config.solvers, config.seeds, print if not config.quiet else str)
-    files = {PICTURES[name]: report.show(part, results[name]) for name, part in parts.items() if results[name]}
+        compete(
+            part, results[name], config.solvers, config.seeds, print if not config.quiet else str
+        )
+    files = {
+        PICTURES[name]: report.show(part, results[name])
+        for name, part in parts.items()
+        if results[name]
+    }
     finish(config, folder, "solver_comparison", results, files)
 
 
@@ -87,7 +102,11 @@ def parts_of(config: Config) -> dict[str, Part]:
         "title": f"{config.samples} samples, {other}",
         "share_y": False,
     }
-    function_words = {"xlabel": "samples", "xscale": "log", "title": f"{budgets[-1]:g} s for each fit, {other}"}
+    function_words = {
+        "xlabel": "samples",
+        "xscale": "log",
+        "title": f"{budgets[-1]:g} s for each fit, {other}",
+    }
     surface_solvers = surface_entrants() + (surface_rivals() if config.peers else [])
     function_solvers = function_entrants() + (function_rivals() if config.peers else [])
     return {

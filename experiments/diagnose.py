@@ -37,7 +37,11 @@ RATES = {  # on x^2 / 20 + y^2, the book's where it has them, and on the surface
     **{"sgd": (0.95, 0.02), "momentum": (0.1, 5e-3), "nesterov": (0.1, 5e-3)},
     **{"adagrad": (1.5, 0.02), "rmsprop": (0.3, 1e-3), "adam": (0.3, 2e-3)},
 }
-REGULARIZED = {"none": (0.0, 0.0), "weight decay 0.003": (0.003, 0.0), "dropout 0.1": (0.0, 0.1)}  # decay, dropout
+REGULARIZED = {
+    "none": (0.0, 0.0),
+    "weight decay 0.003": (0.003, 0.0),
+    "dropout 0.1": (0.0, 0.1),
+}  # decay, dropout
 
 Part = tuple[dict[str, Any], Any]  # figures by file name, numbers
 
@@ -52,7 +56,9 @@ def main(config: Config) -> None:
         "regularization": regularization(config),
     }
     figures = {name: figure for drawn, _ in parts.values() for name, figure in drawn.items()}
-    finish(config, folder, "diagnose", {name: numbers for name, (_, numbers) in parts.items()}, figures)
+    finish(
+        config, folder, "diagnose", {name: numbers for name, (_, numbers) in parts.items()}, figures
+    )
 
 
 def node_error_flow(config: Config) -> Part:
@@ -60,11 +66,21 @@ def node_error_flow(config: Config) -> Part:
     by_depth = {depth: node_error_norms(depth, 64, config.seed) for depth in DEPTHS}
     deepest = by_depth[DEPTHS[-1]]
     pairs = [(name, start) for name in ACTIVATIONS for start in STARTS]
-    rows = [(f"{a}, {start}", *(f"{found[a][start][0]:.0e}" for found in by_depth.values())) for a, start in pairs]
-    print_columns(["first layer / last", *map(str, DEPTHS)], rows, "norm of the node errors at depth")
+    rows = [
+        (f"{a}, {start}", *(f"{found[a][start][0]:.0e}" for found in by_depth.values()))
+        for a, start in pairs
+    ]
+    print_columns(
+        ["first layer / last", *map(str, DEPTHS)], rows, "norm of the node errors at depth"
+    )
     layers, title = np.arange(1, DEPTHS[-1] + 1), f"What reaches layer l of {DEPTHS[-1]}, width 64"
-    panels = {name: {start: (layers, norms) for start, norms in starts.items()} for name, starts in deepest.items()}
-    drawn = viz.draw_panels(panels, xlabel="layer", ylabel="norm of the node errors / last layer's", title=title)
+    panels = {
+        name: {start: (layers, norms) for start, norms in starts.items()}
+        for name, starts in deepest.items()
+    }
+    drawn = viz.draw_panels(
+        panels, xlabel="layer", ylabel="norm of the node errors / last layer's", title=title
+    )
     return {"node_error_flow.svg": drawn.figure}, by_depth
 
 
@@ -75,32 +91,51 @@ def node_error_norms(depth: int, width: int, seed: int) -> dict[str, dict[str, n
     found: dict[str, dict[str, np.ndarray]] = {}
     for name in ACTIVATIONS:
         mlp = jaxbp.Mlp((width,) * depth + (1,), hidden=name)
-        starts = [jaxbp.init(mlp, jax.random.key(seed), scheme, scale=scale) for scheme, scale in STARTS.values()]
+        starts = [
+            jaxbp.init(mlp, jax.random.key(seed), scheme, scale=scale)
+            for scheme, scale in STARTS.values()
+        ]
 
         def norms(params: jaxbp.Params, mlp: jaxbp.Mlp = mlp) -> Array:
             trace = jaxbp.backprop(mlp, params, inputs, targets)
             return jnp.stack([jnp.linalg.norm(error) for error in trace.node_errors])
 
         # All starts at once: compiling thirty layers takes longer than running them.
-        together = np.asarray(jax.jit(jax.vmap(norms))(jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts)))
+        together = np.asarray(
+            jax.jit(jax.vmap(norms))(jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts))
+        )
         found[name] = {label: row / row[-1] for label, row in zip(STARTS, together, strict=True)}
     return found
 
 
 def optimizers(config: Config) -> Part:
     """Six optimizers on the valley x^2 / 20 + y^2 and on the surface."""
-    paths = {f"{name}, rate {rate:g}": walk_down_the_valley(name, rate, 30) for name, (rate, _) in RATES.items()}
+    paths = {
+        f"{name}, rate {rate:g}": walk_down_the_valley(name, rate, 30)
+        for name, (rate, _) in RATES.items()
+    }
     grid = Grid(np.linspace(-8, 8, 49), np.linspace(-3, 3, 37))
-    valley = viz.draw_paths(grid, height(grid.points.T), paths, title="30 steps on x²/20 + y² from (−7, 2)")
+    valley = viz.draw_paths(
+        grid, height(grid.points.T), paths, title="30 steps on x²/20 + y² from (−7, 2)"
+    )
     train, _ = plane(config.seed, 2000)
-    solvers = {name: jaxbp.first_order(named_optimizer(name, rate)) for name, (_, rate) in RATES.items()}
-    found = {name: learn(config, "sine", "sine", solver, train, batch_size=200) for name, solver in solvers.items()}
+    solvers = {
+        name: jaxbp.first_order(named_optimizer(name, rate)) for name, (_, rate) in RATES.items()
+    }
+    found = {
+        name: learn(config, "sine", "sine", solver, train, batch_size=200)
+        for name, solver in solvers.items()
+    }
     losses = {name: history["loss"] for name, history in found.items()}
     title, ylabel = "Optimizers on the target surface", "mean squared error, standardized"
     curves = viz.draw_curves(found["sgd"]["step"], losses, ylabel=ylabel, title=title)
     ends = zip(losses.items(), paths.values(), strict=True)
     rows = [(name, f"{np.hypot(*path[-1]):.3f}", f"{loss[-1]:.1e}") for (name, loss), path in ends]
-    print_columns(["optimizer", "distance in the valley", "loss on the surface"], rows, f"30 and {config.steps} steps")
+    print_columns(
+        ["optimizer", "distance in the valley", "loss on the surface"],
+        rows,
+        f"30 and {config.steps} steps",
+    )
     figures = {"optimizer_paths.svg": valley.figure, "optimizer_losses.svg": curves.figure}
     return figures, {"valley": paths, "surface": found}
 
@@ -125,7 +160,9 @@ def walk_down_the_valley(name: str, rate: float, steps: int) -> np.ndarray:
 def plane(seed: int, num_samples: int, noise: float = 0.0) -> tuple[Batch, Batch]:
     """Samples of the target surface to train on, with noise on the targets, and to hold out: standardized, float32."""
     surface, generator = data.surface("target"), np.random.RandomState(seed)
-    train, held_out = (data.sample_surface(surface, size, generator).train for size in (num_samples, 2000))
+    train, held_out = (
+        data.sample_surface(surface, size, generator).train for size in (num_samples, 2000)
+    )
     mlp = jaxbp.Mlp((2, 1))
     model = jaxbp.Model.for_data(mlp, jaxbp.init(mlp, jax.random.key(0), dtype=jnp.float32), *train)
     (inputs, targets), others = model.standardize(*train), model.standardize(*held_out)
@@ -138,7 +175,9 @@ def learning_rates(config: Config) -> Part:
     rates, steps = 10 ** np.linspace(-3, 0.5, 22), max(1, config.steps // 5)
     found = sweep(plane(config.seed, 500)[0], rates, config.seeds, steps, config.seed)
     best = int(np.argmin(np.median(np.where(np.isfinite(found), found, np.inf), axis=0)))
-    print(f"\nlearning rate with the smallest median loss over {config.seeds} seeds: {rates[best]:.3g}")
+    print(
+        f"\nlearning rate with the smallest median loss over {config.seeds} seeds: {rates[best]:.3g}"
+    )
     drawn = viz.draw_heatmap(
         Grid(rates, np.arange(config.seeds)),
         found.ravel(),
@@ -170,14 +209,26 @@ def regularization(config: Config) -> Part:
     found = {}
     for name, (decay, dropout) in REGULARIZED.items():
         solver = jaxbp.first_order(named_optimizer("adam", 3e-3), weight_decay=decay)
-        found[name] = learn(config, "relu", "he", solver, train, dropout=dropout, validation=held_out)
+        found[name] = learn(
+            config, "relu", "he", solver, train, dropout=dropout, validation=held_out
+        )
     keys = {"train": "loss", "held out": "validation_loss"}
-    rows = [(name, *(f"{history[key][-1]:.3f}" for key in keys.values())) for name, history in found.items()]
-    print_columns(["regularization", "train", "held out"], rows, f"100 noisy samples, {config.steps} steps of Adam")
+    rows = [
+        (name, *(f"{history[key][-1]:.3f}" for key in keys.values()))
+        for name, history in found.items()
+    ]
+    print_columns(
+        ["regularization", "train", "held out"],
+        rows,
+        f"100 noisy samples, {config.steps} steps of Adam",
+    )
     panels = {
-        name: {label: (history["step"], history[key]) for label, key in keys.items()} for name, history in found.items()
+        name: {label: (history["step"], history[key]) for label, key in keys.items()}
+        for name, history in found.items()
     }
-    drawn = viz.draw_panels(panels, xlabel="step", ylabel="mean squared error", title="100 samples with noise 0.2")
+    drawn = viz.draw_panels(
+        panels, xlabel="step", ylabel="mean squared error", title="100 samples with noise 0.2"
+    )
     return {"regularization.svg": drawn.figure}, found
 
 
@@ -188,7 +239,9 @@ def learn(
     mlp = jaxbp.Mlp((2, 64, 64, 1), hidden=hidden)
     params = jaxbp.init(mlp, jax.random.key(config.seed), scheme, dtype=jnp.float32)
     options |= {"key": jax.random.key(config.seed + 1), "record_every": max(1, config.steps // 40)}
-    result = jaxbp.fit(mlp, params, (train.inputs, train.targets), steps=config.steps, solver=solver, **options)
+    result = jaxbp.fit(
+        mlp, params, (train.inputs, train.targets), steps=config.steps, solver=solver, **options
+    )
     return {name: values for name, values in result.history._asdict().items() if name != "seconds"}
 
 

@@ -1,4 +1,5 @@
-"""Learn handwritten digits with an Affine-ReLU-Affine network: scikit-learn's offline, or MNIST from a folder of yours.
+"""Learn handwritten digits with an Affine-ReLU-Affine network: scikit-learn's offline, or MNIST
+from a folder of yours.
 
 The accuracies of the training and the test images are printed once an epoch.
 """
@@ -37,7 +38,11 @@ class Config(Common):
 def main(config: Config) -> None:
     """Trains, prints accuracies, draws them and the test images that were taken for others."""
     folder = begin(config, hidden=1, iterations=1, batch_size=1)
-    images = data.digit_images(seed=config.seed) if config.mnist is None else data.mnist_images(config.mnist)
+    images = (
+        data.digit_images(seed=config.seed)
+        if config.mnist is None
+        else data.mnist_images(config.mnist)
+    )
     mlp = jaxbp.Mlp((images.train_images.shape[1], config.hidden, 10), hidden="relu")
     params, found = train(mlp, images, config)
     outputs = np.asarray(jaxbp.predict(mlp, params, images.test_images.astype(np.float32)))
@@ -51,8 +56,13 @@ def main(config: Config) -> None:
     stem = "digits" if config.mnist is None else "mnist"
     print_table(rows, stem)
     curves = {name: (found["iteration"], values) for name, values in found.items()}
-    panels = {"accuracy": {"train": curves["train"], "test": curves["test"]}, "loss": {"train": curves["loss"]}}
-    drawn = viz.draw_panels(panels, xlabel="iteration", ylabel="", xscale="log", yscale="linear", share_y=False)
+    panels = {
+        "accuracy": {"train": curves["train"], "test": curves["test"]},
+        "loss": {"train": curves["loss"]},
+    }
+    drawn = viz.draw_panels(
+        panels, xlabel="iteration", ylabel="", xscale="log", yscale="linear", share_y=False
+    )
     gallery = viz.draw_images(
         images.test_images[wrong].reshape(-1, images.side, images.side),
         [f"{images.test_labels[i]} taken for {outputs[i].argmax()}" for i in wrong],
@@ -62,23 +72,31 @@ def main(config: Config) -> None:
     finish(config, folder, stem, {"test_accuracy": 1 - len(wrong) / len(outputs), **found}, figures)
 
 
-def train(mlp: jaxbp.Mlp, images: data.LabelledImages, config: Config) -> tuple[jaxbp.Params, dict[str, np.ndarray]]:
+def train(
+    mlp: jaxbp.Mlp, images: data.LabelledImages, config: Config
+) -> tuple[jaxbp.Params, dict[str, np.ndarray]]:
     """Trains as the book does, by plain descent, and measures and prints when the book does.
 
-    The book prints after iteration 0, then after every (number of images / batch size) further ones. Its batches are
-    drawn with replacement, these are slices of permutations. Returned are the parameters, and by iteration the shares
-    of the training and the test images that are classified right, and the training loss.
+    The book prints after iteration 0, then after every (number of images / batch size) further
+    ones. Its batches are drawn with replacement, these are slices of permutations. Returned are the
+    parameters, and by iteration the shares of the training and the test images that are classified
+    right, and the training loss.
     """
     init_key, key = jax.random.split(jax.random.key(config.seed))
     scheme = "he" if config.scale is None else "normal"
     params = jaxbp.init(mlp, init_key, scheme, scale=config.scale, dtype=jnp.float32)
     train, test = (
         Batch(jnp.asarray(pictures, jnp.float32), jnp.asarray(labels))
-        for pictures, labels in ((images.train_images, images.train_labels), (images.test_images, images.test_labels))
+        for pictures, labels in (
+            (images.train_images, images.train_labels),
+            (images.test_images, images.test_labels),
+        )
     )
     num_samples, measured = len(train.targets), []
     if config.batch_size > num_samples:
-        raise ValueError(f"batch_size must be at most the number of images, {num_samples}, got {config.batch_size}")
+        raise ValueError(
+            f"batch_size must be at most the number of images, {num_samples}, got {config.batch_size}"
+        )
     problem = Problem(mlp, "softmax_cross_entropy", config.batch_size)
     solver = jaxbp.first_order(named_optimizer("sgd", config.learning_rate))
     state = TrainState.start(params, solver, key)
@@ -86,7 +104,9 @@ def train(mlp: jaxbp.Mlp, images: data.LabelledImages, config: Config) -> tuple[
     def advanced(stop: int) -> TrainState:
         later, _, alive = advance(problem, solver, state, train, stop, config.iterations)
         if not alive:
-            raise ValueError(f"learning_rate must be smaller, with {config.learning_rate:g} the fit diverged")
+            raise ValueError(
+                f"learning_rate must be smaller, with {config.learning_rate:g} the fit diverged"
+            )
         return later
 
     for stop in range(1, config.iterations + 1, max(1, num_samples // config.batch_size)):
@@ -96,13 +116,19 @@ def train(mlp: jaxbp.Mlp, images: data.LabelledImages, config: Config) -> tuple[
         if not config.quiet:
             print(f"train acc, test acc | {right[0]:.4f}, {right[1]:.4f}")
     columns = map(np.array, zip(*measured, strict=True))
-    return advanced(config.iterations).params, dict(zip(("iteration", "train", "test", "loss"), columns, strict=True))
+    return advanced(config.iterations).params, dict(
+        zip(("iteration", "train", "test", "loss"), columns, strict=True)
+    )
 
 
 @partial(jax.jit, static_argnums=0)
 def accuracy(mlp: jaxbp.Mlp, params: jaxbp.Params, batch: Batch) -> jax.Array:
     """The share of the images that is classified right."""
-    return jnp.mean((jaxbp.predict(mlp, params, batch.inputs).argmax(axis=1) == batch.targets).astype(jnp.float32))
+    return jnp.mean(
+        (jaxbp.predict(mlp, params, batch.inputs).argmax(axis=1) == batch.targets).astype(
+            jnp.float32
+        )
+    )
 
 
 if __name__ == "__main__":

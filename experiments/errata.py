@@ -53,13 +53,20 @@ def main(config: Config) -> None:
         grid_or_samples(config.seed, config.epochs),
         *start_and_guard(config.seed),
     ]
-    rows = [(one.mistake, one.quantity, f"{one.printed:.4g}", f"{one.corrected:.4g}") for one in found]
-    print_columns(["mistake", "quantity", "as printed", "corrected"], rows, "what is printed wrong, measured")
+    rows = [
+        (one.mistake, one.quantity, f"{one.printed:.4g}", f"{one.corrected:.4g}") for one in found
+    ]
+    print_columns(
+        ["mistake", "quantity", "as printed", "corrected"], rows, "what is printed wrong, measured"
+    )
     if not config.quiet:
         print("\n" + "\n".join(dict.fromkeys(f"{one.mistake}: {one.note}" for one in found)))
     named = {f"{one.mistake} ({one.quantity})": one for one in found}
     dots = viz.draw_dots(
-        {name: {"as printed": one.printed, "corrected": one.corrected} for name, one in named.items()},
+        {
+            name: {"as printed": one.printed, "corrected": one.corrected}
+            for name, one in named.items()
+        },
         xlabel={name: one.quantity for name, one in named.items()},
         title="Wrong formulas, as printed and as corrected",
     )
@@ -68,10 +75,19 @@ def main(config: Config) -> None:
     finish(config, folder, "errata", {"errata": found}, files)
 
 
-# Networks on which a reader can make the mistakes: the first takes all of them but the guard under the logarithm.
+# Networks on which a reader can make the mistakes: the first takes all of them but the guard under
+# the logarithm.
 PAGES = {
-    "errata.html": (jaxbp.Mlp((2, 3, 1), hidden="sigmoid"), "mean_squared_error", "Break this: a mean squared error"),
-    "errata_softmax.html": (jaxbp.Mlp((3, 4, 3), hidden="relu"), "softmax_cross_entropy", "Break this: three classes"),
+    "errata.html": (
+        jaxbp.Mlp((2, 3, 1), hidden="sigmoid"),
+        "mean_squared_error",
+        "Break this: a mean squared error",
+    ),
+    "errata_softmax.html": (
+        jaxbp.Mlp((3, 4, 3), hidden="relu"),
+        "softmax_cross_entropy",
+        "Break this: three classes",
+    ),
 }
 
 
@@ -80,10 +96,19 @@ def save_live_page(config: Config, name: str, path: Path) -> Path:
     mlp, loss, title = PAGES[name]
     start = jaxbp.init(mlp, jax.random.key(config.seed), dtype=jnp.float64)
     params = jax.tree.map(lambda leaf: np.round(np.asarray(leaf), 2), start)  # to be read
-    inputs, targets = (xor.INPUTS, xor.TARGETS) if mlp.sizes[-1] == 1 else (np.eye(3) - 0.5, np.eye(3))
+    inputs, targets = (
+        (xor.INPUTS, xor.TARGETS) if mlp.sizes[-1] == 1 else (np.eye(3) - 0.5, np.eye(3))
+    )
     views, network = ("walk", "check", "training"), (mlp, params)
     return viz.save_page(
-        network, inputs, targets, path, views=views, loss=loss, lang=config.lang, title=say(title, config.lang)
+        network,
+        inputs,
+        targets,
+        path,
+        views=views,
+        loss=loss,
+        lang=config.lang,
+        title=say(title, config.lang),
     )
 
 
@@ -92,7 +117,10 @@ def upstream_gradient(seed: int) -> list[Erratum]:
     params = one_layer.start(seed)
     hand = jaxbp.loss_and_gradient(one_layer.MLP, params, one_layer.INPUTS, one_layer.TARGETS)[1]
     angle, ratio = one_layer.difference(one_layer.printed_gradient(params, one_layer.INPUTS), hand)
-    runs = (one_layer.descend(one_layer.RULES[rule], params, 2000, 0.1) for rule in ("as printed", "chain rule"))
+    runs = (
+        one_layer.descend(one_layer.RULES[rule], params, 2000, 0.1)
+        for rule in ("as printed", "chain rule")
+    )
     printed, corrected = (float(found.history.loss[-1]) for found in runs)
     mistake = "one layer: no upstream gradient"
     note = "the rule differentiates the sum of the outputs, whatever the targets"
@@ -110,10 +138,15 @@ def double_division(seed: int, seeds: int) -> list[Erratum]:
     params = jax.tree.map(lambda leaf: leaf[0], xor.starts(xor.PRINTED, range(seed, seed + 1)))
     _, gradient = jaxbp.loss_and_gradient(xor.MLP, params, xor.INPUTS, xor.TARGETS)
     divided = jax.tree.map(lambda leaf: leaf / xor.PRINTED.divisor, gradient)
-    runs = (xor.train(variant, range(seed, seed + seeds), 10_000, 0.1) for variant in (xor.PRINTED, xor.CORRECTED))
+    runs = (
+        xor.train(variant, range(seed, seed + seeds), 10_000, 0.1)
+        for variant in (xor.PRINTED, xor.CORRECTED)
+    )
     printed, corrected = (float(found.solved.mean()) for found in runs)
     return [
-        Erratum(mistake, "length / gradient's", one_layer.difference(divided, gradient)[1], 1.0, note),
+        Erratum(
+            mistake, "length / gradient's", one_layer.difference(divided, gradient)[1], 1.0, note
+        ),
         Erratum(mistake, f"share of {seeds} starts that learn", printed, corrected, note),
     ]
 
@@ -130,7 +163,9 @@ def half_or_whole(seed: int) -> Erratum:
     _, followed = jaxbp.loss_and_gradient(mlp, params, inputs, targets, "half_squared_error")
     _, ratio = one_layer.difference(followed, numerical_gradient(printed_loss, params))
     note = "the backward pass is that of half the mean squared error, and the whole is printed"
-    return Erratum("surface fit: half or whole", "length / printed loss's gradient", ratio, 1.0, note)
+    return Erratum(
+        "surface fit: half or whole", "length / printed loss's gradient", ratio, 1.0, note
+    )
 
 
 def grid_or_samples(seed: int, epochs: int) -> Erratum:
@@ -149,9 +184,17 @@ def grid_or_samples(seed: int, epochs: int) -> Erratum:
             steps=epochs,
             record_every=epochs,
         )
-        losses.append(2 * float((result.history.loss if on_grid else result.history.validation_loss)[-1]))
+        losses.append(
+            2 * float((result.history.loss if on_grid else result.history.validation_loss)[-1])
+        )
     note = "the text trains on 1,000 random points, the code on the grid, and both are judged where they were trained"
-    return Erratum("surface fit: grid, not samples", f"squared error, {epochs} epochs", losses[0], losses[1], note)
+    return Erratum(
+        "surface fit: grid, not samples",
+        f"squared error, {epochs} epochs",
+        losses[0],
+        losses[1],
+        note,
+    )
 
 
 def start_and_guard(seed: int) -> list[Erratum]:
@@ -166,11 +209,16 @@ def start_and_guard(seed: int) -> list[Erratum]:
 
     def gap(loss: Loss) -> float:
         """Moves only the ten biases of the last layer, which show the guard as well as all 40,000 elements."""
-        judge = numerical_gradient(lambda bias: loss((hidden, output._replace(bias=bias)), three, labels), output.bias)
+        judge = numerical_gradient(
+            lambda bias: loss((hidden, output._replace(bias=bias)), three, labels), output.bias
+        )
         return float(jnp.linalg.norm(hand - judge) / jnp.linalg.norm(judge))
 
     note = "normal weights without the factor 0.01: every output is certain, and the guard caps the loss at 16.118"
-    gaps, other = (gap(guarded_loss), gap(analytic_loss)), "log(p + 1e-7) has another gradient than p - t"
+    gaps, other = (
+        (gap(guarded_loss), gap(analytic_loss)),
+        "log(p + 1e-7) has another gradient than p - t",
+    )
     return [
         Erratum("digits: weights without 0.01", "first loss", first[0], first[1], note),
         Erratum("digits: log(p + 1e-7)", "relative difference on b2", gaps[0], gaps[1], other),

@@ -1,10 +1,12 @@
-"""Measure how rounding grows: float32 gradients, by hand and by autodiff, against float64, over generated networks.
+"""Measure how rounding grows: float32 gradients, by hand and by autodiff, against float64, over
+generated networks.
 
-Depth to 32, width and batch to 1,024, every activation and loss. The error of a leaf is ||g32 - g64|| / ||g64||, in
-units of the bound 8 sqrt(L) max(1, (max(width, batch) / 64)^(1/4)) u. The terms of a leaf cancel where rounding every
-product and every activation to u changes it by more than an eighth of the bound: where nothing is magnified, that
-change is sqrt(L) u. It is measured in float64 by changing them all at random, SHAKES times. Cases in which a unit lies
-on another side of a kink in float32 than in float64 are left out, and counted.
+Depth to 32, width and batch to 1,024, every activation and loss. The error of a leaf is ||g32 -
+g64|| / ||g64||, in units of the bound 8 sqrt(L) max(1, (max(width, batch) / 64)^(1/4)) u. The terms
+of a leaf cancel where rounding every product and every activation to u changes it by more than an
+eighth of the bound: where nothing is magnified, that
+change is sqrt(L) u. It is measured in float64 by changing them all at random, SHAKES times. Cases
+in which a unit lies on another side of a kink in float32 than in float64 are left out, and counted.
 """
 
 from dataclasses import dataclass
@@ -55,8 +57,15 @@ class Shape(NamedTuple):
 SHAKES = 4
 WHO = ((0, "hand"), (1, "autodiff"))
 # The largest depth or width of each row of the tables.
-DEPTHS = {1: "1 layer", 2: "2 layers"} | {2 * n: f"{n + 1} to {2 * n} layers" for n in (2, 4, 8, 16)}
-WIDTHS = {16: "width 2 to 16", 64: "width 17 to 64", 256: "width 65 to 256", 1024: "width 257 to 1024"}
+DEPTHS = {1: "1 layer", 2: "2 layers"} | {
+    2 * n: f"{n + 1} to {2 * n} layers" for n in (2, 4, 8, 16)
+}
+WIDTHS = {
+    16: "width 2 to 16",
+    64: "width 17 to 64",
+    256: "width 65 to 256",
+    1024: "width 257 to 1024",
+}
 
 
 def main(config: Config) -> None:
@@ -69,18 +78,26 @@ def main(config: Config) -> None:
     for i, shape in enumerate(shapes):
         keys = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), i), config.draws)
         *relative, flips = jax.device_get(measure(shape, keys))
-        errors = np.stack(relative, axis=-1)[flips == 0]  # (cases, leaves, hand and autodiff and change)
+        errors = np.stack(relative, axis=-1)[
+            flips == 0
+        ]  # (cases, leaves, hand and autodiff and change)
         left_out += int((flips > 0).sum())
         found.append((shape, errors / rounding_bound(shape.mlp, shape.batch, np.float32)))
         jax.clear_caches()  # the programs of fifty networks take more mappings of memory than Linux allows a process
         if not config.quiet:
             name = f"{shape.mlp.num_layers:>2} layers of {shape.width:>4}, batch {shape.batch:>4}, {shape.loss}"
-            print(f"{i + 1:>3} of {len(shapes)}  {name}: {found[-1][1].max(axis=(0, 1), initial=0)[:2]}", flush=True)
+            print(
+                f"{i + 1:>3} of {len(shapes)}  {name}: {found[-1][1].max(axis=(0, 1), initial=0)[:2]}",
+                flush=True,
+            )
     by_depth = table(DEPTHS, [(shape.mlp.num_layers, errors) for shape, errors in found])
     by_width = table(WIDTHS, [(shape.width, errors) for shape, errors in found])
     cases = config.networks * config.draws - left_out
     title = f"error / bound over {cases} cases, {left_out} more left out for units on two sides of a kink"
-    cells = [(name, *(f"{number:.2g}" for number in row.values())) for name, row in (by_depth | by_width).items()]
+    cells = [
+        (name, *(f"{number:.2g}" for number in row.values()))
+        for name, row in (by_depth | by_width).items()
+    ]
     print_columns(["", *next(iter(by_depth.values()))], cells, title)
     every = np.concatenate([errors.reshape(-1, 3) for _, errors in found])
     cancels = 8 * every[:, 2] > 1
@@ -91,22 +108,37 @@ def main(config: Config) -> None:
     }
     cells = [(name, *(f"{number:.3g}" for number in row.values())) for name, row in parts.items()]
     print_columns(["", *parts["where terms cancel"]], cells, "errors over the bound")
-    medians = np.concatenate([np.median(errors, axis=0) for _, errors in found if len(errors)] or [np.zeros((0, 3))])
+    medians = np.concatenate(
+        [np.median(errors, axis=0) for _, errors in found if len(errors)] or [np.zeros((0, 3))]
+    )
     medians = medians[8 * medians[:, 2] > 1]
     ratios = medians[:, 0] / medians[:, 1]
     least, most = ratios.min(initial=1), ratios.max(initial=0)
-    print(f"\nmedian of a leaf's draws, where terms cancel, by hand / autodiff: {least:.2g} to {most:.2g}")
-    panels = dict.fromkeys(by_depth, "error / bound, by depth") | dict.fromkeys(by_width, "error / bound, by width")
-    dots = viz.draw_dots(by_depth | by_width, xlabel=panels, title="float32 gradients against float64")
+    print(
+        f"\nmedian of a leaf's draws, where terms cancel, by hand / autodiff: {least:.2g} to {most:.2g}"
+    )
+    panels = dict.fromkeys(by_depth, "error / bound, by depth") | dict.fromkeys(
+        by_width, "error / bound, by width"
+    )
+    dots = viz.draw_dots(
+        by_depth | by_width, xlabel=panels, title="float32 gradients against float64"
+    )
     numbers = {"by depth": by_depth, "by width": by_width, "cases": cases, "left out": left_out}
-    numbers |= {"parts": parts, "medians": {"leaves": len(ratios), "largest": most, "smallest": least}}
+    numbers |= {
+        "parts": parts,
+        "medians": {"leaves": len(ratios), "largest": most, "smallest": least},
+    }
     finish(config, folder, "error_law", numbers, {"error_law.svg": dots.figure})
 
 
 def verdict(errors: np.ndarray) -> dict[str, float]:
     """Of leaves (n, 3): how many are above 1, the largest, and how far each is above the other or 1/10 of the unit."""
     hand, autodiff = np.concatenate([errors[:, :2], np.zeros((1, 2))]).T
-    counts = {"leaves": len(errors), "above": int((hand > 1).sum()), "by autodiff": int((autodiff > 1).sum())}
+    counts = {
+        "leaves": len(errors),
+        "above": int((hand > 1).sum()),
+        "by autodiff": int((autodiff > 1).sum()),
+    }
     pairs = {"hand / autodiff": (hand, autodiff), "autodiff / hand": (autodiff, hand)}
     ratios = {name: (one / np.maximum(other, 0.1)).max() for name, (one, other) in pairs.items()}
     return counts | {"largest": hand.max(), "of autodiff": autodiff.max()} | ratios
@@ -132,11 +164,15 @@ def measure(shape: Shape, keys: Array) -> tuple[Array, Array, Array, Array]:
         keys = iter(jax.random.split(key, 4 * mlp.num_layers))
 
         def shaken(array: Array) -> Array:
-            return array * (1 + CHANGE * jax.random.rademacher(next(keys), array.shape, array.dtype))
+            return array * (
+                1 + CHANGE * jax.random.rademacher(next(keys), array.shape, array.dtype)
+            )
 
         outputs = inputs
         for (weight, bias), phi in zip(params, mlp.activations, strict=True):
-            outputs = shaken(phi.value(shaken(outputs @ shaken(weight) + shaken(bias)[jnp.newaxis, :])))
+            outputs = shaken(
+                phi.value(shaken(outputs @ shaken(weight) + shaken(bias)[jnp.newaxis, :]))
+            )
         return LOSSES[loss].values(outputs, targets).mean()
 
     def loss_of(params: jaxbp.Params, inputs: Array, targets: Array) -> Array:
@@ -163,10 +199,14 @@ def measure(shape: Shape, keys: Array) -> tuple[Array, Array, Array, Array]:
         wide = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), (params, inputs, targets))
         exact = jax.grad(loss_of)(*wide)
         shaken = partial(jax.grad(shaken_loss), *wide)
-        squares = jax.lax.map(lambda key: distances(shaken(key), exact) ** 2, jax.random.split(shake_key, SHAKES))
+        squares = jax.lax.map(
+            lambda key: distances(shaken(key), exact) ** 2, jax.random.split(shake_key, SHAKES)
+        )
         hand = jaxbp.loss_and_gradient(mlp, params, inputs, targets, loss)[1]
         autodiff = jax.grad(loss_of)(params, inputs, targets)
-        flips = [(a != b).sum() for a, b in zip(sides(params, inputs), sides(*wide[:2]), strict=True)]
+        flips = [
+            (a != b).sum() for a, b in zip(sides(params, inputs), sides(*wide[:2]), strict=True)
+        ]
         by_unit = jnp.sqrt(squares.mean(axis=0)) * 2.0**-24 / CHANGE
         errors = distances(hand, exact), distances(autodiff, exact), by_unit
         return *errors, sum(flips, jnp.zeros((), jnp.int32))
@@ -178,17 +218,26 @@ def distances(gradient: Any, exact: Any) -> Array:
     """|| g - exact || / || exact || of each leaf, 0 where both vanish."""
     pairs = zip(jax.tree.leaves(gradient), jax.tree.leaves(exact), strict=True)
     norms = [(jnp.linalg.norm((a - b).ravel()), jnp.linalg.norm(b.ravel())) for a, b in pairs]
-    return jnp.stack([jnp.where(size > 1e-30, error / jnp.maximum(size, 1e-30), 0) for error, size in norms])
+    return jnp.stack(
+        [jnp.where(size > 1e-30, error / jnp.maximum(size, 1e-30), 0) for error, size in norms]
+    )
 
 
 def table(rows: dict[int, str], found: list[tuple[int, np.ndarray]]) -> dict[str, dict[str, float]]:
     """Median and largest error, by hand and by autodiff, of the sizes and errors (cases, leaves, 3) of each row."""
-    columns = {f"{name} by {who}": (share, i) for name, share in (("median", 0.5), ("largest", 1.0)) for i, who in WHO}
+    columns = {
+        f"{name} by {who}": (share, i)
+        for name, share in (("median", 0.5), ("largest", 1.0))
+        for i, who in WHO
+    }
     groups: dict[str, list[np.ndarray]] = {name: [] for name in rows.values()}
     for size, errors in (pair for pair in found if len(pair[1])):
         groups[rows[next(most for most in rows if size <= most)]].append(errors.reshape(-1, 3))
     return {
-        name: {column: float(np.quantile(np.concatenate(some)[:, i], share)) for column, (share, i) in columns.items()}
+        name: {
+            column: float(np.quantile(np.concatenate(some)[:, i], share))
+            for column, (share, i) in columns.items()
+        }
         for name, some in groups.items()
         if some
     }

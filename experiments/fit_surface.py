@@ -1,8 +1,8 @@
 """Fit a surface z = f(x, y) from samples and draw it beside the fit.
 
-By default sin(x) + x cos(y) + y + 3^(x/3) over [-10, 10]^2 from 10,000 random samples. Other surfaces, a formula, the
-measured terrain that ships with matplotlib, or a table of your own are fitted the same way. The pictures and a JSON
-file with every number go to --out.
+By default sin(x) + x cos(y) + y + 3^(x/3) over [-10, 10]^2 from 10,000 random samples. Other
+surfaces, a formula, the measured terrain that ships with matplotlib, or a table of your own are
+fitted the same way. The pictures and a JSON file with every number go to --out.
 """
 
 import sys
@@ -48,17 +48,26 @@ def main(config: Config) -> None:
         predicted = model(task.test.points)
         score = Score(predicted[task.scored], task.test.values[task.scored])
         inputs, targets = model.standardize(*task.train)
-        report = jaxbp.check_gradients(model.mlps[0], model.params, inputs[:CHECKED], targets[:CHECKED], one.loss)
-        numbers = summary(fitted, score, report) | {"output_gradient": output_gradient(fitted, one.loss)}
-        print_table(table(numbers, result, report, one.loss), task.title if one.stem else one.surface)
+        report = jaxbp.check_gradients(
+            model.mlps[0], model.params, inputs[:CHECKED], targets[:CHECKED], one.loss
+        )
+        numbers = summary(fitted, score, report) | {
+            "output_gradient": output_gradient(fitted, one.loss)
+        }
+        print_table(
+            table(numbers, result, report, one.loss), task.title if one.stem else one.surface
+        )
         files = draw(one, fitted, predicted, numbers)
         finish(replace(one, **PICTURES), folder, f"{one.stem}fit_surface", numbers, files)
         if score.nrmse > 1:
             print(
-                "warning: the mean of the data would be nearer to them than this fit; try other flags", file=sys.stderr
+                "warning: the mean of the data would be nearer to them than this fit; try other flags",
+                file=sys.stderr,
             )
         if result.outcome.diverged:
-            raise ValueError(f"the fit {result.outcome}; the pictures show the last good parameters")
+            raise ValueError(
+                f"the fit {result.outcome}; the pictures show the last good parameters"
+            )
     if not writes:
         return
     if config.contrast and fitted is not None:
@@ -73,7 +82,9 @@ def check_inputs(config: Config, task: Task) -> None:
     num_inputs = task.train.points.shape[1]
     for name in ("details", "film", "contrast"):
         if getattr(config, name) and num_inputs != 2:
-            raise ValueError(f"--{name} must be left out with {num_inputs} input columns: it draws maps of two")
+            raise ValueError(
+                f"--{name} must be left out with {num_inputs} input columns: it draws maps of two"
+            )
 
 
 def output_gradient(fitted: Fitted, loss: str) -> dict[str, float]:
@@ -82,8 +93,13 @@ def output_gradient(fitted: Fitted, loss: str) -> dict[str, float]:
     samples, params = model.standardize(*fitted.task.train), model.params
     zero = (*params[:-1], jax.tree.map(jnp.zeros_like, params[-1]))
     gradient = jax.jit(partial(jaxbp.loss_and_gradient, model.mlps[0], loss=loss, tile=TILE))
-    ends = {name: gradient(some, *samples)[1][-1] for name, some in (("end", params), ("zero", zero))}
-    return {name: float(np.sqrt(sum(jnp.sum(leaf**2) for leaf in layer))) for name, layer in ends.items()}
+    ends = {
+        name: gradient(some, *samples)[1][-1] for name, some in (("end", params), ("zero", zero))
+    }
+    return {
+        name: float(np.sqrt(sum(jnp.sum(leaf**2) for leaf in layer)))
+        for name, layer in ends.items()
+    }
 
 
 def task_of(config: Config) -> Task:
@@ -95,17 +111,24 @@ def task_of(config: Config) -> Task:
     if config.expression is not None:
         x_min, x_max, y_min, y_max = config.domain
         if not (-np.inf < x_min < x_max < np.inf and -np.inf < y_min < y_max < np.inf):
-            raise ValueError(f"domain must be x_min x_max y_min y_max with min below max, got {config.domain}")
+            raise ValueError(
+                f"domain must be x_min x_max y_min y_max with min below max, got {config.domain}"
+            )
         function = data.parse_expression(config.expression)
         surface = data.Surface(function, ((x_min, x_max), (y_min, y_max)), config.expression)
-    return data.sample_surface(surface, config.samples, generator, on_grid=config.sampling == "grid")
+    return data.sample_surface(
+        surface, config.samples, generator, on_grid=config.sampling == "grid"
+    )
 
 
 def summary(fitted: Fitted, score: Score, report: Report) -> dict[str, Any]:
     """What goes into the JSON file: no times, so that a run on the same machine writes the same bytes."""
     task, model, history = fitted.task, fitted.model, fitted.result.history
     points, values = task.test.points[task.scored], task.test.values[task.scored]
-    scores = {name: score if one is model else Score(one(points), values) for name, one in fitted.phases.items()}
+    scores = {
+        name: score if one is model else Score(one(points), values)
+        for name, one in fitted.phases.items()
+    }
     return {
         "samples": len(task.train.values),
         "parameters": model.num_params,

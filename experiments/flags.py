@@ -43,11 +43,16 @@ def parse(
     presets: Mapping[str, Config] | None = None,
     about: str | None = None,
 ) -> Config:
-    """Reads flags into a frozen dataclass; exits with status 2 and the nearest known name where one is wrong.
+    """Reads flags into a frozen dataclass; exits with status 2 and the nearest known name where one
+    is wrong.
 
-    The flag --preset, where there are presets, decides on the defaults of the others. `about` stands above the help.
+    The flag --preset, where there are presets, decides on the defaults of the others. `about`
+    stands above the help.
     """
-    pairs = (argument.split("=", 1) if argument.startswith("--") else [argument] for argument in arguments)
+    pairs = (
+        argument.split("=", 1) if argument.startswith("--") else [argument]
+        for argument in arguments
+    )
     arguments = list(itertools.chain.from_iterable(pairs))
     hints, flag, default = get_type_hints(config_type, include_extras=True), "", config_type()
     for argument in arguments:
@@ -58,10 +63,17 @@ def parse(
             print(f"{flag} must be one of {known}; got {argument!r}", file=sys.stderr)
             raise SystemExit(2)
         default = (presets or {}).get(argument, default) if flag == "--preset" else default
-    if {"-h", "--help"} & set(arguments):  # tyro would write each paragraph into one line, however long
+    if {"-h", "--help"} & set(
+        arguments
+    ):  # tyro would write each paragraph into one line, however long
         about = about or sys.modules[config_type.__module__].__doc__ or ""
         width = shutil.get_terminal_size().columns
-        print("\n\n".join(textwrap.fill(" ".join(part.split()), width) for part in about.strip().split("\n\n")) + "\n")
+        print(
+            "\n\n".join(
+                textwrap.fill(" ".join(part.split()), width) for part in about.strip().split("\n\n")
+            )
+            + "\n"
+        )
     groups = tyro.cli(_grouped(default), args=arguments, description="")
     found = {name: value for group in vars(groups).values() for name, value in vars(group).items()}
     return dataclasses.replace(default, **found)  # type: ignore[type-var]
@@ -72,12 +84,16 @@ def _grouped(default: Any) -> Any:
     hints, texts = get_type_hints(type(default), include_extras=True), _texts(type(default))
     of_group: dict[str, list[Any]] = {}
     for field in dataclasses.fields(default):
-        group = next((name for name, flags in GROUPS.items() if field.name in flags.split()), "training")
+        group = next(
+            (name for name, flags in GROUPS.items() if field.name in flags.split()), "training"
+        )
         help_text = tyro.conf.arg(help=texts.get(field.name))
         hint = Annotated[hints[field.name], help_text]  # type: ignore[valid-type, name-defined]
         value = dataclasses.field(default=getattr(default, field.name))
         of_group.setdefault(group, []).append((field.name, hint, value))
-    classes = {group: dataclasses.make_dataclass(group, fields) for group, fields in of_group.items()}
+    classes = {
+        group: dataclasses.make_dataclass(group, fields) for group, fields in of_group.items()
+    }
     parts: Any = [
         (group, classes[group], dataclasses.field(default_factory=classes[group]))
         for group in GROUPS
@@ -101,5 +117,9 @@ def _names(hint: Any) -> tuple[str, ...]:
     """The names that a flag of this type takes, none where it is open."""
     if get_origin(hint) is Literal:
         return get_args(hint)
-    choices = [mark.constructor_factory() for mark in get_args(hint) if getattr(mark, "constructor_factory", None)]
+    choices = [
+        mark.constructor_factory()
+        for mark in get_args(hint)
+        if getattr(mark, "constructor_factory", None)
+    ]
     return next(filter(None, map(_names, choices or get_args(hint))), ())

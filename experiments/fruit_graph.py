@@ -29,7 +29,9 @@ def apples(apple: float, apple_count: float, tax: float) -> float:
     return apple * apple_count * tax
 
 
-def fruit(apple: float, apple_count: float, orange: float, orange_count: float, tax: float) -> float:
+def fruit(
+    apple: float, apple_count: float, orange: float, orange_count: float, tax: float
+) -> float:
     """The bill for apples and oranges."""
     return (apple * apple_count + orange * orange_count) * tax
 
@@ -48,7 +50,10 @@ def main(config: Config) -> None:
         print(f"\n{title}\n{graph}")
         if not config.quiet:
             print(f"\n{viz.graph_mermaid(graph)}")
-        files |= {f"{name}.svg": viz.draw_graph(graph, title=title).figure, f"{name}.dot": viz.graph_dot(graph)}
+        files |= {
+            f"{name}.svg": viz.draw_graph(graph, title=title).figure,
+            f"{name}.dot": viz.graph_dot(graph),
+        }
     numbers = {name: [vars(node) for node in graph.nodes] for name, graph in bills.items()}
     finish(config, folder, "fruit_graph", numbers, files)
 

@@ -1,7 +1,8 @@
 """Draw what is in figures/ again; with --check, compare instead of writing.
 
-Drawing takes 6 to 8 minutes on two cores, checking twice as long. Left out are the comparison of solvers and the
-benchmark, which measure times, so that no two runs of them agree, and the law of errors, which takes ten minutes.
+Drawing takes 6 to 8 minutes on two cores, checking twice as long. Left out are the comparison of
+solvers and the benchmark, which measure times, so that no two runs of them agree, and the law of
+errors, which takes ten minutes.
 """
 
 import base64
@@ -22,12 +23,18 @@ import numpy as np
 from browser import BROWSER
 from common import choice, run
 
-FLOATS = {"params", "inputs", "targets", "traces", "batch"}  # what pages hold as the bytes of numbers
+FLOATS = {
+    "params",
+    "inputs",
+    "targets",
+    "traces",
+    "batch",
+}  # what pages hold as the bytes of numbers
 DATA = re.compile(r'(?<=<script type="application/json" id="data">).*?(?=</script>)', re.DOTALL)
 FRAMES = re.compile(r"data:image/\w+;base64,[\w+/=]*")  # of films
 
-# Script, flags, and how far, relatively, the numbers of two versions of JAX may lie apart: a fit to five digits ends
-# elsewhere with every rounding, its error may be ten times another's.
+# Script, flags, and how far, relatively, the numbers of two versions of JAX may lie apart: a fit to
+# five digits ends elsewhere with every rounding, its error may be ten times another's.
 JOBS = (
     ("fit_surface", "--details --contrast --page", 10.0),
     ("fit_surface", "--preset tutorial --details --film", 1e-2),
@@ -47,7 +54,12 @@ JOBS = (
 SCRIPTS = tuple(dict.fromkeys(script for script, _, _ in JOBS))
 ROUNDING = 1e-12
 LONGEST_LIST = 32
-LEFT_OUT = {"max_error_at", "share", "ok", "worst"}  # places and rounding jump from one machine to another
+LEFT_OUT = {
+    "max_error_at",
+    "share",
+    "ok",
+    "worst",
+}  # places and rounding jump from one machine to another
 
 
 @dataclass(frozen=True)
@@ -99,24 +111,36 @@ def draw(script: str, flags: str, folder: Path) -> None:
 
 def compare_bytes(one: Path, other: Path) -> list[str]:
     """Compares all files of two folders; returns what differs."""
-    first, second = ({path.name: path.read_bytes() for path in folder.iterdir()} for folder in (one, other))
+    first, second = (
+        {path.name: path.read_bytes() for path in folder.iterdir()} for folder in (one, other)
+    )
     names = sorted(first.keys() | second.keys())
-    return [f"  {name} is not the same each time" for name in names if first.get(name) != second.get(name)]
+    return [
+        f"  {name} is not the same each time"
+        for name in names
+        if first.get(name) != second.get(name)
+    ]
 
 
 def compare_numbers(new: Path, old: Path, tolerance: float) -> list[str]:
-    """Compares the numbers of each JSON file's result in `new` with those of the file in `old`; says what differs.
+    """Compares the numbers of each JSON file's result in `new` with those of the file in `old`;
+    says what differs.
 
-    Long lists, such as the records of a training run, are left out. A number may be up to 1 + tolerance times the
-    other; where both are below 1e-12, which is rounding, they may be anything.
+    Long lists, such as the records of a training run, are left out. A number may be up to 1 +
+    tolerance times the other; where both are below 1e-12, which is rounding, they may be anything.
     """
     found = []
     for path in sorted(new.glob("*.json")):
         if not (old / path.name).exists():
             found.append(f"  {path.name} is missing in {old}")
             continue
-        ours, theirs = (dict(numbers_in(json.loads(file.read_text())["result"])) for file in (path, old / path.name))
-        found += [f"  {path.name}: {name} is in one only" for name in sorted(ours.keys() ^ theirs.keys())]
+        ours, theirs = (
+            dict(numbers_in(json.loads(file.read_text())["result"]))
+            for file in (path, old / path.name)
+        )
+        found += [
+            f"  {path.name}: {name} is in one only" for name in sorted(ours.keys() ^ theirs.keys())
+        ]
         for name in sorted(ours.keys() & theirs.keys()):
             a, b = ours[name], theirs[name]
             small, large = sorted((abs(a), abs(b)))
@@ -129,8 +153,8 @@ def compare_numbers(new: Path, old: Path, tolerance: float) -> list[str]:
 def compare_pages(new: Path, old: Path, tolerance: float) -> list[str]:
     """Compares each page in `new` with that in `old`; says what differs.
 
-    Markup, style and scripts must be the same. An array may differ by the tolerance times its largest number. Of films
-    only the number of frames counts.
+    Markup, style and scripts must be the same. An array may differ by the tolerance times its
+    largest number. Of films only the number of frames counts.
     """
     found = []
     for path in sorted(new.glob("*.html")):
@@ -142,13 +166,18 @@ def compare_pages(new: Path, old: Path, tolerance: float) -> list[str]:
         if plain[0] != plain[1]:
             found.append(f"  {path.name}: markup, style or scripts are others")
         ours, theirs = (
-            dict(arrays_in(json.loads(data.group()))) if (data := DATA.search(text)) else {} for text in texts
+            dict(arrays_in(json.loads(data.group()))) if (data := DATA.search(text)) else {}
+            for text in texts
         )
         for name in sorted(ours.keys() | theirs.keys()):
             a, b = ours.get(name), theirs.get(name)
             if a is None or b is None or a.shape != b.shape:
                 found.append(f"  {path.name}: {name} is of another size")
-            elif (a != b).any() if a.dtype.kind == "U" else np.abs(a - b).max() > tolerance * np.abs(b).max():
+            elif (
+                (a != b).any()
+                if a.dtype.kind == "U"
+                else np.abs(a - b).max() > tolerance * np.abs(b).max()
+            ):
                 found.append(f"  {path.name}: {name} differs")
     return found
 

@@ -29,7 +29,8 @@ class Config(Common):
 
 MLP = jaxbp.Mlp((2, 3, 1), hidden="relu")
 INPUTS, TARGETS = np.array([[0.1, 0.3]]), np.array([[0.2]])
-# The document shows the prediction, -0.1, and the third hidden unit, -0.46 before its ReLU; these weights give both.
+# The document shows the prediction, -0.1, and the third hidden unit, -0.46 before its ReLU; these
+# weights give both.
 WEIGHTS = (
     ([[0.6, 0.2, -0.6], [0.3, 0.7, -1.5]], [0.05, 0.01, 0.05]),
     ([[-0.5], [0.25], [0.4]], [-0.06]),
@@ -40,7 +41,8 @@ def main(config: Config) -> None:
     """Shows the one example's changes, then learns the task and draws what was learned."""
     folder = begin(config, samples=1)
     params = tuple(jaxbp.Layer(jnp.asarray(weight), jnp.asarray(bias)) for weight, bias in WEIGHTS)
-    # Of the half squared error, whose derivative is the difference; a step of learning rate 1 changes by its negative.
+    # Of the half squared error, whose derivative is the difference; a step of learning rate 1
+    # changes by its negative.
     trace = jaxbp.backprop(MLP, params, INPUTS, TARGETS, "half_squared_error")
     changes = jax.tree.map(jnp.negative, trace.gradient)
     print_example(trace, changes)
@@ -48,9 +50,15 @@ def main(config: Config) -> None:
     if result.outcome.diverged:
         raise ValueError(f"the fit {result.outcome}")
     grid = Grid.over(((0.0, 1.0), (0.0, 1.0)), 41)
-    predicted, true = np.asarray(jaxbp.predict(MLP, result.params, grid.points))[:, 0], grid.points.mean(axis=1)
+    predicted, true = (
+        np.asarray(jaxbp.predict(MLP, result.params, grid.points))[:, 0],
+        grid.points.mean(axis=1),
+    )
     rmse = float(np.sqrt(np.mean((predicted - true) ** 2)))
-    print_table({"root mean square error": f"{rmse:.1e}"}, f"after {config.steps} steps, on a grid of other pairs")
+    print_table(
+        {"root mean square error": f"{rmse:.1e}"},
+        f"after {config.steps} steps, on a grid of other pairs",
+    )
     drawn = viz.draw_surface_comparison(
         *(grid, true, predicted),
         labels=("first input", "second input", "mean"),
@@ -58,12 +66,23 @@ def main(config: Config) -> None:
         footer=f"{config.samples} pairs, {config.steps} steps, root mean square error {number(rmse, 2)}",
     )
     walk = viz.draw_walk(
-        trace, report=check_trace(trace), title="One example: inputs 0.1 and 0.3, target 0.2", lang=config.lang
+        trace,
+        report=check_trace(trace),
+        title="One example: inputs 0.1 and 0.3, target 0.2",
+        lang=config.lang,
     )
-    numbers = {"prediction": trace.activations[-1][0, 0], "preactivations": trace.preactivations, "changes": changes}
+    numbers = {
+        "prediction": trace.activations[-1][0, 0],
+        "preactivations": trace.preactivations,
+        "changes": changes,
+    }
     numbers |= {"rmse": rmse, "step": result.history.step, "loss": result.history.loss}
     finish(
-        config, folder, "mean_of_two", numbers, {"mean_of_two.png": drawn.figure, "mean_of_two_walk.svg": walk.figure}
+        config,
+        folder,
+        "mean_of_two",
+        numbers,
+        {"mean_of_two.png": drawn.figure, "mean_of_two_walk.svg": walk.figure},
     )
 
 
@@ -76,12 +95,18 @@ def print_example(trace: jaxbp.Trace, changes: jaxbp.Params) -> None:
         "hidden units": ", ".join(f"{a:.2f}" for a in trace.activations[0][0]),
         "third unit before its ReLU": f"{float(trace.preactivations[0][0, 2]):.2f}",
         "change of the output's bias": f"{float(last.bias[0]):.2f}",
-        "changes of the output's weights": ", ".join(f"{change:.3f}" for change in last.weight[:, 0]),
+        "changes of the output's weights": ", ".join(
+            f"{change:.3f}" for change in last.weight[:, 0]
+        ),
     }
     print_table(rows, "inputs 0.1 and 0.3, target 0.2, learning rate 1")
     units = enumerate(zip(*hidden.weight, hidden.bias, strict=True), start=1)
     cells = [(f"hidden {number}", *(f"{change:.4f}" for change in unit)) for number, unit in units]
-    print_columns(["change of", "weight from 0.1", "weight from 0.3", "bias"], cells, "the hidden units' parameters")
+    print_columns(
+        ["change of", "weight from 0.1", "weight from 0.3", "bias"],
+        cells,
+        "the hidden units' parameters",
+    )
 
 
 def learn(seed: int, samples: int, steps: int, learning_rate: float) -> FitResult:

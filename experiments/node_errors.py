@@ -1,6 +1,8 @@
-"""Walk through both passes of a 3-4-2 sigmoid network: every value, node error, weight and bias by its number.
+"""Walk through both passes of a 3-4-2 sigmoid network: every value, node error, weight and bias by
+its number.
 
-e is the error of a node's activation, dL/da, and d that of its preactivation, dL/dz; w84 goes from node 4 to node 8.
+e is the error of a node's activation, dL/da, and d that of its preactivation, dL/dz; w84 goes from
+node 4 to node 8.
 """
 
 from dataclasses import dataclass
@@ -28,10 +30,13 @@ class Config(Common):
     """Learning rate of these steps."""
 
 
-MLP = jaxbp.Mlp((3, 4, 2), hidden="sigmoid", output="sigmoid")  # inputs 1 to 3, hidden nodes 4 to 7, outputs 8 and 9
+MLP = jaxbp.Mlp(
+    (3, 4, 2), hidden="sigmoid", output="sigmoid"
+)  # inputs 1 to 3, hidden nodes 4 to 7, outputs 8 and 9
 INPUTS = np.array([[0.5, -1.0, 2.0]])
 TARGETS = np.array([[1.0, 0.0]])
-# The document has no numbers. These have two digits, so that a reader can follow every product with a calculator.
+# The document has no numbers. These have two digits, so that a reader can follow every product with
+# a calculator.
 WEIGHTS = (
     ([[0.1, -0.2, 0.4, 0.3], [-0.3, 0.2, 0.1, -0.1], [0.2, 0.5, -0.4, 0.1]], [0.1, -0.1, 0.2, 0.0]),
     ([[0.6, -0.4], [-0.5, 0.3], [0.2, 0.7], [0.4, -0.2]], [0.05, -0.15]),
@@ -47,15 +52,21 @@ def main(config: Config) -> None:
     if not config.quiet:
         print("\nthe same as matrices")
         for name, matrix in matrices(trace).items():
-            print(f"{name}\n{np.array2string(np.asarray(matrix), precision=6, suppress_small=True)}")
+            print(
+                f"{name}\n{np.array2string(np.asarray(matrix), precision=6, suppress_small=True)}"
+            )
     print(f"\nhand-written passes and autodiff: {report.summary}")
     losses, errors = descend(trace.params, config.steps, config.learning_rate)
     shown = range(0, config.steps + 1, max(1, config.steps // 5))
     print("gradient descent: " + ", ".join(f"step {step}: {losses[step]:.6f}" for step in shown))
     curves = viz.draw_panels(
         {
-            "outputs": {f"δ{node}": (np.arange(len(losses)), errors[:, node - 4]) for node in (8, 9)},
-            "hidden nodes": {f"δ{node}": (np.arange(len(losses)), errors[:, node - 4]) for node in (4, 5, 6, 7)},
+            "outputs": {
+                f"δ{node}": (np.arange(len(losses)), errors[:, node - 4]) for node in (8, 9)
+            },
+            "hidden nodes": {
+                f"δ{node}": (np.arange(len(losses)), errors[:, node - 4]) for node in (4, 5, 6, 7)
+            },
         },
         xlabel="step",
         ylabel="node error δ = ∂L/∂z",
@@ -64,14 +75,22 @@ def main(config: Config) -> None:
         title="3-4-2 sigmoid network: the node errors through gradient descent",
     )
     values = {entry.name: entry.value for entry in ledger.entries}
-    numbers = {"loss": trace.loss, "values": values, "ok": report.ok, "share": report.share, "descent": losses}
+    numbers = {
+        "loss": trace.loss,
+        "values": values,
+        "ok": report.ok,
+        "share": report.share,
+        "descent": losses,
+    }
     finish(config, folder, "node_errors", numbers, {"node_errors.svg": curves.figure})
 
 
 def trace_of_the_walk(params: jaxbp.Params | None = None) -> jaxbp.Trace:
     """Both passes for the half squared error of the one sample, with the weights above unless others are given."""
     if params is None:
-        params = tuple(jaxbp.Layer(jnp.asarray(weight), jnp.asarray(bias)) for weight, bias in WEIGHTS)
+        params = tuple(
+            jaxbp.Layer(jnp.asarray(weight), jnp.asarray(bias)) for weight, bias in WEIGHTS
+        )
     return jaxbp.backprop(MLP, params, INPUTS, TARGETS, "half_squared_error")
 
 
@@ -80,9 +99,13 @@ def descend(start: jaxbp.Params, steps: int, learning_rate: float) -> tuple[np.n
     options: dict[str, Any] = {"loss": "half_squared_error", "record_every": 1}
     options["solver"] = jaxbp.first_order(named_optimizer("sgd", learning_rate))
     passed: dict[int, jaxbp.Params] = {}
-    result = jaxbp.fit(MLP, start, (INPUTS, TARGETS), steps=steps, on_params=passed.__setitem__, **options)
+    result = jaxbp.fit(
+        MLP, start, (INPUTS, TARGETS), steps=steps, on_params=passed.__setitem__, **options
+    )
     traces = (jax.jit(trace_of_the_walk)(passed[step]) for step in sorted(passed))
-    return result.history.loss, np.array([np.concatenate([d[0] for d in trace.node_errors]) for trace in traces])
+    return result.history.loss, np.array(
+        [np.concatenate([d[0] for d in trace.node_errors]) for trace in traces]
+    )
 
 
 def matrices(trace: jaxbp.Trace) -> dict[str, Array]:

@@ -35,11 +35,22 @@ def main(config: Config) -> None:
     """Compares the two gradients, trains by both, draws both losses."""
     folder = begin(config)
     params = start(config.seed)
-    hand, printed = jaxbp.loss_and_gradient(MLP, params, INPUTS, TARGETS)[1], printed_gradient(params, INPUTS)
+    hand, printed = (
+        jaxbp.loss_and_gradient(MLP, params, INPUTS, TARGETS)[1],
+        printed_gradient(params, INPUTS),
+    )
     columns = (np.append(some[0].weight, some[0].bias) for some in (hand, printed))
-    rows = [(name, f"{a:.6f}", f"{b:.6f}") for name, a, b in zip(("dL/dw1", "dL/dw2", "dL/db"), *columns, strict=True)]
-    print_columns(["at the start", "chain rule", "as printed"], rows, "gradient of the mean squared error")
-    reports = [jaxbp.check_gradients(MLP, params, INPUTS, TARGETS, gradient=some) for some in (hand, printed)]
+    rows = [
+        (name, f"{a:.6f}", f"{b:.6f}")
+        for name, a, b in zip(("dL/dw1", "dL/dw2", "dL/db"), *columns, strict=True)
+    ]
+    print_columns(
+        ["at the start", "chain rule", "as printed"], rows, "gradient of the mean squared error"
+    )
+    reports = [
+        jaxbp.check_gradients(MLP, params, INPUTS, TARGETS, gradient=some)
+        for some in (hand, printed)
+    ]
     angle, ratio = difference(printed, hand)
     checks = {
         "chain rule": reports[0].summary,
@@ -48,15 +59,28 @@ def main(config: Config) -> None:
         "as printed, length": f"{ratio:.2f} times the gradient's",
     }
     print_table(checks, "checks")
-    runs = {name: descend(rule, params, config.steps, config.learning_rate) for name, rule in RULES.items()}
-    outputs = {name: np.asarray(jaxbp.predict(MLP, found.params, INPUTS))[:, 0] for name, found in runs.items()}
+    runs = {
+        name: descend(rule, params, config.steps, config.learning_rate)
+        for name, rule in RULES.items()
+    }
+    outputs = {
+        name: np.asarray(jaxbp.predict(MLP, found.params, INPUTS))[:, 0]
+        for name, found in runs.items()
+    }
     points = zip(INPUTS, TARGETS[:, 0], *outputs.values(), strict=True)
     lines = [(f"{x[0]:g} or {x[1]:g}", f"{y:g}", f"{a:.3f}", f"{b:.3f}") for x, y, a, b in points]
     print_columns(["inputs", "target", *outputs], lines, f"outputs after {config.steps} steps")
     losses = {name: found.history.loss for name, found in runs.items()}
     steps, title = runs["chain rule"].history.step, "One sigmoid layer learns a disjunction"
     curves = viz.draw_curves(steps, losses, ylabel="mean squared error", title=title)
-    numbers = {"hand": hand, "printed": printed, "angle": angle, "ratio": ratio, "losses": losses, "outputs": outputs}
+    numbers = {
+        "hand": hand,
+        "printed": printed,
+        "angle": angle,
+        "ratio": ratio,
+        "losses": losses,
+        "outputs": outputs,
+    }
     numbers |= {"checks": [{"ok": report.ok, "worst": report.worst} for report in reports]}
     finish(config, folder, "one_layer", numbers, {"one_layer.svg": curves.figure})
 
@@ -90,15 +114,22 @@ RULES: dict[str, Callable[[float], Solver]] = {
 }
 
 
-def descend(rule: Callable[[float], Solver], params: jaxbp.Params, steps: int, learning_rate: float) -> FitResult:
+def descend(
+    rule: Callable[[float], Solver], params: jaxbp.Params, steps: int, learning_rate: float
+) -> FitResult:
     """Trains with a rule."""
     every = max(1, steps // 100)
-    return jaxbp.fit(MLP, params, (INPUTS, TARGETS), steps=steps, solver=rule(learning_rate), record_every=every)
+    return jaxbp.fit(
+        MLP, params, (INPUTS, TARGETS), steps=steps, solver=rule(learning_rate), record_every=every
+    )
 
 
 def difference(gradient: jaxbp.Params, right: jaxbp.Params) -> tuple[float, float]:
     """The angle between two gradients in degrees, and the length of the first over that of the second."""
-    a, b = (np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(some)]) for some in (gradient, right))
+    a, b = (
+        np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(some)])
+        for some in (gradient, right)
+    )
     lengths = np.linalg.norm(a), np.linalg.norm(b)
     # atan2 keeps the digits of a small angle that arccos of the cosine would lose.
     a, b = a / lengths[0], b / lengths[1]

@@ -44,13 +44,21 @@ def main(config: Config) -> None:
     """Plays, films."""
     if browser.BROWSER is None:
         raise ValueError("play_page needs a Chromium, and none is installed")
-    page = Path(config.page or Path(__file__).parent.parent / "figures" / "walk_342.html").absolute()
+    page = Path(
+        config.page or Path(__file__).parent.parent / "figures" / "walk_342.html"
+    ).absolute()
     if not page.is_file():
         raise ValueError(f"page must be a file that walk.py wrote, got {config.page or page.name}")
     with tempfile.TemporaryDirectory() as folder, browser.start(folder) as opened:
         opened.show(page, width=WIDTH, height=HEIGHT, view="check", scale=SCALE)
         frames = play(opened)
-    finish(config, Path(config.out), "walk_page", {"frames": len(frames)}, {"walk_page.gif": partial(write, frames)})
+    finish(
+        config,
+        Path(config.out),
+        "walk_page",
+        {"frames": len(frames)},
+        {"walk_page.gif": partial(write, frames)},
+    )
 
 
 def play(opened: Browser) -> Frames:
@@ -84,8 +92,22 @@ def play(opened: Browser) -> Frames:
         opened.run(f"document.querySelector(\"[data-ref='{ref}']\").focus(), page.flush()")
         shot(1300)
     place = "[data-ref='w.1.0.0']"
-    start = opened.run(f"document.querySelector({json.dumps(place)}).focus(), page.value('w.1.0.0')")
-    for moved in (0, 3, 8, 14, 20, 26, 20, 10, 0, -8, 0):  # a weight is dragged: all that depends on it follows
+    start = opened.run(
+        f"document.querySelector({json.dumps(place)}).focus(), page.value('w.1.0.0')"
+    )
+    for moved in (
+        0,
+        3,
+        8,
+        14,
+        20,
+        26,
+        20,
+        10,
+        0,
+        -8,
+        0,
+    ):  # a weight is dragged: all that depends on it follows
         point(place)
         opened.run(f"pointer.style.left = parseFloat(pointer.style.left) + {2 * moved} + 'px'")
         opened.run(f"page.set('w.1.0.0', {start} + {moved / 10}), page.flush()")
@@ -122,7 +144,9 @@ def write(frames: Frames, path: Path) -> Path:
     drawn = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     times = [milliseconds for _, milliseconds in frames]
     with atomic_write(path) as partly:
-        drawn[0].save(partly, format="GIF", save_all=True, append_images=drawn[1:], duration=times, loop=0)
+        drawn[0].save(
+            partly, format="GIF", save_all=True, append_images=drawn[1:], duration=times, loop=0
+        )
     return path
 
 

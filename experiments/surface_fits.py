@@ -21,7 +21,10 @@ from surface_pictures import Fitted
 HIDDEN = (128, 128)  # where no units are asked for and none are chosen
 ENOUGH = 1e-10  # of the standard deviation on the held-out samples: no band with more units is tried then
 CHOOSING = 12.0  # seconds that the candidates are estimated to take
-ROUGH, STEEP = 1e-3, (32, 32)  # of the standard deviation: of what leaves more, a tanh network is trained as well
+ROUGH, STEEP = (
+    1e-3,
+    (32, 32),
+)  # of the standard deviation: of what leaves more, a tanh network is trained as well
 MOST_TRAINED = 1536  # units: more of them fill their band so densely that training moves nothing
 
 
@@ -43,7 +46,8 @@ def fit(config: Config, task: Task, earlier: Fitted | None = None) -> Fitted:
     solved = None
     if config.chooses:
         solved = start = chosen_model(config, start, train, held_out)
-        # What jumps or bends within the spacing of the samples has no band; a network that is trained may follow it.
+        # What jumps or bends within the spacing of the samples has no band; a network that is
+        # trained may follow it.
         if train[0].shape[1] <= MOST_INPUTS_OF_BANDS and solved.score(*task.held_out).nrmse > ROUGH:
             steep = jaxbp.Mlp((mlp.sizes[0], *STEEP, 1), hidden="tanh")
             start = one_network(start, steep, jaxbp.init(steep, init_key, dtype=dtype))
@@ -61,15 +65,25 @@ def fit(config: Config, task: Task, earlier: Fitted | None = None) -> Fitted:
     own = (train[0][rows], train[1][rows])
     unsaved = {"checkpoint": None, "checkpoint_every": None, "resume": False}
     if config.checkpoint is not None or config.resume or config.checkpoint_every is not None:
-        folder = None if config.checkpoint is None else Path(config.checkpoint) / (config.stem.rstrip("_") or "surface")
-        options |= {"checkpoint": folder, "checkpoint_every": config.checkpoint_every, "resume": config.resume}
+        folder = (
+            None
+            if config.checkpoint is None
+            else Path(config.checkpoint) / (config.stem.rstrip("_") or "surface")
+        )
+        options |= {
+            "checkpoint": folder,
+            "checkpoint_every": config.checkpoint_every,
+            "resume": config.resume,
+        }
     if not config.quiet:
         print("compiling ...", flush=True)
         options["on_record"] = print_epoch if config.is_tutorial else partial(print_record, steps)
     if config.stages > 1:
         starts, mlps = [params, *later_starts(config, mlp, fit_key, dtype)], [mlp] * config.stages
         stages = jaxbp.fit_stages(mlps, starts, own, steps=steps, **options)
-        return Fitted(task, start.with_terms(mlps[: len(stages.stages)], stages.stages), stages, start, {}, {})
+        return Fitted(
+            task, start.with_terms(mlps[: len(stages.stages)], stages.stages), stages, start, {}, {}
+        )
     snapshots = {} if earlier is None else dict(earlier.snapshots)
     options |= {name: getattr(config, name) for name in ("loss", "tile", "dropout", "patience")}
     options |= {"on_params": snapshots.__setitem__, "record_layers": config.details}
@@ -77,7 +91,8 @@ def fit(config: Config, task: Task, earlier: Fitted | None = None) -> Fitted:
     if earlier is not None and isinstance(earlier.result, FitResult):
         goes_on, steps = earlier.result, steps - int(earlier.result.history.step[-1])
     if config.is_tutorial and steps > 0:
-        # The tutorial prints a loss before the update that it leads to, so the last update follows the last line.
+        # The tutorial prints a loss before the update that it leads to, so the last update follows
+        # the last line.
         result = jaxbp.fit(mlp, goes_on, own, steps=steps - 1, **options)
         if not result.outcome.diverged:
             result = jaxbp.fit(mlp, result, own, steps=1, **options | unsaved | {"on_record": None})
@@ -88,7 +103,9 @@ def fit(config: Config, task: Task, earlier: Fitted | None = None) -> Fitted:
     return Fitted(task, best, result, start, snapshots, phases)
 
 
-def network_of(config: Config, num_inputs: int, key: jax.Array, dtype: type) -> tuple[jaxbp.Mlp, jaxbp.Params]:
+def network_of(
+    config: Config, num_inputs: int, key: jax.Array, dtype: type
+) -> tuple[jaxbp.Mlp, jaxbp.Params]:
     """The network that the flags describe, at its start; a linear one where the samples are to choose."""
     if config.chooses:
         linear = jaxbp.Layer(jnp.zeros((num_inputs, 1), dtype), jnp.zeros(1, dtype))
@@ -110,7 +127,9 @@ def chosen_model(config: Config, start: jaxbp.Model, train: Any, held_out: Any) 
         rows = Rows(every, every, Batch(*map(jnp.asarray, held_out)))
         words: dict[str, Any] = {"effort": "high", "seconds": CHOOSING, "enough": ENOUGH}
         mlp, params = choose_band(rows, seed=config.seed, on_candidate=show, **words).members[0]
-    return one_network(start, mlp, jax.tree.map(lambda leaf: leaf.astype(start.params[0].weight.dtype), params))
+    return one_network(
+        start, mlp, jax.tree.map(lambda leaf: leaf.astype(start.params[0].weight.dtype), params)
+    )
 
 
 def one_network(model: jaxbp.Model, mlp: jaxbp.Mlp, params: jaxbp.Params) -> jaxbp.Model:
@@ -145,11 +164,17 @@ def phases_of(
 def later_starts(config: Config, mlp: jaxbp.Mlp, key: jax.Array, dtype: type) -> list[jaxbp.Params]:
     """Parameters for the stages after the first; a sine network starts with twice the frequencies of the one before."""
     if config.scheme == "tutorial":
-        raise ValueError("scheme must draw a new start for each stage, got tutorial, which has one only")
+        raise ValueError(
+            "scheme must draw a new start for each stage, got tutorial, which has one only"
+        )
     starts = []
     for stage in range(1, config.stages):
-        scale = (config.scale or SINE_FREQUENCY) * 2**stage if config.scheme == "sine" else config.scale
-        starts.append(jaxbp.init(mlp, jax.random.fold_in(key, stage), config.scheme, scale=scale, dtype=dtype))
+        scale = (
+            (config.scale or SINE_FREQUENCY) * 2**stage if config.scheme == "sine" else config.scale
+        )
+        starts.append(
+            jaxbp.init(mlp, jax.random.fold_in(key, stage), config.scheme, scale=scale, dtype=dtype)
+        )
     return starts
 
 
@@ -158,7 +183,9 @@ def solver_of(config: Config, steps: int) -> jaxbp.training.Solver:
     if config.solver == "gauss_newton":
         return jaxbp.gauss_newton(damping=config.damping)
     optimizer = named_optimizer(config.solver, config.learning_rate, config.schedule, steps)
-    return jaxbp.first_order(optimizer, weight_decay=config.weight_decay, clip_norm=config.clip_norm)
+    return jaxbp.first_order(
+        optimizer, weight_decay=config.weight_decay, clip_norm=config.clip_norm
+    )
 
 
 def tutorial_params(mlp: jaxbp.Mlp, dtype: type) -> jaxbp.Params:
@@ -166,7 +193,10 @@ def tutorial_params(mlp: jaxbp.Mlp, dtype: type) -> jaxbp.Params:
     generator = np.random.RandomState(99)
     sizes = zip(mlp.sizes[:-1], mlp.sizes[1:], strict=True)
     weights = [generator.uniform(-1, 1, size=shape) for shape in sizes]
-    return tuple(jaxbp.Layer(jnp.asarray(weight, dtype), jnp.zeros(weight.shape[1], dtype)) for weight in weights)
+    return tuple(
+        jaxbp.Layer(jnp.asarray(weight, dtype), jnp.zeros(weight.shape[1], dtype))
+        for weight in weights
+    )
 
 
 def print_candidate(candidate: Candidate) -> None:

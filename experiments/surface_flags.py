@@ -16,8 +16,8 @@ class Config(Common):
     """Flags of fit_surface."""
 
     preset: Literal["surface", "tutorial", "tutorial-random"] = "surface"
-    """Where the defaults of the other flags come from: the main job, or the tutorial's runs on its grid and on its
-    1,000 and 10,000 random points."""
+    """Where the defaults of the other flags come from: the main job, or the tutorial's runs on its
+    grid and on its 1,000 and 10,000 random points."""
     surface: Annotated[str, choice(SURFACES)] = "target"
     """Surface to fit."""
     expression: str | None = None
@@ -33,8 +33,8 @@ class Config(Common):
     sampling: Literal["uniform", "grid"] = "uniform"
     """Random samples, or a square grid of them."""
     hidden: tuple[int, ...] | None = None
-    """Units of each hidden layer; unless given, as many sine units, with such frequencies, as the held-out samples
-    prefer."""
+    """Units of each hidden layer; unless given, as many sine units, with such frequencies, as the
+    held-out samples prefer."""
     activation: Annotated[str, choice(ACTIVATIONS)] = "sine"
     """Activation of the hidden layers."""
     scheme: Annotated[str, choice([*SCHEMES, "tutorial"])] = "sine"
@@ -50,8 +50,8 @@ class Config(Common):
     schedule: Annotated[str, choice(SCHEDULES)] = "cosine"
     """How the learning rate changes over the steps."""
     steps: int | None = None
-    """Number of training steps; unless given 30 for one hidden layer of 512, fewer for a wider one, none above
-    1,536, 330 for two."""
+    """Number of training steps; unless given 30 for one hidden layer of 512, fewer for a wider one,
+    none above 1,536, 330 for two."""
     stages: int = 1
     """Number of networks to fit one after the other, each to what is left, each for all the steps."""
     batch_size: int | None = 512
@@ -75,8 +75,8 @@ class Config(Common):
     resume: bool = False
     """Go on from the newest checkpoint, if there is one."""
     devices: int | None = None
-    """Devices of each process that share the samples, on the CPU as many as cores; unless given one, and all of them
-    with a coordinator."""
+    """Devices of each process that share the samples, on the CPU as many as cores; unless given
+    one, and all of them with a coordinator."""
     coordinator: str | None = None
     """host:port of process 0 of a run on several hosts, or auto under SLURM, Open MPI, Kubernetes or on a TPU pod."""
     num_processes: int | None = None
@@ -155,27 +155,41 @@ def check(config: Config) -> None:
     """Raises a ValueError for a flag that the run would not read."""
     first_order = ("weight_decay", "clip_norm", "dropout", "tile", "learning_rate", "schedule")
     unread: list[tuple[str, tuple[str, ...]]] = [
-        (f"--solver {config.solver}", first_order if config.solver == "gauss_newton" else ("damping",)),
-        ("no --data", ("columns",)) if config.data is None else ("--data", ("expression", "sampling", "surface")),
-        ("no --expression", ("domain",)) if config.expression is None else ("--expression", ("surface",)),
+        (
+            f"--solver {config.solver}",
+            first_order if config.solver == "gauss_newton" else ("damping",),
+        ),
+        ("no --data", ("columns",))
+        if config.data is None
+        else ("--data", ("expression", "sampling", "surface")),
+        ("no --expression", ("domain",))
+        if config.expression is None
+        else ("--expression", ("surface",)),
     ]
     if config.surface == "terrain":
         unread.append(("--surface terrain", ("sampling",)))
     if config.is_tutorial:
         unread.append((f"--preset {config.preset}", ("stages", "contrast", "page")))
     if config.stages > 1:
-        unread.append(("--stages above 1", ("tile", "dropout", "patience", "details", "film", "coordinator")))
+        unread.append(
+            ("--stages above 1", ("tile", "dropout", "patience", "details", "film", "coordinator"))
+        )
     if config.coordinator is None:
         unread.append(("no --coordinator", ("num_processes", "process_id")))
     for reason, names in unread:
         for name in names:
             if getattr(config, name) != getattr(PRESETS[config.preset], name):
-                raise ValueError(f"--{name.replace('_', '-')} must be left out with {reason}, which does not read it")
+                raise ValueError(
+                    f"--{name.replace('_', '-')} must be left out with {reason}, which does not read it"
+                )
 
 
 def runs_of(config: Config) -> list[Config]:
     """The runs that the flags ask for: one, or the tutorial's three on random points."""
     preset = PRESETS[config.preset]
-    if config.preset != "tutorial-random" or (config.samples, config.steps) != (preset.samples, preset.steps):
+    if config.preset != "tutorial-random" or (config.samples, config.steps) != (
+        preset.samples,
+        preset.steps,
+    ):
         return [config]
     return [replace(config, samples=samples, steps=steps) for samples, steps in RANDOM_RUNS]

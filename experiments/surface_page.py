@@ -26,12 +26,18 @@ SIDE = 15  # samples along each side of the plane of the page
 
 
 def draw_page(config: Config, task: Task) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Fits two small networks to a task; returns the last losses, and the page that replays both runs, by its name.
+    """Fits two small networks to a task; returns the last losses, and the page that replays both
+    runs, by its name.
 
-    The samples of the page lie on a grid, in standard units, and take no part in the training. Its network is the one
-    that Gauss-Newton ends with.
+    The samples of the page lie on a grid, in standard units, and take no part in the training. Its
+    network is the one that Gauss-Newton ends with.
     """
-    flags: dict[str, Any] = {"hidden": HIDDEN, "record_every": 1, "quiet": True, "seed": config.seed}
+    flags: dict[str, Any] = {
+        "hidden": HIDDEN,
+        "record_every": 1,
+        "quiet": True,
+        "seed": config.seed,
+    }
     runs = {name: fit(replace(preset, **flags), task) for name, preset in RUNS.items()}
     samples = runs["Gauss-Newton"].start.standardize(*page_samples(task))
     recording = {name: recorded(run, *samples) for name, run in runs.items()}
@@ -43,10 +49,18 @@ def draw_page(config: Config, task: Task) -> tuple[dict[str, Any], dict[str, Any
 
     def save(path: Path) -> Path:
         return viz.save_page(
-            (mlp, steps[-1][1]), *samples, path, recording=shown, lang=config.lang, title=say(title, config.lang)
+            (mlp, steps[-1][1]),
+            *samples,
+            path,
+            recording=shown,
+            lang=config.lang,
+            title=say(title, config.lang),
         )
 
-    numbers = {name: {"steps": records[-1][0], "loss": losses[-1]} for name, (_, records, losses) in recording.items()}
+    numbers = {
+        name: {"steps": records[-1][0], "loss": losses[-1]}
+        for name, (_, records, losses) in recording.items()
+    }
     return numbers, {f"{config.stem}surface_page.html": save}
 
 
@@ -58,10 +72,14 @@ def page_samples(task: Task) -> tuple[np.ndarray, np.ndarray]:
     return points, task.values_at(points)
 
 
-def recorded(run: Fitted, inputs: np.ndarray, targets: np.ndarray) -> tuple[jaxbp.Mlp, list[Any], list[float]]:
+def recorded(
+    run: Fitted, inputs: np.ndarray, targets: np.ndarray
+) -> tuple[jaxbp.Mlp, list[Any], list[float]]:
     """A run as a page replays it: its network, (step, params) of some records, and the loss of the page's samples."""
     mlp, steps = run.start.mlps[0], sorted(run.snapshots)
     loss = jax.jit(lambda params: jaxbp.loss_and_gradient(mlp, params, inputs, targets)[0])
     chosen = sorted({0, *np.geomspace(1, len(steps) - 1, RECORDS).round().astype(int).tolist()})
-    records = [(steps[place], run.snapshots[steps[place]]) for place in chosen if place < len(steps)]
+    records = [
+        (steps[place], run.snapshots[steps[place]]) for place in chosen if place < len(steps)
+    ]
     return mlp, records, [float(loss(params)) for _, params in records]

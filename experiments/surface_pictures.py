@@ -45,7 +45,9 @@ class Fitted(NamedTuple):
     phases: Mapping[str, jaxbp.Model]
 
 
-def draw(config: Config, fitted: Fitted, predicted: np.ndarray, numbers: dict[str, Any]) -> dict[str, Any]:
+def draw(
+    config: Config, fitted: Fitted, predicted: np.ndarray, numbers: dict[str, Any]
+) -> dict[str, Any]:
     """Draws the pictures of every run, by file name; adds the contour levels to the numbers.
 
     `predicted` holds the model's values at the points of `task.test`.
@@ -61,9 +63,13 @@ def draw(config: Config, fitted: Fitted, predicted: np.ndarray, numbers: dict[st
     else:
         figures = draw_cuts(fitted, predicted[task.scored], footer)
     # The loss curve is that of the training between the two solves of the output layer.
-    held_out = {name: phase.score(*task.held_out).nrmse ** 2 for name, phase in fitted.phases.items()}
+    held_out = {
+        name: phase.score(*task.held_out).nrmse ** 2 for name, phase in fitted.phases.items()
+    }
     solved = {f"{name}, held out": error for name, error in held_out.items() if "solved" in name}
-    factor = 2 if config.is_tutorial else 1  # of the error that is printed over the loss that is followed
+    factor = (
+        2 if config.is_tutorial else 1
+    )  # of the error that is printed over the loss that is followed
     curves = viz.draw_curves(
         history.step,
         {"train": factor * history.loss, "held out": factor * history.validation_loss},
@@ -76,11 +82,15 @@ def draw(config: Config, fitted: Fitted, predicted: np.ndarray, numbers: dict[st
         figures |= details(fitted)
     files: dict[str, Any] = {f"{prefix}{name}": drawing.figure for name, drawing in figures.items()}
     if config.film:
-        files |= dict.fromkeys((f"{prefix}training_film.gif", f"{prefix}training_film.html"), film(fitted))
+        files |= dict.fromkeys(
+            (f"{prefix}training_film.gif", f"{prefix}training_film.html"), film(fitted)
+        )
     return files
 
 
-def draw_plane(task: Task, predicted: np.ndarray, footer: str, numbers: dict[str, Any]) -> dict[str, Any]:
+def draw_plane(
+    task: Task, predicted: np.ndarray, footer: str, numbers: dict[str, Any]
+) -> dict[str, Any]:
     """Draws a fit of two inputs as maps; adds the contour levels to the numbers."""
     comparison = viz.draw_surface_comparison(
         task.grid or task.test.points,
@@ -101,7 +111,9 @@ def draw_cuts(fitted: Fitted, predicted: np.ndarray, footer: str) -> dict[str, A
     task, points, values = fitted.task, fitted.task.test.points, fitted.task.test.values
     scored = Samples(points[task.scored], values[task.scored])
     scale = np.where(np.ptp(points, axis=0) > 0, np.ptp(points, axis=0), 1.0)
-    middle = int(np.argmin(np.sum(((scored.points - np.median(points, axis=0)) / scale) ** 2, axis=1)))
+    middle = int(
+        np.argmin(np.sum(((scored.points - np.median(points, axis=0)) / scale) ** 2, axis=1))
+    )
     cuts = {}
     for i, name in enumerate(task.labels[:-1]):
         along = np.repeat(scored.points[[middle]], SIDE, axis=0)
@@ -128,7 +140,12 @@ def details(fitted: Fitted) -> dict[str, Any]:
     layers = zip(preactivations, mlp.activations, strict=True)
     kinks = {layer: z for layer, (z, activation) in enumerate(layers, start=1) if activation.kink}
     error = viz.draw_error_detail(
-        grid, task.values_at(grid.points), model(grid.points), kinks, labels=task.labels, title=task.title
+        grid,
+        task.values_at(grid.points),
+        model(grid.points),
+        kinks,
+        labels=task.labels,
+        title=task.title,
     )
     drawn = {"surface_error_detail.png": error}
     if mlp.num_layers > 1:
@@ -150,7 +167,9 @@ def details(fitted: Fitted) -> dict[str, Any]:
         title="Weights, their gradients at the end, their change since the start",
     )
     if isinstance(fitted.result, FitResult) and fitted.result.layers is not None:
-        drawn["gradient_flow.svg"] = viz.draw_gradient_flow(fitted.result.layers, title="Layers through training")
+        drawn["gradient_flow.svg"] = viz.draw_gradient_flow(
+            fitted.result.layers, title="Layers through training"
+        )
     return drawn
 
 
@@ -174,12 +193,17 @@ def film(fitted: Fitted) -> viz.Film:
     steps = sorted(fitted.snapshots)
     chosen = [steps[place] for place in spread(len(steps), FRAMES)]
     frames = [fitted.model.with_params(fitted.snapshots[step])(grid.points) for step in chosen]
-    return viz.animate_training(grid, frames, chosen, task.values_at(grid.points), labels=task.labels, title=task.title)
+    return viz.animate_training(
+        grid, frames, chosen, task.values_at(grid.points), labels=task.labels, title=task.title
+    )
 
 
 def spread(count: int, wanted: int) -> np.ndarray:
     """At least so many places of a sequence, or all: the first ones in a row, then even on a logarithmic scale."""
-    tries = (np.unique(np.geomspace(1, count, many).round().astype(int)) - 1 for many in itertools.count(wanted))
+    tries = (
+        np.unique(np.geomspace(1, count, many).round().astype(int)) - 1
+        for many in itertools.count(wanted)
+    )
     return next(places for places in tries if len(places) >= min(wanted, count))
 
 
@@ -187,9 +211,14 @@ def draw_contrast(fitted: Fitted, tutorial: Fitted) -> dict[str, Any]:
     """Draws the true surface, the tutorial's fit and this one, with their errors."""
     task = fitted.task
     predicted = {
-        name: one.model(task.test.points) for name, one in (("the tutorial's fit", tutorial), ("this fit", fitted))
+        name: one.model(task.test.points)
+        for name, one in (("the tutorial's fit", tutorial), ("this fit", fitted))
     }
     drawn = viz.draw_surface_comparison(
-        task.grid or task.test.points, task.test.values, predicted, labels=task.labels, title=task.title
+        task.grid or task.test.points,
+        task.test.values,
+        predicted,
+        labels=task.labels,
+        title=task.title,
     )
     return {"surface_contrast.png": drawn.figure}

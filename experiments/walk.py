@@ -1,7 +1,8 @@
-"""Walk through both passes of a small network: a picture, a film, a live page, a ledger of every number.
+"""Walk through both passes of a small network: a picture, a film, a live page, a ledger of every
+number.
 
-The ledger has a row for each value, node error and gradient with its formula and with what jax.grad has for it. Another
-text puts the hand-written gradient and JAX's own side by side as programs.
+The ledger has a row for each value, node error and gradient with its formula and with what jax.grad
+has for it. Another text puts the hand-written gradient and JAX's own side by side as programs.
 """
 
 from collections.abc import Callable
@@ -76,7 +77,9 @@ def main(config: Config) -> None:
 def save_live_page(trace: jaxbp.Trace, title: str, lang: str, path: Path) -> Path:
     """Writes the page that computes both passes itself: drag a number, break a rule, train, predict and reveal."""
     samples, title = (trace.inputs, trace.targets), say(title, lang)
-    return viz.save_page((trace.mlp, trace.params), *samples, path, loss=trace.loss_name, lang=lang, title=title)
+    return viz.save_page(
+        (trace.mlp, trace.params), *samples, path, loss=trace.loss_name, lang=lang, title=title
+    )
 
 
 def trace_of(mlp: jaxbp.Mlp, seed: int) -> jaxbp.Trace:
@@ -86,9 +89,13 @@ def trace_of(mlp: jaxbp.Mlp, seed: int) -> jaxbp.Trace:
     generator, layers = np.random.RandomState(seed), []
     for fan_in, fan_out in zip(mlp.sizes[:-1], mlp.sizes[1:], strict=True):
         weight, bias = generator.randn(fan_in, fan_out), 0.2 * generator.randn(fan_out)
-        layers.append(jaxbp.Layer(*(jnp.asarray(np.round(leaf, 2)) for leaf in (weight / fan_in**0.5, bias))))
+        layers.append(
+            jaxbp.Layer(*(jnp.asarray(np.round(leaf, 2)) for leaf in (weight / fan_in**0.5, bias)))
+        )
     inputs, targets = generator.randn(1, mlp.sizes[0]), generator.rand(1, mlp.sizes[-1])
-    return jaxbp.backprop(mlp, tuple(layers), np.round(inputs, 2), np.round(targets, 2), "half_squared_error")
+    return jaxbp.backprop(
+        mlp, tuple(layers), np.round(inputs, 2), np.round(targets, 2), "half_squared_error"
+    )
 
 
 def gradient_programs(trace: jaxbp.Trace) -> tuple[str, str]:
@@ -96,7 +103,11 @@ def gradient_programs(trace: jaxbp.Trace) -> tuple[str, str]:
 
     def program(predict: Callable[..., Array]) -> str:
         def loss(params: jaxbp.Params, inputs: Array) -> Array:
-            return LOSSES[trace.loss_name].values(predict(trace.mlp, params, inputs), trace.targets).mean()
+            return (
+                LOSSES[trace.loss_name]
+                .values(predict(trace.mlp, params, inputs), trace.targets)
+                .mean()
+            )
 
         return str(jax.make_jaxpr(jax.grad(loss, (0, 1)))(trace.params, trace.inputs))
 

@@ -1,4 +1,5 @@
-"""Wrong backward passes, a line each, to judge the judges with: what is wrong, in which part, and the wrong part.
+"""Wrong backward passes, a line each, to judge the judges with: what is wrong, in which part, and
+the wrong part.
 
 The right parts, for layers k = 1..L, n samples, m outputs and the mean squared error:
 
@@ -141,7 +142,8 @@ WRONG: dict[str, Parts] = {name: Parts(**{part: wrong}) for name, part, wrong in
     ("bias of another layer", "whole", lambda g: (g[0]._replace(bias=g[1].bias), *g[1:])),
     ("rounded to float16", "whole", lambda g: jax.tree.map(lambda leaf: leaf.astype(jnp.float16).astype(leaf.dtype), g)),
 )}
-# What one gradient of a loss cannot show: only a rule has a cotangent, one for its inputs, and a second order.
+# What one gradient of a loss cannot show: only a rule has a cotangent, one for its inputs, and a
+# second order.
 WRONG_RULES: dict[str, Parts] = {name: Parts(**{part: wrong}) for name, part, wrong in (
     ("cotangent of the loss ignored", "bar", jnp.ones_like),
     ("cotangent of the loss squared", "bar", lambda b: b**2),
@@ -156,20 +158,36 @@ WRONG_RULES: dict[str, Parts] = {name: Parts(**{part: wrong}) for name, part, wr
 # fmt: on
 
 
-# What shows at the kink of relu only, where central differences, and so other judges, have nothing to say.
+# What shows at the kink of relu only, where central differences, and so other judges, have nothing
+# to say.
 AT_KINK = ("relu: mask >= for >", "relu: 1/2 at the kink")
 
 
-def gradient_by(parts: Parts, params: jaxbp.Params, inputs: Array, targets: Array, bar: Any = 1.0) -> tuple[Any, ...]:
+def gradient_by(
+    parts: Parts, params: jaxbp.Params, inputs: Array, targets: Array, bar: Any = 1.0
+) -> tuple[Any, ...]:
     """Runs a backward pass of these parts; returns its gradients of parameters, inputs and targets."""
     outputs, kept = forward(MLP, params, inputs, keep_preactivations=True)
-    activations, weights = [inputs, *(one.activation for one in kept)], [None, *(layer.weight for layer in params)]
+    activations, weights = (
+        [inputs, *(one.activation for one in kept)],
+        [None, *(layer.weight for layer in params)],
+    )
     error, layers = parts.bar(bar) * parts.loss(outputs, targets), []
     for k in range(MLP.num_layers, 0, -1):
-        node_error = parts.node(k, error, parts.slope(k, kept[k - 1].preactivation, kept[k - 1].activation))
-        layers.append(jaxbp.Layer(parts.weight(k, activations, node_error, weights), parts.bias(k, node_error)))
+        node_error = parts.node(
+            k, error, parts.slope(k, kept[k - 1].preactivation, kept[k - 1].activation)
+        )
+        layers.append(
+            jaxbp.Layer(
+                parts.weight(k, activations, node_error, weights), parts.bias(k, node_error)
+            )
+        )
         error = parts.carry(k, node_error, weights)
-    return parts.whole(tuple(reversed(layers))), parts.inputs(error), -bar * RIGHT.loss(outputs, targets)
+    return (
+        parts.whole(tuple(reversed(layers))),
+        parts.inputs(error),
+        -bar * RIGHT.loss(outputs, targets),
+    )
 
 
 def reference(params: jaxbp.Params, inputs: Array, targets: Array) -> Array:
@@ -180,15 +198,21 @@ def reference(params: jaxbp.Params, inputs: Array, targets: Array) -> Array:
 def rule_by(parts: Parts) -> Callable[..., Array]:
     """The mean squared error with a backward pass of these parts as its rule."""
     loss = jax.custom_vjp(lambda *arguments: reference(*arguments))
-    loss.defvjp(lambda *a: (reference(*a), a), lambda a, bar: gradient_by(parts, a[0], a[1], a[2], bar))
+    loss.defvjp(
+        lambda *a: (reference(*a), a), lambda a, bar: gradient_by(parts, a[0], a[1], a[2], bar)
+    )
     return loss
 
 
-def draw(seed: int, dtype: Any, distance: float = 1.0, kink: bool = False) -> tuple[jaxbp.Params, Array, Array]:
+def draw(
+    seed: int, dtype: Any, distance: float = 1.0, kink: bool = False
+) -> tuple[jaxbp.Params, Array, Array]:
     """Parameters, inputs and targets that lie so far from the outputs; with a unit of layer 1 at its kink if asked."""
     generator = np.random.default_rng(seed)
     params = tuple(
-        jaxbp.Layer(*(jnp.asarray(generator.uniform(-1, 1, shape), dtype) for shape in ((i, o), (o,))))
+        jaxbp.Layer(
+            *(jnp.asarray(generator.uniform(-1, 1, shape), dtype) for shape in ((i, o), (o,)))
+        )
         for i, o in zip(MLP.sizes[:-1], MLP.sizes[1:], strict=True)
     )
     inputs = jnp.asarray(generator.standard_normal((NUM_SAMPLES, 4)), dtype)
@@ -196,4 +220,8 @@ def draw(seed: int, dtype: Any, distance: float = 1.0, kink: bool = False) -> tu
         params = (params[0]._replace(bias=params[0].bias.at[0].set(0)), *params[1:])
         inputs = inputs.at[0].set(0)
     outputs = forward(MLP, params, inputs)[0]
-    return params, inputs, outputs + jnp.asarray(distance * generator.standard_normal(outputs.shape), dtype)
+    return (
+        params,
+        inputs,
+        outputs + jnp.asarray(distance * generator.standard_normal(outputs.shape), dtype),
+    )

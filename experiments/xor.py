@@ -1,6 +1,8 @@
-"""Learn exclusive or from 500 starts at once: as printed, corrected, and with the start of the PyTorch twin.
+"""Learn exclusive or from 500 starts at once: as printed, corrected, and with the start of the
+PyTorch twin.
 
-The printed program divides the gradient by the batch size twice, and so it hardly ever learns the task.
+The printed program divides the gradient by the batch size twice, and so it hardly ever learns the
+task.
 """
 
 from dataclasses import dataclass
@@ -57,7 +59,8 @@ class Runs(NamedTuple):
 
     Attributes:
         solved: (seeds,) which of them learned it.
-        records: (epoch, params, losses (seeds,)) after every EVERY epochs, and some evenly on a logarithmic scale.
+        records: (epoch, params, losses (seeds,)) after every EVERY epochs, and some evenly on a
+            logarithmic scale.
     """
 
     solved: np.ndarray
@@ -80,7 +83,9 @@ def main(config: Config) -> None:
     if config.epochs % EVERY:
         raise ValueError(f"epochs must be a multiple of {EVERY}, got {config.epochs}")
     seeds = range(config.seed, config.seed + config.seeds)
-    found = {variant: train(variant, seeds, config.epochs, config.learning_rate) for variant in VARIANTS}
+    found = {
+        variant: train(variant, seeds, config.epochs, config.learning_rate) for variant in VARIANTS
+    }
     rows, numbers = [], {}
     for variant, runs in found.items():
         final, solved = runs.losses[:, -1], float(runs.solved.mean())
@@ -88,13 +93,23 @@ def main(config: Config) -> None:
         rows.append((variant.name, f"{solved:.1%}", f"{median:.4f}", f"{below:.1%}"))
         numbers[variant.name] = {"solved": solved, "median_loss": median, "loss_below_0.05": below}
         if not config.quiet:
-            print("\n".join([f"\n{variant.name}, seed {config.seed}", *printed_lines(variant, runs.losses[0])]))
+            print(
+                "\n".join(
+                    [
+                        f"\n{variant.name}, seed {config.seed}",
+                        *printed_lines(variant, runs.losses[0]),
+                    ]
+                )
+            )
     title = f"{config.seeds} seeds, {config.epochs} epochs"
     print_columns(["", "solved", "median loss", "loss below 0.05"], rows, title)
     best = int(np.argmin(found[CORRECTED].losses[:, -1]))
     params = jax.tree.map(lambda leaf: leaf[best], found[CORRECTED].params)
     boundary = draw_boundary(params, f"2-2-1 sigmoid network, seed {seeds[best]}")
-    files: dict[str, Any] = {"xor_boundary.png": boundary.figure, "xor_losses.svg": draw_losses(found, title).figure}
+    files: dict[str, Any] = {
+        "xor_boundary.png": boundary.figure,
+        "xor_losses.svg": draw_losses(found, title).figure,
+    }
     files["xor.html"] = partial(save_live_page, config, found)
     finish(config, folder, "xor", numbers, files)
 
@@ -102,14 +117,17 @@ def main(config: Config) -> None:
 def starts(variant: Variant, seeds: range) -> jaxbp.Params:
     """Draws parameters for each seed from NumPy's generator, layer by layer as the two programs do.
 
-    The NumPy program's weights are normal, its biases 0; the twin's are both uniform in +-1/sqrt(fan_in).
+    The NumPy program's weights are normal, its biases 0; the twin's are both uniform in
+    +-1/sqrt(fan_in).
     """
 
     def draw(seed: int) -> jaxbp.Params:
         generator, layers = np.random.RandomState(seed), []
         for fan_in, fan_out in ((2, 2), (2, 1)):
             limit, shape = 1 / np.sqrt(fan_in), (fan_in, fan_out)
-            weight = generator.uniform(-limit, limit, shape) if variant.twin else generator.randn(*shape)
+            weight = (
+                generator.uniform(-limit, limit, shape) if variant.twin else generator.randn(*shape)
+            )
             bias = generator.uniform(-limit, limit, fan_out) if variant.twin else np.zeros(fan_out)
             layers.append(jaxbp.Layer(jnp.asarray(weight), jnp.asarray(bias)))
         return tuple(layers)
@@ -122,7 +140,9 @@ def train(variant: Variant, seeds: range, epochs: int, learning_rate: float) -> 
     solver = jaxbp.first_order(named_optimizer("sgd", learning_rate / variant.divisor))
     fits = jaxbp.fit_many(MLP, starts(variant, seeds), (INPUTS, TARGETS), steps=0, solver=solver)
     records = [(0, fits.params, fits.loss[-1])]
-    stops = sorted({*np.geomspace(1, epochs, 33).astype(int).tolist(), *range(EVERY, epochs + 1, EVERY)})
+    stops = sorted(
+        {*np.geomspace(1, epochs, 33).astype(int).tolist(), *range(EVERY, epochs + 1, EVERY)}
+    )
     for before, stop in pairwise([0, *stops]):
         steps = {"steps": stop - before, "record_every": stop - before}
         fits = jaxbp.fit_many(MLP, fits.params, (INPUTS, TARGETS), solver=solver, **steps)
@@ -136,7 +156,11 @@ def printed_lines(variant: Variant, losses: np.ndarray) -> list[str]:
     """One seed's losses as each program prints them: before epochs 0, EVERY, ..., or after EVERY, 2 EVERY, ..."""
     if variant.twin:
         last = EVERY * (len(losses) - 1)
-        return [f"Epoch [{EVERY * i}/{last}], Loss: {loss:.4f}" for i, loss in enumerate(losses) if i > 0]
+        return [
+            f"Epoch [{EVERY * i}/{last}], Loss: {loss:.4f}"
+            for i, loss in enumerate(losses)
+            if i > 0
+        ]
     return [f"Epoch {EVERY * i}, Loss: {loss:.4f}" for i, loss in enumerate(losses[:-1])]
 
 
@@ -157,17 +181,27 @@ def draw_boundary(params: jaxbp.Params, title: str) -> viz.Drawing:
 
 
 def save_live_page(config: Config, found: dict[Variant, Runs], path: Path) -> Path:
-    """Writes the page on which three runs of the first seed that learns by the corrected program are replayed.
+    """Writes the page on which three runs of the first seed that learns by the corrected program
+    are replayed.
 
     The network of the page is where that run starts.
     """
     row, recording = int(np.argmax(found[CORRECTED].losses[:, -1] < 0.05)), {}
     for variant, runs in found.items():
-        steps = [(epoch, jax.tree.map(lambda leaf: leaf[row], params)) for epoch, params, _ in runs.records]
-        recording[say(variant.name, config.lang)] = MLP, steps, [losses[row] for _, _, losses in runs.records]
+        steps = [
+            (epoch, jax.tree.map(lambda leaf: leaf[row], params))
+            for epoch, params, _ in runs.records
+        ]
+        recording[say(variant.name, config.lang)] = (
+            MLP,
+            steps,
+            [losses[row] for _, _, losses in runs.records],
+        )
     network = MLP, jax.tree.map(lambda leaf: leaf[row], found[CORRECTED].records[0][1])
     title = say(f"Exclusive or, 2-2-1, three starts, seed {config.seed + row}", config.lang)
-    return viz.save_page(network, INPUTS, TARGETS, path, recording=recording, lang=config.lang, title=title)
+    return viz.save_page(
+        network, INPUTS, TARGETS, path, recording=recording, lang=config.lang, title=title
+    )
 
 
 def draw_losses(found: dict[Variant, Runs], title: str) -> viz.Drawing:
@@ -177,7 +211,9 @@ def draw_losses(found: dict[Variant, Runs], title: str) -> viz.Drawing:
         epochs = np.array([epoch for epoch, _, _ in runs.records])
         losses = np.stack([losses for _, _, losses in runs.records], axis=1)
         quantiles = zip((10, 50, 90), np.percentile(losses, (10, 50, 90), axis=0), strict=True)
-        panels[variant.name] = {f"{share} % of the seeds below": (epochs, some) for share, some in quantiles}
+        panels[variant.name] = {
+            f"{share} % of the seeds below": (epochs, some) for share, some in quantiles
+        }
     return viz.draw_panels(panels, xlabel="epoch", ylabel="mean squared error", title=title)
 
 

@@ -36,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         flags.run(flags)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever read the output has left; nothing more is to be written, not even at exit
+    except (
+        BrokenPipeError
+    ):  # whoever read the output has left; nothing more is to be written, not even at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except KeyboardInterrupt:
@@ -52,20 +54,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m jaxbp", description="Fits smooth functions to tables of numbers.")
+    parser = argparse.ArgumentParser(
+        "python -m jaxbp", description="Fits smooth functions to tables of numbers."
+    )
     commands = parser.add_subparsers(required=True, metavar="fit | predict | info")
     fit = commands.add_parser("fit", help="fit a model to the rows of a table and save it")
-    fit.add_argument("table", metavar="TABLE.csv", help="numbers under a line of names (also .npz, an array a name)")
-    fit.add_argument("--target", action="append", required=True, help="column to predict; repeat it for several")
-    fit.add_argument("--inputs", nargs="+", metavar="NAME", help="columns to predict from (default: all others)")
+    fit.add_argument(
+        "table",
+        metavar="TABLE.csv",
+        help="numbers under a line of names (also .npz, an array a name)",
+    )
+    fit.add_argument(
+        "--target", action="append", required=True, help="column to predict; repeat it for several"
+    )
+    fit.add_argument(
+        "--inputs", nargs="+", metavar="NAME", help="columns to predict from (default: all others)"
+    )
     fit.add_argument("--out", default="model.npz", help="file of the model (default: %(default)s)")
-    fit.add_argument("--seconds", type=float, default=10.0, help="time for the fit (default: %(default)g)")
+    fit.add_argument(
+        "--seconds", type=float, default=10.0, help="time for the fit (default: %(default)g)"
+    )
     fit.add_argument("--seed", type=int, default=0, help="random seed (default: %(default)s)")
     fit.set_defaults(run=_fit)
     predict = commands.add_parser("predict", help="predict with a saved model")
     predict.add_argument("model", metavar="MODEL", help="what fit wrote")
-    predict.add_argument("points", metavar="POINTS.csv", help="a table that has the model's input columns")
-    predict.add_argument("--out", help="file of the points and their predictions (default: standard output)")
+    predict.add_argument(
+        "points", metavar="POINTS.csv", help="a table that has the model's input columns"
+    )
+    predict.add_argument(
+        "--out", help="file of the points and their predictions (default: standard output)"
+    )
     predict.set_defaults(run=_predict)
     info = commands.add_parser("info", help="say what a saved model is and how it was chosen")
     info.add_argument("model", metavar="MODEL", help="what fit wrote")
@@ -77,12 +95,16 @@ def _fit(flags: argparse.Namespace) -> None:
     out = Path(flags.out).expanduser()
     _check_writable(out)
     targets = tuple(flags.target)
-    inputs = flags.inputs or [name for name in read_table(flags.table, "all")[1] if name not in targets]
+    inputs = flags.inputs or [
+        name for name in read_table(flags.table, "all")[1] if name not in targets
+    ]
     names = (*inputs, *targets)
     twice = [name for name in names if names.count(name) > 1]
     if twice or not inputs:
         came = f"{twice[0]!r} twice" if twice else "no input"
-        raise ValueError(f"inputs and targets must be different columns, at least one of each; got {came}")
+        raise ValueError(
+            f"inputs and targets must be different columns, at least one of each; got {came}"
+        )
     table, _ = read_table(flags.table, names)
     points, outputs = table[:, : len(inputs)], table[:, len(inputs) :]
     print(
@@ -138,9 +160,15 @@ def _lines(model: Model) -> list[str]:
     """What a model is, a quantity a line."""
     num_inputs, num_outputs = model.num_inputs, model.mlps[0].sizes[-1]
     names = model.names or ("without names",)
-    sides = (("inputs ", num_inputs, names[:num_inputs]), ("outputs", num_outputs, names[num_inputs:] or names))
+    sides = (
+        ("inputs ", num_inputs, names[:num_inputs]),
+        ("outputs", num_outputs, names[num_inputs:] or names),
+    )
     together = " averaged" if model.average else " added up"
-    networks = "; ".join(f"{'-'.join(map(str, mlp.sizes))} {', '.join(_activations(mlp.hidden))}" for mlp in model.mlps)
+    networks = "; ".join(
+        f"{'-'.join(map(str, mlp.sizes))} {', '.join(_activations(mlp.hidden))}"
+        for mlp in model.mlps
+    )
     return [
         *(f"{side}   {count} ({', '.join(columns)})" for side, count, columns in sides),
         f"network   {networks}{together * (len(model.mlps) > 1)}",

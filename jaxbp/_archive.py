@@ -1,7 +1,7 @@
 """Files of arrays with a description: npz archives, checked before they are believed.
 
-An archive is an uncompressed zip file. Its first member is `description`, JSON text as bytes; every other member is an
-array, whose shape and dtype follow from the description.
+An archive is an uncompressed zip file. Its first member is `description`, JSON text as bytes; every
+other member is an array, whose shape and dtype follow from the description.
 """
 
 import io
@@ -30,11 +30,22 @@ _MAGIC = b"\x93NUMPY\1\0"  # of version 1.0 of the npy format
 _HEADER = re.compile(
     r"\{'descr': '(<f4|<f8|<i4|<i8|<u4|\|u1|\|b1)', 'fortran_order': False, 'shape': \(([0-9, ]{0,99})\), \} *\n"
 )
-_END = struct.Struct("<4s4H2LH")  # of a zip file: signature, disks, counts, size and place of the directory, comment
+_END = struct.Struct(
+    "<4s4H2LH"
+)  # of a zip file: signature, disks, counts, size and place of the directory, comment
 _LOCAL = 30  # bytes of a member's zip header before its name
 
 # What reading a damaged file may raise on the way; the reader says it in one line.
-_DAMAGE = (ValueError, OSError, EOFError, RuntimeError, LookupError, TypeError, OverflowError, MemoryError)
+_DAMAGE = (
+    ValueError,
+    OSError,
+    EOFError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+)
 
 
 class Slot(NamedTuple):
@@ -59,7 +70,11 @@ class _Member(NamedTuple):
 
 
 def write_archive(
-    path: Path, what: str, description: Mapping[str, Any], arrays: Mapping[str, np.ndarray], layout: Layout
+    path: Path,
+    what: str,
+    description: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    layout: Layout,
 ) -> None:
     """Writes an archive, whole or not at all; the same content gives the same bytes.
 
@@ -71,7 +86,8 @@ def write_archive(
         layout: as for `read_archive`, so that nothing is written that could not be read.
 
     Raises:
-        ValueError: path is a directory, the arrays do not fit the layout, or are more than an archive can hold.
+        ValueError: path is a directory, the arrays do not fit the layout, or are more than an
+            archive can hold.
         OSError: the file cannot be written.
     """
     if path.is_dir():
@@ -83,33 +99,47 @@ def write_archive(
     came = {name: Slot(array.shape, array.dtype.name) for name, array in arrays.items()}
     for name in {**slots, **came}:
         if came.get(name) != slots.get(name):
-            raise ValueError(f"{path} cannot become {what}: {name} must be {slots.get(name)}, got {came.get(name)}")
+            raise ValueError(
+                f"{path} cannot become {what}: {name} must be {slots.get(name)}, got {came.get(name)}"
+            )
     text = np.frombuffer(json.dumps(description).encode(), np.uint8)
     num_bytes = text.nbytes + sum(array.nbytes for array in arrays.values())
     most = MAX_BYTES - 2 * MAX_HEADER * MAX_MEMBERS
     if text.nbytes > MAX_DESCRIPTION or len(arrays) >= MAX_MEMBERS or num_bytes > most:
         limits = f"less than {MAX_MEMBERS} arrays, {MAX_DESCRIPTION} bytes of description and {most} bytes in all"
-        raise ValueError(f"{path} must hold {limits}; got {len(arrays)}, {text.nbytes} and {num_bytes}")
-    with atomic_write(path, durable=True) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+        raise ValueError(
+            f"{path} must hold {limits}; got {len(arrays)}, {text.nbytes} and {num_bytes}"
+        )
+    with (
+        atomic_write(path, durable=True) as partial,
+        zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive,
+    ):
         for name, array in {DESCRIPTION: text, **{name: arrays[name] for name in slots}}.items():
             buffer = io.BytesIO()
-            np.lib.format.write_array(buffer, np.array(array, _stored(array.dtype), order="C"), (1, 0), False)
+            np.lib.format.write_array(
+                buffer, np.array(array, _stored(array.dtype), order="C"), (1, 0), False
+            )
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), buffer.getvalue())
 
 
-def read_archive(path: Path, what: str, layout: Layout) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Reads an archive; no array is read, nor memory taken for it, before all of them are known to fit the layout.
+def read_archive(
+    path: Path, what: str, layout: Layout
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Reads an archive; no array is read, nor memory taken for it, before all of them are known to
+    fit the layout.
 
     Args:
         path: the file.
         what: what it must be, for errors: "a saved model".
-        layout: makes of the description what the arrays must be, in order; raises a ValueError where it cannot.
+        layout: makes of the description what the arrays must be, in order; raises a ValueError
+            where it cannot.
 
     Returns:
         The description and the arrays.
 
     Raises:
-        ValueError: the file is missing, damaged, of another kind or made to harm; one line names it and says why.
+        ValueError: the file is missing, damaged, of another kind or made to harm; one line names it
+            and says why.
     """
     try:
         if not path.is_file():
@@ -121,10 +151,17 @@ def read_archive(path: Path, what: str, layout: Layout) -> tuple[dict[str, Any],
                 _check_directory(infos, archive.start_dir)
                 description = json.loads(bytes(_numbers(archive, _member(archive, infos[0], None))))
                 if not isinstance(description, dict):
-                    raise ValueError(f"its description is {type(description).__name__}, not a table")
+                    raise ValueError(
+                        f"its description is {type(description).__name__}, not a table"
+                    )
                 slots = layout(description)
-                _check_names([info.filename for info in infos], [f"{name}.npy" for name in (DESCRIPTION, *slots)])
-                members = [_member(archive, *pair) for pair in zip(infos[1:], slots.values(), strict=True)]
+                _check_names(
+                    [info.filename for info in infos],
+                    [f"{name}.npy" for name in (DESCRIPTION, *slots)],
+                )
+                members = [
+                    _member(archive, *pair) for pair in zip(infos[1:], slots.values(), strict=True)
+                ]
                 arrays = [_numbers(archive, member) for member in members]
         return description, dict(zip(slots, arrays, strict=True))
     except (*_DAMAGE, zipfile.BadZipFile, struct.error) as error:
@@ -155,7 +192,9 @@ def _check_directory(infos: list[zipfile.ZipInfo], start_dir: int) -> None:
     for info in infos:
         plain = info.compress_type == zipfile.ZIP_STORED and info.compress_size == info.file_size
         if not plain or info.flag_bits or info.extra or info.header_offset != place:
-            raise ValueError(f"its member {ascii(info.filename)[:100]} is not stored as jaxbp stores it")
+            raise ValueError(
+                f"its member {ascii(info.filename)[:100]} is not stored as jaxbp stores it"
+            )
         place += _LOCAL + len(info.orig_filename.encode()) + info.file_size
     if not infos or place != start_dir:
         raise ValueError("its directory does not fit its members")
@@ -165,7 +204,9 @@ def _check_names(names: list[str], wanted: list[str]) -> None:
     for position, (name, right) in enumerate(zip_longest(names, wanted), start=1):
         if name != right:
             came = "missing" if name is None else ascii(name)[:100]
-            raise ValueError(f"its member {position} of {len(wanted)} must be {right or 'none'}, it is {came}")
+            raise ValueError(
+                f"its member {position} of {len(wanted)} must be {right or 'none'}, it is {came}"
+            )
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, slot: Slot | None) -> _Member:
@@ -176,23 +217,31 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, slot: Slot | None) 
     text = head[len(_MAGIC) + 2 : start].decode("ascii", "replace")
     match = _HEADER.fullmatch(text)
     if not head.startswith(_MAGIC) or len(head) < start or match is None:
-        raise ValueError(f"its member {info.filename} is not an array that jaxbp stores, but {text[:100].strip()!r}")
+        raise ValueError(
+            f"its member {info.filename} is not an array that jaxbp stores, but {text[:100].strip()!r}"
+        )
     dtype, shape = match[1], tuple(map(int, re.findall("[0-9]+", match[2])))
-    num_bytes = np.dtype(dtype).itemsize * math.prod(shape)  # Python's own numbers, which cannot overflow
+    num_bytes = np.dtype(dtype).itemsize * math.prod(
+        shape
+    )  # Python's own numbers, which cannot overflow
     slot = slot or Slot((min(num_bytes, MAX_DESCRIPTION),), "uint8")
     if (shape, dtype) != (slot.shape, _stored(slot.dtype).str):
         raise ValueError(
             f"its member {info.filename} should be {slot.dtype} {slot.shape}, it says {np.dtype(dtype)} {shape}"
         )
     if (there := info.file_size - start) != num_bytes:
-        raise ValueError(f"its member {info.filename} should have {num_bytes} bytes of numbers, it has {there}")
+        raise ValueError(
+            f"its member {info.filename} should have {num_bytes} bytes of numbers, it has {there}"
+        )
     return _Member(info, slot, start)
 
 
 def _numbers(archive: zipfile.ZipFile, member: _Member) -> np.ndarray:
     """Reads a member to its end, where zipfile compares the checksum."""
     content = archive.read(member.info)
-    numbers = np.frombuffer(content, _stored(member.slot.dtype), offset=member.start).reshape(member.slot.shape)
+    numbers = np.frombuffer(content, _stored(member.slot.dtype), offset=member.start).reshape(
+        member.slot.shape
+    )
     return numbers.astype(member.slot.dtype)
 
 

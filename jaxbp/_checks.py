@@ -1,4 +1,5 @@
-"""What public functions demand of names, numbers and arrays; an error says the argument, the demand and what came.
+"""What public functions demand of names, numbers and arrays; an error says the argument, the demand
+and what came.
 
 Nothing here knows a layer or a loss.
 """
@@ -19,7 +20,9 @@ Row = TypeVar("Row")
 
 def nearest_first(name: object, known: Iterable[str]) -> list[str]:
     """Returns the known names, the most similar to `name` first."""
-    return sorted(known, key=lambda other: -difflib.SequenceMatcher(None, str(name).lower(), other).ratio())
+    return sorted(
+        known, key=lambda other: -difflib.SequenceMatcher(None, str(name).lower(), other).ratio()
+    )
 
 
 def check_name(argument: str, name: object, known: Iterable[str]) -> None:
@@ -32,7 +35,9 @@ def check_name(argument: str, name: object, known: Iterable[str]) -> None:
     """
     known = tuple(known)
     if not (isinstance(name, str) and name in known):
-        raise ValueError(f"{argument} must be one of {', '.join(nearest_first(name, known))}; got {name!r}")
+        raise ValueError(
+            f"{argument} must be one of {', '.join(nearest_first(name, known))}; got {name!r}"
+        )
 
 
 def look_up(argument: str, name: str, table: Mapping[str, Row]) -> Row:
@@ -59,9 +64,15 @@ def as_float_array(name: str, array: Any, dtype: DTypeLike) -> jax.Array:
         try:
             array = np.asarray(array)
         except ValueError as ragged:
-            raise TypeError(f"{name} must be an array of real numbers, got a ragged sequence") from ragged
+            raise TypeError(
+                f"{name} must be an array of real numbers, got a ragged sequence"
+            ) from ragged
     given = array.dtype
-    if not (jnp.issubdtype(given, jnp.floating) or jnp.issubdtype(given, jnp.integer) or given == jnp.bool_):
+    if not (
+        jnp.issubdtype(given, jnp.floating)
+        or jnp.issubdtype(given, jnp.integer)
+        or given == jnp.bool_
+    ):
         raise TypeError(f"{name} must be an array of real numbers, got dtype {given}")
     return jnp.asarray(array, dtype=dtype)
 
@@ -70,10 +81,13 @@ def warn_if_narrowed(depth: int, /, **arrays: Any) -> None:
     """Warns once, naming the arrays that hold 64-bit numbers which JAX narrows because x64 is off.
 
     Args:
-        depth: how many calls up the line is that the warning is to point at, 1 for the one that calls this.
+        depth: how many calls up the line is that the warning is to point at, 1 for the one that
+            calls this.
         **arrays: array-likes by the caller's names for them.
     """
-    narrowed = [name for name, array in arrays.items() if getattr(array, "dtype", None) == np.float64]
+    narrowed = [
+        name for name, array in arrays.items() if getattr(array, "dtype", None) == np.float64
+    ]
     if narrowed and jnp.result_type(float) != np.float64:
         warnings.warn(
             f"{' and '.join(narrowed)} came as float64 and float32 is used, because x64 is off: cast to float32, or "
@@ -90,7 +104,9 @@ def check_count(name: str, value: Any, *, minimum: int) -> int:
     return int(value)
 
 
-def check_number(name: str, value: Any, *, minimum: float = -math.inf, below: float = math.inf) -> float:
+def check_number(
+    name: str, value: Any, *, minimum: float = -math.inf, below: float = math.inf
+) -> float:
     """Returns `value` as a float, or raises a ValueError unless it is finite and in [minimum, below)."""
     try:
         number = float(value)
@@ -110,4 +126,6 @@ def check_finite(name: str, array: Any) -> None:
         index = tuple(int(i) for i in wrong[0])
         where = ", ".join(map(str, index))
         value = np.asarray(array)[index]
-        raise ValueError(f"{name} must be finite, got {name}[{where}] = {value} ({len(wrong)} such in all)")
+        raise ValueError(
+            f"{name} must be finite, got {name}[{where}] = {value} ({len(wrong)} such in all)"
+        )

@@ -16,7 +16,8 @@ LOCK = ".lock"
 
 @contextmanager
 def atomic_write(path: Path, durable: bool = False) -> Iterator[Path]:
-    """Gives a place beside `path` to write to, which becomes `path` when the block ends without an error.
+    """Gives a place beside `path` to write to, which becomes `path` when the block ends without an
+    error.
 
     Args:
         path: the file; its folder is made if it is missing.
@@ -50,7 +51,8 @@ def atomic_write(path: Path, durable: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Makes a folder if it is missing and keeps other programs out of it; the lock ends with its owner, killed or not.
+    """Makes a folder if it is missing and keeps other programs out of it; the lock ends with its
+    owner, killed or not.
 
     Raises:
         ValueError: another program has it.
@@ -62,7 +64,9 @@ def locked(folder: Path) -> Iterator[None]:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise ValueError(f"{folder} must be used by one run at a time, another one has it") from None
+                raise ValueError(
+                    f"{folder} must be used by one run at a time, another one has it"
+                ) from None
         yield
 
 

@@ -7,7 +7,12 @@ from typing import Any
 
 import numpy as np
 
-COLOURS = ("#2e7ebc", "#c05f12", "#2b8a5f", "#a2609f")  # at least 3:1 against white and against nearly black
+COLOURS = (
+    "#2e7ebc",
+    "#c05f12",
+    "#2b8a5f",
+    "#a2609f",
+)  # at least 3:1 against white and against nearly black
 MAX_ROWS = 60
 WIDTH, HEIGHT = 260, 70
 
@@ -58,7 +63,8 @@ def numbers(array: Any) -> str:
 
 
 def curves(lines: Mapping[str, tuple[Any, Any]], label: str) -> str:
-    """Small curves over a linear axis, their values on a logarithmic one, with their names and last values below.
+    """Small curves over a linear axis, their values on a logarithmic one, with their names and last
+    values below.
 
     What cannot stand on a logarithmic axis is left out. `lines` holds x and y of each by name.
     """
@@ -109,5 +115,7 @@ def picture(width: float, height: float, label: str, shapes: Sequence[str]) -> s
 
 
 def _framed(label: str, shapes: Sequence[str]) -> str:
-    frame = f'<rect width="{WIDTH}" height="{HEIGHT}" fill="none" stroke="currentColor" opacity="0.3"/>'
+    frame = (
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="none" stroke="currentColor" opacity="0.3"/>'
+    )
     return picture(WIDTH, HEIGHT, label, [frame, *shapes])

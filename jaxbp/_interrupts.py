@@ -22,7 +22,8 @@ class Interrupts:
 
 @contextmanager
 def interrupts() -> Iterator[Interrupts]:
-    """Listens to SIGTERM and SIGINT within the block; a second one ends the program at once, with 128 + its number.
+    """Listens to SIGTERM and SIGINT within the block; a second one ends the program at once, with
+    128 + its number.
 
     Outside the main thread it hears nothing.
     """
@@ -32,7 +33,8 @@ def interrupts() -> Iterator[Interrupts]:
         return
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    # Python runs a handler when the compiled program returns; the second signal must not wait for that.
+    # Python runs a handler when the compiled program returns; the second signal must not wait for
+    # that.
     threading.Thread(target=_end_at_the_second, args=(reader,), daemon=True).start()
     before = {number: signal.signal(number, heard.note) for number in ENDING}
     earlier = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)

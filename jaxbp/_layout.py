@@ -12,15 +12,21 @@ from jaxbp.params import Mlp
 
 # All as `experiments/benchmark.py` found them on a CPU, beside autodiff, which does neither.
 NARROW = 32  # units of a layer up to which the samples are columns
-TILE_BYTES = 2**23  # of activations that a tile keeps; with more than twice of it both passes wait for memory
+TILE_BYTES = (
+    2**23
+)  # of activations that a tile keeps; with more than twice of it both passes wait for memory
 NARROW_TILE_BYTES = 2**22  # the same of narrow layers, which compute less with what they load
 NARROW_TILE = 2**13  # samples; fewer are not shared out to threads
-CORE_BYTES = 2**20  # of a tile on one CPU device of several, which has a core and its cache to itself
+CORE_BYTES = (
+    2**20
+)  # of a tile on one CPU device of several, which has a core and its cache to itself
 
-# Where the samples are rows, XLA on a CPU adds the terms of a product with a vector, or of so few elements, one by one;
-# those of a sum in parts. From LONG samples on that pays: over 131,072 the product was off by 190 units, the sum by 3.
+# Where the samples are rows, XLA on a CPU adds the terms of a product with a vector, or of so few
+# elements, one by one; those of a sum in parts. From LONG samples on that pays: over 131,072 the
+# product was off by 190 units, the sum by 3.
 FEW, LONG = 9, 4096
-# On jax 0.10 a sum of so many products over the rows is a slow loop; of few rows a product with ones is quicker.
+# On jax 0.10 a sum of so many products over the rows is a slow loop; of few rows a product with
+# ones is quicker.
 MANY, SHORT = 2**15, 256
 
 Sum = TypeVar("Sum")
@@ -34,7 +40,8 @@ def samples_axis(mlp: Mlp) -> int:
 def turned(array: Array, axis: int) -> Array:
     """Turns samples in rows into samples along that axis.
 
-    The barrier keeps XLA from folding the transposition into products, which a CPU would then compute by slow loops.
+    The barrier keeps XLA from folding the transposition into products, which a CPU would then
+    compute by slow loops.
     """
     return array if axis == 0 else jax.lax.optimization_barrier(array.T)
 
@@ -43,10 +50,15 @@ def product_over_samples(left: Array, right: Array, axis: int) -> Array:
     """A^T D (fan_in, fan_out), or A D^T where the samples are columns: a sum over the samples."""
     fan_in, fan_out, num_samples = left.shape[1 - axis], right.shape[1 - axis], left.shape[axis]
     small = fan_in == 1 or (axis == 0 and (fan_out == 1 or fan_in * fan_out <= FEW))
-    if small and isinstance(num_samples, int) and num_samples >= LONG:  # no number where it is exported
+    if (
+        small and isinstance(num_samples, int) and num_samples >= LONG
+    ):  # no number where it is exported
         products = jnp.expand_dims(left, 2 - axis) * jnp.expand_dims(right, 1 - axis)
         return products.sum(axis=2 * axis)
-    samples = (((axis,), (axis,)), ((), ()))  # not a matmul: on jax 0.10.1 it would copy the factor that it transposes
+    samples = (
+        ((axis,), (axis,)),
+        ((), ()),
+    )  # not a matmul: on jax 0.10.1 it would copy the factor that it transposes
     return jax.lax.dot_general(left, right, samples, precision=jax.lax.Precision.HIGHEST)
 
 
@@ -60,7 +72,9 @@ def sum_over_samples(array: Array, axis: int) -> Array:
 
 def tile_of(mlp: Mlp, num_samples: int, itemsize: int, *, on_a_core: bool = False) -> int | None:
     """The number of samples, None for all, that both passes best hold at a time: on a CPU what fits its cache."""
-    if not isinstance(num_samples, int) or jax.default_backend() != "cpu":  # a symbol where it is exported
+    if (
+        not isinstance(num_samples, int) or jax.default_backend() != "cpu"
+    ):  # a symbol where it is exported
         return None
     num_bytes = num_samples * sum(mlp.sizes) * itemsize
     if on_a_core:
@@ -75,17 +89,22 @@ def tile_of(mlp: Mlp, num_samples: int, itemsize: int, *, on_a_core: bool = Fals
 def sum_over_tiles(one: Callable[..., Sum], arrays: Any, num_samples: int, tile: int | None) -> Sum:
     """Adds up one(*arrays) over tiles of the samples, one tile in memory at a time.
 
-    The first tile takes what the others leave over, and starts the sum, so that the carry has the right type also
-    under shard_map.
+    The first tile takes what the others leave over, and starts the sum, so that the carry has the
+    right type also under shard_map.
     """
-    # In an exported program the number of samples may be a symbol: without a tile nothing is asked of it.
+    # In an exported program the number of samples may be a symbol: without a tile nothing is asked
+    # of it.
     if tile is None or num_samples <= check_count("tile", tile, minimum=1):
         return one(*arrays)
     num_tiles = (num_samples - 1) // tile
     first = num_samples - num_tiles * tile
 
     def add(i: int, total: Sum) -> Sum:
-        part = jax.tree.map(lambda array: jax.lax.dynamic_slice_in_dim(array, first + i * tile, tile), arrays)
+        part = jax.tree.map(
+            lambda array: jax.lax.dynamic_slice_in_dim(array, first + i * tile, tile), arrays
+        )
         return jax.tree.map(jnp.add, total, one(*part))
 
-    return jax.lax.fori_loop(0, num_tiles, add, one(*jax.tree.map(lambda array: array[:first], arrays)))
+    return jax.lax.fori_loop(
+        0, num_tiles, add, one(*jax.tree.map(lambda array: array[:first], arrays))
+    )

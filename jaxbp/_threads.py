@@ -9,7 +9,8 @@ from threadpoolctl import threadpool_limits
 def one_blas_thread() -> AbstractContextManager[object]:
     """A context in which BLAS works on one thread.
 
-    Its threads wait in busy loops and take the cores from XLA's: Gauss-Newton steps took 2.5 times as long with them on
-    two cores. `experiments/benchmark.py --parts gauss_newton` compares with a program whose environment bounds them.
+    Its threads wait in busy loops and take the cores from XLA's: Gauss-Newton steps took 2.5 times
+    as long with them on two cores. `experiments/benchmark.py --parts gauss_newton` compares with a
+    program whose environment bounds them.
     """
     return threadpool_limits(1, "blas")

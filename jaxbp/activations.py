@@ -1,7 +1,9 @@
-"""The activations: phi and its slope phi' side by side, and one row each with all that is known of them.
+"""The activations: phi and its slope phi' side by side, and one row each with all that is known of
+them.
 
-Legend: z the preactivation, a = phi(z) the activation. A slope is given both; where it reads only a, the forward pass
-need not keep z. At a kink the slope is the one that autodiff of the value gives: relu'(0) = 0, leaky_relu'(0) = 1.
+Legend: z the preactivation, a = phi(z) the activation. A slope is given both; where it reads only
+a, the forward pass need not keep z. At a kink the slope is the one that autodiff of the value
+gives: relu'(0) = 0, leaky_relu'(0) = 1.
 """
 
 from collections.abc import Callable

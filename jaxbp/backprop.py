@@ -1,6 +1,7 @@
 """Both passes in one sweep: forward, gradient of the loss, node errors, gradient of the parameters.
 
-No autodiff takes part. `loss_and_gradient` sweeps a batch at once or tile by tile, `backprop` keeps every number.
+No autodiff takes part. `loss_and_gradient` sweeps a batch at once or tile by tile, `backprop` keeps
+every number.
 """
 
 from dataclasses import dataclass, field
@@ -24,7 +25,8 @@ from jaxbp.params import Mlp, Params
 class Trace:
     """Every number of one forward and one backward pass; index l - 1 of a tuple belongs to layer l.
 
-    A pytree, to be returned from jit and vmap. `trace.ledger()` writes its numbers out (`jaxbp.ledger.make_ledger`).
+    A pytree, to be returned from jit and vmap. `trace.ledger()` writes its numbers out
+    (`jaxbp.ledger.make_ledger`).
 
     Attributes:
         mlp: the network.
@@ -54,16 +56,25 @@ class Trace:
 
 
 def sweep(
-    mlp: Mlp, params: Params, inputs: Array, targets: Array, loss: str, num_samples: int, masks: Masks | None = None
+    mlp: Mlp,
+    params: Params,
+    inputs: Array,
+    targets: Array,
+    loss: str,
+    num_samples: int,
+    masks: Masks | None = None,
 ) -> Trace:
-    """Runs both passes over validated samples; inside jit, what nobody reads of the trace costs nothing.
+    """Runs both passes over validated samples; inside jit, what nobody reads of the trace costs
+    nothing.
 
-    Arguments are those of `loss_and_gradient`; `num_samples` is the size of the batch whose mean the loss is: more than
-    the samples where they are a tile of it.
+    Arguments are those of `loss_and_gradient`; `num_samples` is the size of the batch whose mean
+    the loss is: more than the samples where they are a tile of it.
     """
     row, axis = LOSSES[loss], samples_axis(mlp)
     turn, back = partial(turned, axis=axis), partial(jnp.moveaxis, source=axis, destination=0)
-    outputs, residuals = forward(mlp, params, *jax.tree.map(turn, (inputs, masks)), keep_preactivations=True, axis=axis)
+    outputs, residuals = forward(
+        mlp, params, *jax.tree.map(turn, (inputs, masks)), keep_preactivations=True, axis=axis
+    )
     outputs_bar = row.gradient(back(outputs), targets) / num_samples  # E_L
     gradient, errors, activation_errors = backward(mlp, params, residuals, turn(outputs_bar), axis)
     return Trace(
@@ -100,9 +111,11 @@ def loss_and_gradient(
         inputs: (n, n_0) real numbers, n at least 1.
         targets: (n, n_L), or what else the loss takes.
         loss: the name of a loss.
-        tile: the number of samples to hold in memory at a time; None for all at once, or on a CPU for tiles that keep
-            8 of 16 MB of activations, or 4 of 8 in narrow layers. The result differs by the order of summation only.
-        masks: a dropout mask (n, n_l) or None for each layer, as `dropout_masks` draws them; None for no dropout.
+        tile: the number of samples to hold in memory at a time; None for all at once, or on a CPU
+            for tiles that keep 8 of 16 MB of activations, or 4 of 8 in narrow layers. The result
+            differs by the order of summation only.
+        masks: a dropout mask (n, n_l) or None for each layer, as `dropout_masks` draws them; None
+            for no dropout.
 
     Returns:
         The loss, a scalar, and its gradient with the structure of the parameters.
@@ -116,7 +129,13 @@ def loss_and_gradient(
 
 
 def tiled_loss_and_gradient(
-    mlp: Mlp, params: Params, inputs: Array, targets: Array, loss: str, tile: int | None, masks: Masks | None
+    mlp: Mlp,
+    params: Params,
+    inputs: Array,
+    targets: Array,
+    loss: str,
+    tile: int | None,
+    masks: Masks | None,
 ) -> tuple[Array, Params]:
     """Computes what `loss_and_gradient` does, of samples that are validated already."""
     num_samples = inputs.shape[0]
@@ -129,7 +148,9 @@ def tiled_loss_and_gradient(
     return sum_over_tiles(one, (inputs, targets, masks), num_samples, tile)
 
 
-def backprop(mlp: Mlp, params: Params, inputs: Any, targets: Any, loss: str = "mean_squared_error") -> Trace:
+def backprop(
+    mlp: Mlp, params: Params, inputs: Any, targets: Any, loss: str = "mean_squared_error"
+) -> Trace:
     """Runs both passes by hand and keeps every number of them.
 
     Args:

@@ -4,10 +4,10 @@
     step 1     D = dL/dZ = dL/dA' * M * phi'(Z)
     step 2     dL/dW = A^T D,  dL/db = sum of D over the batch
 
-Legend: n samples, A (n, fan_in) the inputs, Z (n, fan_out) the preactivation, A' (n, fan_out) the outputs. With
-axis = 1 the samples are columns, not rows: all of these are transposed, which is quicker where layers are narrow.
-Matrix products run at the highest precision that the device has, in both passes: a GPU's or TPU's default would round
-the factors to 8 or 11 bits.
+Legend: n samples, A (n, fan_in) the inputs, Z (n, fan_out) the preactivation, A' (n, fan_out) the
+outputs. With axis = 1 the samples are columns, not rows: all of these are transposed, which is
+quicker where layers are narrow. Matrix products run at the highest precision that the device has,
+in both passes: a GPU's or TPU's default would round the factors to 8 or 11 bits.
 """
 
 from typing import Any, NamedTuple
@@ -66,7 +66,9 @@ def dense_forward(
     return active if mask is None else active * mask, DenseResiduals(inputs, kept, active, mask)
 
 
-def dense_node_error(residuals: DenseResiduals, outputs_bar: Array, activation: Activation) -> Array:
+def dense_node_error(
+    residuals: DenseResiduals, outputs_bar: Array, activation: Activation
+) -> Array:
     """Computes the node error D = dL/dZ from outputs_bar = dL/dA'.
 
     dL = <outputs_bar, dA'> and dA' = M * phi'(Z) * dZ, hence D = outputs_bar * M * phi'(Z).

@@ -1,14 +1,17 @@
-"""The Jacobian of the outputs with respect to all parameters: its products and its Gram matrix, never itself.
+"""The Jacobian of the outputs with respect to all parameters: its products and its Gram matrix,
+never itself.
 
-A row of the Jacobian J belongs to a sample i and a seed s_i (k,): it is the gradient of <s_i, o_i>. For the layer l the
-row is the outer product of the activation A_{l-1,i} with the node error D_{l,i} that the seed leads to, beside D_{l,i}
-itself for the bias. All that follows is read off these two factors:
+A row of the Jacobian J belongs to a sample i and a seed s_i (k,): it is the gradient of <s_i, o_i>.
+For the layer l the row is the outer product of the activation A_{l-1,i} with the node error D_{l,i}
+that the seed leads to, beside D_{l,i} itself for the bias. All that follows is read off these two
+factors:
 
     J v        sum over l of < D_l, A_{l-1} V_l + v_l >             forward mode, written out
     J^T u      A_{l-1}^T (u D_l), sum of u D_l                        the backward pass of weighted samples
     J J^T      sum over l of (A_{l-1} A_{l-1}^T + 1) * (D_l D_l^T)    387 products a pair for 2-64-64-64-1, not 8,577
 
-Legend: n samples, k outputs, m seeds a sample; a row of J is (i, c), i = 1..n outer and c = 1..m inner.
+Legend: n samples, k outputs, m seeds a sample; a row of J is (i, c), i = 1..n outer and c = 1..m
+inner.
 
 References:
     Goodfellow 2015, arXiv 1510.01799: the norms of these rows, from the same factors.
@@ -25,7 +28,8 @@ from jaxbp.dense import matmul
 from jaxbp.network import Residuals, gradient, node_errors
 from jaxbp.params import Mlp, Params
 
-# Strips of J J^T: with 4 of them 5/8 of it are computed; with 8 a step is no quicker, and takes longer to compile.
+# Strips of J J^T: with 4 of them 5/8 of it are computed; with 8 a step is no quicker, and takes
+# longer to compile.
 MOST_STRIPS, SAMPLES_OF_A_STRIP = 4, 32
 
 SeededErrors = tuple[Array, ...]
@@ -48,7 +52,8 @@ def seeded_errors(mlp: Mlp, params: Params, residuals: Residuals, seeds: Array) 
 
 
 def tangent(residuals: Residuals, errors: SeededErrors, direction: Params) -> Array:
-    """Computes J v: how the outputs, as the seeds weigh them, change along a direction of the parameters.
+    """Computes J v: how the outputs, as the seeds weigh them, change along a direction of the
+    parameters.
 
     Args:
         residuals: what `forward` left.
@@ -58,10 +63,14 @@ def tangent(residuals: Residuals, errors: SeededErrors, direction: Params) -> Ar
     Returns:
         J v (n, m).
     """
-    # d<s, o> = <D, dZ> and dZ = A dW + db, summed over the layers: a change of W also moves the layers above it, which
-    # is what the node error D already carries.
+    # d<s, o> = <D, dZ> and dZ = A dW + db, summed over the layers: a change of W also moves the
+    # layers above it, which is what the node error D already carries.
     terms = (
-        jnp.sum(node_error * (matmul(kept.inputs, layer.weight) + layer.bias[jnp.newaxis, :])[jnp.newaxis], axis=2)
+        jnp.sum(
+            node_error
+            * (matmul(kept.inputs, layer.weight) + layer.bias[jnp.newaxis, :])[jnp.newaxis],
+            axis=2,
+        )
         for kept, node_error, layer in zip(residuals, errors, direction, strict=True)
     )
     return sum(terms, start=jnp.zeros((), residuals[0].inputs.dtype)).T
@@ -101,7 +110,8 @@ def gram_block(rows: list[Factors], columns: list[Factors], num_seeds: int) -> A
     """Computes the block of J J^T of a samples by b others (a m, b m).
 
     Args:
-        rows: for each layer A_{l-1} (a, n_{l-1}) of the samples and their D_l (a m, n_l), a sample's m rows together.
+        rows: for each layer A_{l-1} (a, n_{l-1}) of the samples and their D_l (a m, n_l), a
+            sample's m rows together.
         columns: those of the others, (b, n_{l-1}) and (b m, n_l).
         num_seeds: m.
     """
@@ -135,14 +145,18 @@ def _gram_by_strips(factors: list[Factors], num_seeds: int) -> Array:
     def strip(start: int, stop: int) -> Array:
         """The rows of these samples, from their own columns on."""
         rows, columns = (
-            [(inputs[some], factor[some.start * num_seeds : some.stop * num_seeds]) for inputs, factor in factors]
+            [
+                (inputs[some], factor[some.start * num_seeds : some.stop * num_seeds])
+                for inputs, factor in factors
+            ]
             for some in (slice(start, stop), slice(start, num_samples))
         )
         return jnp.pad(gram_block(rows, columns, num_seeds), ((0, 0), (start * num_seeds, 0)))
 
     num_strips = min(MOST_STRIPS, -(-num_samples // SAMPLES_OF_A_STRIP))
     edges = [num_samples * i // num_strips for i in range(num_strips + 1)]
-    # Strips of the upper triangle, transposed: so LAPACK, which counts by columns, finds them as they lie in memory.
+    # Strips of the upper triangle, transposed: so LAPACK, which counts by columns, finds them as
+    # they lie in memory.
     return jnp.concatenate([strip(*edge) for edge in pairwise(edges)]).T
 
 
@@ -153,10 +167,16 @@ def _gram_by_products(factors: list[Factors], num_seeds: int) -> Array:
         zeros = jnp.zeros((matrix.shape[0], matrix.shape[0]), matrix.dtype)
         return jax.lax.linalg.symmetric_product(matrix, zeros)
 
-    terms = (_for_each_seed(lower(inputs) + 1, num_seeds) * lower(errors) for inputs, errors in factors)
+    terms = (
+        _for_each_seed(lower(inputs) + 1, num_seeds) * lower(errors) for inputs, errors in factors
+    )
     return sum(terms, start=jnp.zeros((), factors[0][0].dtype))
 
 
 def _for_each_seed(samples: Array, num_seeds: int) -> Array:
     """Numbers of pairs of samples (a, b) as those of their rows (a m, b m)."""
-    return samples if num_seeds == 1 else jnp.repeat(jnp.repeat(samples, num_seeds, axis=0), num_seeds, axis=1)
+    return (
+        samples
+        if num_seeds == 1
+        else jnp.repeat(jnp.repeat(samples, num_seeds, axis=0), num_seeds, axis=1)
+    )

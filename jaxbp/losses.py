@@ -1,9 +1,12 @@
-"""The losses: values, gradient and Hessian in the outputs, written by hand, and one row each with all that is known.
+"""The losses: values, gradient and Hessian in the outputs, written by hand, and one row each with
+all that is known.
 
-A loss is given per sample, and the loss of a batch is the mean over its samples; a batch can then be summed in tiles.
+A loss is given per sample, and the loss of a batch is the mean over its samples; a batch can then
+be summed in tiles.
 
-Legend: n samples, k outputs, o the outputs (n, k), t the targets, l_i the loss of sample i. The Hessian of l_i in its
-outputs is factored, H_i = S_i S_i^T, and its gradient written as S_i e_i: e is the scaled error of Gauss-Newton.
+Legend: n samples, k outputs, o the outputs (n, k), t the targets, l_i the loss of sample i. The
+Hessian of l_i in its outputs is factored, H_i = S_i S_i^T, and its gradient written as S_i e_i: e
+is the scaled error of Gauss-Newton.
 """
 
 from collections.abc import Callable
@@ -23,8 +26,8 @@ class Loss(NamedTuple):
         values: (outputs (n, k), targets) -> (n,), the loss l_i of each sample.
         gradient: (outputs (n, k), targets) -> (n, k), the row i being dl_i/do_i.
         hessian_factor: (outputs (n, k), targets) -> S (n, k, k) and the scaled error e (n, k).
-        formula: dl_i/do_ij in the words of a ledger: {a} the output, {y} its target, {k} the number of outputs, {sum}
-            that of exp(a) over the outputs.
+        formula: dl_i/do_ij in the words of a ledger: {a} the output, {y} its target, {k} the number
+            of outputs, {sum} that of exp(a) over the outputs.
         quadratic: whether l_i is a squared error, so that the errors of networks add up.
         probability_targets: whether the targets are probabilities.
         labels: whether the targets may be integer class labels (n,).
@@ -80,14 +83,18 @@ def softmax_cross_entropy(outputs: Array, targets: Array) -> Array:
 def softmax_cross_entropy_gradient(outputs: Array, targets: Array) -> Array:
     """dl_i/do_ij = p_ij sum_c t_ic - t_ij, which is p - t for a distribution."""
     distributions = _distributions(outputs, targets)
-    return jax.nn.softmax(outputs, axis=1) * distributions.sum(axis=1, keepdims=True) - distributions
+    return (
+        jax.nn.softmax(outputs, axis=1) * distributions.sum(axis=1, keepdims=True) - distributions
+    )
 
 
 def softmax_cross_entropy_factor(outputs: Array, targets: Array) -> tuple[Array, Array]:
     """H = diag(p) - p p^T = S S^T with S = diag(q) - p q^T, q = sqrt(p); S e = p - t for e = (p - t) / q."""
     p = jax.nn.softmax(outputs, axis=1)
     q = jnp.sqrt(jnp.maximum(p, SMALLEST_PROBABILITY))
-    factor = q[:, :, jnp.newaxis] * _identities(outputs) - p[:, :, jnp.newaxis] * q[:, jnp.newaxis, :]
+    factor = (
+        q[:, :, jnp.newaxis] * _identities(outputs) - p[:, :, jnp.newaxis] * q[:, jnp.newaxis, :]
+    )
     return factor, softmax_cross_entropy_gradient(outputs, targets) / q
 
 
@@ -105,7 +112,9 @@ def binary_cross_entropy_factor(outputs: Array, targets: Array) -> tuple[Array, 
     """H = diag(p (1 - p)) / k = S S^T, S diagonal."""
     p = jax.nn.sigmoid(outputs)
     q = jnp.sqrt(jnp.maximum(p * (1 - p), SMALLEST_PROBABILITY) / outputs.shape[1])
-    return q[:, :, jnp.newaxis] * _identities(outputs), binary_cross_entropy_gradient(outputs, targets) / q
+    return q[:, :, jnp.newaxis] * _identities(outputs), binary_cross_entropy_gradient(
+        outputs, targets
+    ) / q
 
 
 LOSSES: dict[str, Loss] = {
@@ -115,7 +124,11 @@ LOSSES: dict[str, Loss] = {
         quadratic=True,
     ),
     "half_squared_error": Loss(
-        half_squared_error, half_squared_error_gradient, half_squared_error_factor, "{a} - {y}", quadratic=True
+        half_squared_error,
+        half_squared_error_gradient,
+        half_squared_error_factor,
+        "{a} - {y}",
+        quadratic=True,
     ),
     "softmax_cross_entropy": Loss(
         *(softmax_cross_entropy, softmax_cross_entropy_gradient, softmax_cross_entropy_factor),

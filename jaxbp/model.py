@@ -27,15 +27,18 @@ TILE = 16_384  # points that are evaluated at a time on the host, which bounds t
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A function of points in the units of the data: sum over the terms of scale * network(standardized points).
+    """A function of points in the units of the data: sum over the terms of scale *
+    network(standardized points).
 
-    It is a pytree: jit, vmap and grad work on it, with respect to points and to parameters, and the backward pass is
-    the hand-written one. Its leaves are NumPy arrays, so that float64 numbers stay what they are while x64 is off.
+    It is a pytree: jit, vmap and grad work on it, with respect to points and to parameters, and the
+    backward pass is
+    the hand-written one. Its leaves are NumPy arrays, so that float64 numbers stay what they are
+    while x64 is off.
 
     Attributes:
         mlps: the network of each term.
-        terms: parameters and scale of each term: one for a single network, several for a fit in stages, or for an
-            average of networks.
+        terms: parameters and scale of each term: one for a single network, several for a fit in
+            stages, or for an average of networks.
         input_scaler: maps points to standard units.
         output_scaler: maps outputs to standard units.
         flat: whether the outputs are (n,) rather than (n, k).
@@ -55,7 +58,12 @@ class Model:
 
     @classmethod
     def for_data(
-        cls, mlp: Mlp, params: Params, points: np.ndarray, outputs: np.ndarray, names: Sequence[str] | None = None
+        cls,
+        mlp: Mlp,
+        params: Params,
+        points: np.ndarray,
+        outputs: np.ndarray,
+        names: Sequence[str] | None = None,
     ) -> "Model":
         """Puts scalers around a network, measured on the samples that it is to be fitted to.
 
@@ -71,8 +79,13 @@ class Model:
         """
         rows = outputs.reshape(len(outputs), -1)
         known = [f"{i}" for i in range(points.shape[1] + rows.shape[1])] if names is None else names
-        scalers = standardizer(points, tuple(known)), standardizer(rows, tuple(known[points.shape[1] :]))
-        return cls((mlp,), (), *scalers, outputs.ndim == 1, names=tuple(names or ())).with_params(params)
+        scalers = (
+            standardizer(points, tuple(known)),
+            standardizer(rows, tuple(known[points.shape[1] :])),
+        )
+        return cls((mlp,), (), *scalers, outputs.ndim == 1, names=tuple(names or ())).with_params(
+            params
+        )
 
     @property
     def params(self) -> Params:
@@ -88,9 +101,13 @@ class Model:
         """This model with one term, the first network with these parameters."""
         return self.with_terms(self.mlps[:1], (Stage(params, np.ones(self.mlps[0].sizes[-1])),))
 
-    def with_terms(self, mlps: Sequence[Mlp], terms: Sequence[Stage], *, average: bool = False) -> "Model":
+    def with_terms(
+        self, mlps: Sequence[Mlp], terms: Sequence[Stage], *, average: bool = False
+    ) -> "Model":
         """This model with these terms: the stages of `fit_stages`, or networks with scales that average them."""
-        return replace(self, mlps=tuple(mlps), terms=jax.tree.map(np.asarray, tuple(terms)), average=average)
+        return replace(
+            self, mlps=tuple(mlps), terms=jax.tree.map(np.asarray, tuple(terms)), average=average
+        )
 
     def standardize(self, points: np.ndarray, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Maps samples to inputs (n, d) and targets (n, k) in standard units, of the dtype of the parameters."""
@@ -102,8 +119,9 @@ class Model:
         """Predicts the outputs at points.
 
         Args:
-            points: (n, d) in the units of the data. For a NumPy array or a list the model computes in the dtype of its
-                parameters whatever JAX's settings are; a JAX array follows those, so that transformations work.
+            points: (n, d) in the units of the data. For a NumPy array or a list the model computes
+                in the dtype of its parameters whatever JAX's settings are; a JAX array follows
+                those, so that transformations work.
 
         Returns:
             (n,) or (n, k), a NumPy array of float64 numbers or a JAX array.
@@ -117,8 +135,12 @@ class Model:
         with jax.enable_x64(True):
             array = np.asarray(as_points(points, jnp.float64, self.num_inputs))
             tiles = [array[first : first + TILE] for first in range(0, max(1, len(array)), TILE)]
-            plain = replace(self, history=(), names=())  # models that differ in words alone share a compiled program
-            return np.concatenate([np.asarray(_predict(plain, padded(tile)), float)[: len(tile)] for tile in tiles])
+            plain = replace(
+                self, history=(), names=()
+            )  # models that differ in words alone share a compiled program
+            return np.concatenate(
+                [np.asarray(_predict(plain, padded(tile)), float)[: len(tile)] for tile in tiles]
+            )
 
     @property
     def num_inputs(self) -> int:
@@ -126,24 +148,34 @@ class Model:
         return self.mlps[0].sizes[0]
 
     def _predict(self, points: Array) -> Array:
-        mean, scale = (jnp.asarray(some, points.dtype)[jnp.newaxis, :] for some in self.input_scaler)
+        mean, scale = (
+            jnp.asarray(some, points.dtype)[jnp.newaxis, :] for some in self.input_scaler
+        )
         terms = jax.tree.map(_as_jax, self.terms)
         inputs = ((points - mean) / scale).astype(terms[0].params[0].weight.dtype)
         outputs = predict_stages(self.mlps, terms, inputs).astype(points.dtype)
-        mean, scale = (jnp.asarray(some, points.dtype)[jnp.newaxis, :] for some in self.output_scaler)
+        mean, scale = (
+            jnp.asarray(some, points.dtype)[jnp.newaxis, :] for some in self.output_scaler
+        )
         outputs = outputs * scale + mean
         return outputs[:, 0] if self.flat else outputs
 
     def spread(self, points: Any) -> np.ndarray:
-        """The standard deviation of the averaged networks at points, of the shape and in the units of the outputs.
+        """The standard deviation of the averaged networks at points, of the shape and in the units
+        of the outputs.
 
         Raises:
             ValueError: the model is no average of several networks.
         """
         if not (self.average and len(self.terms) > 1):
-            raise ValueError(f"model must be an average of several networks to have a spread, got {len(self.terms)}")
+            raise ValueError(
+                f"model must be an average of several networks to have a spread, got {len(self.terms)}"
+            )
         pairs = zip(self.mlps, self.terms, strict=True)
-        members = [self.with_terms([mlp], [term._replace(scale=np.ones_like(term.scale))]) for mlp, term in pairs]
+        members = [
+            self.with_terms([mlp], [term._replace(scale=np.ones_like(term.scale))])
+            for mlp, term in pairs
+        ]
         return np.std([member(np.asarray(points)) for member in members], axis=0)
 
     def score(self, points: Any, outputs: Any) -> Score:
@@ -152,25 +184,36 @@ class Model:
 
     def _repr_html_(self) -> str:
         """Columns and what was tried, as tables."""
-        means, scales = (np.concatenate(pair) for pair in zip(self.input_scaler, self.output_scaler, strict=True))
+        means, scales = (
+            np.concatenate(pair) for pair in zip(self.input_scaler, self.output_scaler, strict=True)
+        )
         names = self.names or [str(column) for column in range(len(means))]
-        rows = [(name, number(a), number(b)) for name, a, b in zip(names, means, scales, strict=True)]
+        rows = [
+            (name, number(a), number(b)) for name, a, b in zip(names, means, scales, strict=True)
+        ]
         networks = ", ".join("-".join(map(str, mlp.sizes)) for mlp in self.mlps)
         columns = table(("column, outputs last", "mean", "standard deviation"), rows)
-        return card(f"model: {networks}, {self.num_params} parameters", columns, tried_html(self.history))
+        return card(
+            f"model: {networks}, {self.num_params} parameters", columns, tried_html(self.history)
+        )
 
     def save(self, path: str | Path) -> None:
-        """Writes the model to one file, whole or not at all, for `load` to read: every number, scalers, names, history.
+        """Writes the model to one file, whole or not at all, for `load` to read: every number,
+        scalers, names, history.
 
         Raises:
             ValueError: path is a directory, or the parameters are neither float32 nor float64.
             OSError: the file cannot be written.
         """
-        write_model(Path(path).expanduser(), **{part.name: getattr(self, part.name) for part in fields(self)})
+        write_model(
+            Path(path).expanduser(),
+            **{part.name: getattr(self, part.name) for part in fields(self)},
+        )
 
 
 def load(path: str | Path) -> Model:
-    """Reads a model that `Model.save` wrote; it is checked before any of it is used, and nothing in it is run.
+    """Reads a model that `Model.save` wrote; it is checked before any of it is used, and nothing in
+    it is run.
 
     Args:
         path: the file.
@@ -179,7 +222,8 @@ def load(path: str | Path) -> Model:
         The same model: every number bit for bit, whatever JAX's settings are.
 
     Raises:
-        ValueError: the file is missing, damaged or no such model; the message names it and says why.
+        ValueError: the file is missing, damaged or no such model; the message names it and says
+            why.
     """
     return Model(**read_model(Path(path).expanduser()))
 
@@ -190,6 +234,6 @@ def _predict(model: Model, points: Array) -> Array:
 
 
 def _as_jax(leaf: Any) -> Array:
-    # The dtype is named: what JAX makes of an array that a jitted function closes over, float32 while x64 is off, it
-    # keeps, and would hand out again for the same array once x64 is on.
+    # The dtype is named: what JAX makes of an array that a jitted function closes over, float32
+    # while x64 is off, it keeps, and would hand out again for the same array once x64 is on.
     return jnp.asarray(leaf, jax.dtypes.canonicalize_dtype(leaf.dtype))

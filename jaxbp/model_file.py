@@ -53,7 +53,10 @@ def write_model(
     description = {
         **{"schema": SCHEMA, "jaxbp": __version__, "jax": jax.__version__, "networks": networks},
         **{"flat": bool(flat), "average": bool(average), "names": names},
-        "history": [(some.name, float(some.held_out), float(some.seconds), bool(some.chosen)) for some in history],
+        "history": [
+            (some.name, float(some.held_out), float(some.seconds), bool(some.chosen))
+            for some in history
+        ],
     }
     write_archive(path, WHAT, description, arrays, _layout)
 
@@ -70,7 +73,10 @@ def read_model(path: Path) -> dict[str, Any]:
     mlps = _networks(description)
     terms = [
         Stage(
-            tuple(Layer(arrays[f"{i}_{j}_weight"], arrays[f"{i}_{j}_bias"]) for j in range(mlp.num_layers)),
+            tuple(
+                Layer(arrays[f"{i}_{j}_weight"], arrays[f"{i}_{j}_bias"])
+                for j in range(mlp.num_layers)
+            ),
             arrays[f"{i}_scale"],
         )
         for i, mlp in enumerate(mlps)
@@ -79,13 +85,19 @@ def read_model(path: Path) -> dict[str, Any]:
         **{"mlps": mlps, "terms": tuple(terms)},
         "input_scaler": Standardizer(arrays["input_mean"], arrays["input_scale"]),
         "output_scaler": Standardizer(arrays["output_mean"], arrays["output_scale"]),
-        **{"flat": description["flat"], "average": description["average"], "names": tuple(description["names"])},
+        **{
+            "flat": description["flat"],
+            "average": description["average"],
+            "names": tuple(description["names"]),
+        },
         "history": tuple(Candidate(*row) for row in description["history"]),
     }
 
 
 def _networks(description: dict[str, Any]) -> tuple[Mlp, ...]:
-    return tuple(Mlp(tuple(one["sizes"]), one["hidden"], one["output"]) for one in description["networks"])
+    return tuple(
+        Mlp(tuple(one["sizes"]), one["hidden"], one["output"]) for one in description["networks"]
+    )
 
 
 def _layout(description: dict[str, Any]) -> dict[str, Slot]:
@@ -93,7 +105,9 @@ def _layout(description: dict[str, Any]) -> dict[str, Slot]:
     schema = _get(description, "schema", int)
     if schema > SCHEMA:
         writer = f"jaxbp {description.get('jaxbp')}"
-        raise ValueError(f"it has schema {schema}, written by {writer}: this version reads schema {SCHEMA} and older")
+        raise ValueError(
+            f"it has schema {schema}, written by {writer}: this version reads schema {SCHEMA} and older"
+        )
     for name in ("jaxbp", "jax"):
         _get(description, name, str)
     networks = _get(description, "networks", list)
@@ -110,8 +124,13 @@ def _layout(description: dict[str, Any]) -> dict[str, Slot]:
     flat, names = _get(description, "flat", bool), _get(description, "names", list, tuple)
     if flat and num_outputs != 1:
         raise ValueError(f"it must have one output to be flat, got {num_outputs}")
-    if not all(isinstance(name, str) for name in names) or len(names) not in (0, num_inputs + num_outputs):
-        raise ValueError(f"it must name {num_inputs} inputs and {num_outputs} outputs, got names {names}")
+    if not all(isinstance(name, str) for name in names) or len(names) not in (
+        0,
+        num_inputs + num_outputs,
+    ):
+        raise ValueError(
+            f"it must name {num_inputs} inputs and {num_outputs} outputs, got names {names}"
+        )
     _get(description, "average", bool)
     for row in _get(description, "history", list, tuple):
         if [type(some) for some in row] != [str, float, float, bool]:

@@ -17,7 +17,9 @@ from jax.typing import DTypeLike
 from jaxbp._checks import check_count, check_name, check_number, look_up
 from jaxbp.activations import ACTIVATIONS, Activation
 
-SINE_FREQUENCY = 3.0  # radians for each unit of the inputs, at most, in the first layer of a sine network
+SINE_FREQUENCY = (
+    3.0  # radians for each unit of the inputs, at most, in the first layer of a sine network
+)
 
 
 class Layer(NamedTuple):
@@ -53,12 +55,22 @@ class Mlp:
     output: str = "identity"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.sizes, Sequence) or isinstance(self.sizes, str) or len(self.sizes) < 2:
-            raise ValueError(f"sizes must list at least an input and an output size, got {self.sizes!r}")
-        sizes = tuple(check_count(f"sizes[{i}]", size, minimum=1) for i, size in enumerate(self.sizes))
+        if (
+            not isinstance(self.sizes, Sequence)
+            or isinstance(self.sizes, str)
+            or len(self.sizes) < 2
+        ):
+            raise ValueError(
+                f"sizes must list at least an input and an output size, got {self.sizes!r}"
+            )
+        sizes = tuple(
+            check_count(f"sizes[{i}]", size, minimum=1) for i, size in enumerate(self.sizes)
+        )
         object.__setattr__(self, "sizes", sizes)
         if not isinstance(self.hidden, (str, Sequence)):
-            raise ValueError(f"hidden must be an activation or a tuple of them, got {self.hidden!r}")
+            raise ValueError(
+                f"hidden must be an activation or a tuple of them, got {self.hidden!r}"
+            )
         if not isinstance(self.hidden, str):
             object.__setattr__(self, "hidden", tuple(self.hidden))
             if len(self.hidden) != len(sizes) - 2:
@@ -85,7 +97,9 @@ class Mlp:
     @property
     def activation_names(self) -> tuple[str, ...]:
         """One name for each affine layer, the output's last."""
-        hidden = (self.hidden,) * (self.num_layers - 1) if isinstance(self.hidden, str) else self.hidden
+        hidden = (
+            (self.hidden,) * (self.num_layers - 1) if isinstance(self.hidden, str) else self.hidden
+        )
         return (*hidden, self.output)
 
     @property
@@ -109,7 +123,8 @@ class Scheme(NamedTuple):
 
     Attributes:
         draw: (key, shape, width, dtype) -> the weight.
-        squared_width: (fan_in, fan_out) -> the square of the width; None where `scale` is the width.
+        squared_width: (fan_in, fan_out) -> the square of the width; None where `scale` is the
+            width.
         scale: what `scale` is unless given; None where the scheme does not read it.
     """
 
@@ -129,7 +144,12 @@ SCHEMES: dict[str, Scheme] = {
 
 
 def init(
-    mlp: Mlp, key: Array, scheme: str = "glorot", *, scale: float | None = None, dtype: DTypeLike | None = None
+    mlp: Mlp,
+    key: Array,
+    scheme: str = "glorot",
+    *,
+    scale: float | None = None,
+    dtype: DTypeLike | None = None,
 ) -> Params:
     """Draws parameters: independent weights by the scheme, biases 0.
 
@@ -147,19 +167,22 @@ def init(
         mlp: the network.
         key: a JAX random key; the layers draw from splits of it.
         scheme: a name of the table.
-        scale: of `uniform` and `normal` (1 unless given), and the highest first-layer frequency of `sine`, in radians
-            for each unit of the inputs (3 unless given: some periods over standardized inputs).
+        scale: of `uniform` and `normal` (1 unless given), and the highest first-layer frequency of
+            `sine`, in radians for each unit of the inputs (3 unless given: some periods over
+            standardized inputs).
         dtype: a floating dtype, JAX's default one unless given.
 
     Returns:
         The parameters: one Layer(weight (n_{l-1}, n_l), bias (n_l,)) for each affine layer.
 
     Raises:
-        ValueError: the scheme is not known, or a scale is given that it does not read or that is not positive.
+        ValueError: the scheme is not known, or a scale is given that it does not read or that is
+            not positive.
         TypeError: dtype is not a floating dtype.
 
     References:
-        Glorot and Bengio 2010; He et al. 2015; LeCun et al. 1998; Sitzmann et al. 2020, section 3.2.
+        Glorot and Bengio 2010; He et al. 2015; LeCun et al. 1998; Sitzmann et al. 2020, section
+        3.2.
     """
     row = look_up("scheme", scheme, SCHEMES)
     dtype = jnp.dtype(dtype or jnp.result_type(float))
@@ -177,11 +200,14 @@ def init(
     for position, layer_key in enumerate(jax.random.split(key, mlp.num_layers)):
         fan_in, fan_out = mlp.sizes[position : position + 2]
         weight_key, bias_key = jax.random.split(layer_key)
-        width: Any = scale if row.squared_width is None else math.sqrt(row.squared_width(fan_in, fan_out))
+        width: Any = (
+            scale if row.squared_width is None else math.sqrt(row.squared_width(fan_in, fan_out))
+        )
         bias = jnp.zeros((fan_out,), dtype)
         if scheme == "sine" and position == 0 and mlp.num_layers > 1:
             width = scale
-            # Phases all around the circle: with zero biases every unit, and so the whole first layer, would be odd.
+            # Phases all around the circle: with zero biases every unit, and so the whole first
+            # layer, would be odd.
             bias = uniform(bias_key, (fan_out,), math.pi, dtype)
         layers.append(Layer(row.draw(weight_key, (fan_in, fan_out), width, dtype), bias))
     return tuple(layers)

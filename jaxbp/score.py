@@ -9,7 +9,8 @@ from jaxbp._html import number, table
 
 
 class Score(float):
-    """How predictions do: the number itself is R2, the share of the variance that is explained, as scikit-learn has it.
+    """How predictions do: the number itself is R2, the share of the variance that is explained, as
+    scikit-learn has it.
 
     Attributes:
         rmse: root mean square error, in the units of the outputs.
@@ -57,6 +58,7 @@ def tried_html(candidates: Sequence[Candidate]) -> str:
     """What was tried as a table for notebooks, empty where nothing was."""
     header = ("tried", "held-out error / deviation", "seconds", "")
     rows = [
-        (one.name, number(one.held_out), f"{one.seconds:.1f}", "chosen" if one.chosen else "") for one in candidates
+        (one.name, number(one.held_out), f"{one.seconds:.1f}", "chosen" if one.chosen else "")
+        for one in candidates
     ]
     return table(header, rows) if rows else ""

@@ -1,4 +1,5 @@
-"""Networks as scikit-learn's estimators, `Regressor` and `Classifier`; it needs the extra `sklearn`.
+"""Networks as scikit-learn's estimators, `Regressor` and `Classifier`; it needs the extra
+`sklearn`.
 
 Legend: n samples, d inputs, k outputs or classes.
 """
@@ -22,7 +23,9 @@ try:
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted
 except ModuleNotFoundError as error:
-    raise ModuleNotFoundError("jaxbp.sklearn needs scikit-learn: pip install 'jaxbp[sklearn]'") from error
+    raise ModuleNotFoundError(
+        "jaxbp.sklearn needs scikit-learn: pip install 'jaxbp[sklearn]'"
+    ) from error
 try:
     from sklearn.utils.validation import validate_data
 except ImportError:  # before scikit-learn 1.6
@@ -34,7 +37,13 @@ except ImportError:  # before scikit-learn 1.6
 
 GAUSS_NEWTON_ROWS, FIRST_ORDER_ROWS = 512, 200  # of a step, unless `batch_size` says otherwise
 FEWEST_ROWS = 5  # that `fit_model` takes
-SCHEMES_FOR = {"relu": "he", "leaky_relu": "he", "silu": "lecun", "gelu": "lecun", "sine": "sine"}  # others glorot
+SCHEMES_FOR = {
+    "relu": "he",
+    "leaky_relu": "he",
+    "silu": "lecun",
+    "gelu": "lecun",
+    "sine": "sine",
+}  # others glorot
 
 
 class _Network(BaseEstimator):
@@ -71,24 +80,44 @@ class _Network(BaseEstimator):
         self.n_iter_no_change = n_iter_no_change
         self.random_state = random_state
 
-    def _train(self, points: np.ndarray, targets: np.ndarray, scaler: Standardizer, flat: bool, loss: str) -> None:
+    def _train(
+        self, points: np.ndarray, targets: np.ndarray, scaler: Standardizer, flat: bool, loss: str
+    ) -> None:
         """Fits a network to points in their units and targets in standard ones; sets the attributes."""
-        solver = {"mean_squared_error": "gauss_newton"}.get(loss, "adam") if self.solver == "auto" else self.solver
+        solver = (
+            {"mean_squared_error": "gauss_newton"}.get(loss, "adam")
+            if self.solver == "auto"
+            else self.solver
+        )
         check_name("solver", solver, ["auto", "gauss_newton", *OPTIMIZERS])
         newton, generator = solver == "gauss_newton", check_random_state(self.random_state)
-        hidden = (self.hidden,) if isinstance(self.hidden, (int, np.integer)) else tuple(self.hidden)
+        hidden = (
+            (self.hidden,) if isinstance(self.hidden, (int, np.integer)) else tuple(self.hidden)
+        )
         mlp = Mlp((points.shape[1], *hidden, len(scaler.mean)), self.activation)
         model = Model((mlp,), (), standardizer(points), scaler, flat)
-        steps = check_count("steps", (100 if newton else 1000) if self.steps is None else self.steps, minimum=1)
+        steps = check_count(
+            "steps", (100 if newton else 1000) if self.steps is None else self.steps, minimum=1
+        )
         train, held_out, patience = np.arange(len(points)), None, None
         if self.early_stopping:
-            share = check_number("validation_fraction", self.validation_fraction, minimum=0, below=1)
+            share = check_number(
+                "validation_fraction", self.validation_fraction, minimum=0, below=1
+            )
             patience = check_count("n_iter_no_change", self.n_iter_no_change, minimum=1)
-            held_out, train = np.split(generator.permutation(len(points)), [max(1, round(share * len(points)))])
+            held_out, train = np.split(
+                generator.permutation(len(points)), [max(1, round(share * len(points)))]
+            )
             if not len(train):
-                raise ValueError(f"early_stopping must leave samples to train on, got n_samples = {len(points)}")
+                raise ValueError(
+                    f"early_stopping must leave samples to train on, got n_samples = {len(points)}"
+                )
         rows = max(1, GAUSS_NEWTON_ROWS // mlp.sizes[-1]) if newton else FIRST_ORDER_ROWS
-        batch_size = rows if self.batch_size is None else check_count("batch_size", self.batch_size, minimum=1)
+        batch_size = (
+            rows
+            if self.batch_size is None
+            else check_count("batch_size", self.batch_size, minimum=1)
+        )
         with jax.enable_x64(True):
             start, key = jax.random.split(jax.random.key(generator.randint(2**31)))
             inputs = model.input_scaler.standardize(points)
@@ -97,7 +126,9 @@ class _Network(BaseEstimator):
                 init(mlp, start, SCHEMES_FOR.get(self.activation, "glorot")),
                 (inputs[train], targets[train]),
                 steps=steps,
-                solver=gauss_newton(damping=self.damping) if newton else _solver(solver, self.learning_rate, steps),
+                solver=gauss_newton(damping=self.damping)
+                if newton
+                else _solver(solver, self.learning_rate, steps),
                 batch_size=batch_size if batch_size < len(train) else None,
                 loss=loss,
                 validation=None if held_out is None else (inputs[held_out], targets[held_out]),
@@ -108,7 +139,9 @@ class _Network(BaseEstimator):
             self.model_ = model.with_params(result.params)
         self.n_iter_ = int(result.history.step[-1])
         self.loss_curve_ = result.history.loss.tolist()
-        self.validation_loss_curve_ = None if held_out is None else result.history.validation_loss.tolist()
+        self.validation_loss_curve_ = (
+            None if held_out is None else result.history.validation_loss.tolist()
+        )
 
     def _outputs(self, points: Any) -> np.ndarray:
         check_is_fitted(self)
@@ -121,40 +154,52 @@ class Regressor(MultiOutputMixin, RegressorMixin, _Network):
     Args:
         hidden: the number of units of each hidden layer.
         activation: of the hidden layers, a key of `jaxbp.activations.ACTIVATIONS`.
-        solver: "auto" for `jaxbp.fit_model`, which chooses network, solver and strength on held-out rows and reads no
-            other parameter than effort, seconds and random_state; "gauss_newton"; or a key of
-            `jaxbp.training.OPTIMIZERS`, whose learning rate falls to 0 along a cosine.
-        steps: how many steps the solver takes; None for 100 of Gauss-Newton and 1,000 of an optimizer.
-        batch_size: samples of a step; None for 512 over the number of outputs with Gauss-Newton and 200 otherwise.
+        solver: "auto" for `jaxbp.fit_model`, which chooses network, solver and strength on held-out
+            rows and reads no other parameter than effort, seconds and random_state; "gauss_newton";
+            or a key of `jaxbp.training.OPTIMIZERS`, whose learning rate falls to 0 along a cosine.
+        steps: how many steps the solver takes; None for 100 of Gauss-Newton and 1,000 of an
+            optimizer.
+        batch_size: samples of a step; None for 512 over the number of outputs with Gauss-Newton and
+            200 otherwise.
         learning_rate: of an optimizer, at the start.
         damping: of Gauss-Newton.
         effort: of `fit_model`.
-        seconds: of `fit_model`; None for what effort says, by operations counted beforehand and not by the clock.
-        early_stopping: holds rows out, stops where their loss no longer falls, and keeps the best parameters.
+        seconds: of `fit_model`; None for what effort says, by operations counted beforehand and not
+            by the clock.
+        early_stopping: holds rows out, stops where their loss no longer falls, and keeps the best
+            parameters.
         validation_fraction: the share of the rows that is held out with early_stopping.
-        n_iter_no_change: how many entries of the loss curve may come without a smaller held-out loss.
+        n_iter_no_change: how many entries of the loss curve may come without a smaller held-out
+            loss.
         random_state: of the start, the batches and the rows held out.
 
     Attributes:
         model_: the fitted `jaxbp.Model`.
         n_iter_: how many steps were taken, or candidates tried by `fit_model`.
-        loss_curve_: the training loss at the start and after every fiftieth of the steps, in standard units; of
-            `fit_model` that of the result.
-        validation_loss_curve_: the same of the rows held out, None without any; of `fit_model` that of each candidate.
+        loss_curve_: the training loss at the start and after every fiftieth of the steps, in
+            standard units; of `fit_model` that of the result.
+        validation_loss_curve_: the same of the rows held out, None without any; of `fit_model` that
+            of each candidate.
         n_features_in_: d.
         feature_names_in_: the names of the columns, where they are strings.
     """
 
     def fit(self, X: Any, y: Any) -> "Regressor":  # noqa: N803
         """Fits to points X (n, d) and outputs y (n,) or (n, k), in their own units."""
-        points, outputs = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
+        points, outputs = validate_data(
+            self, X, y, dtype=np.float64, multi_output=True, y_numeric=True
+        )
         if self.solver != "auto" or len(points) < FEWEST_ROWS:
             rows = np.asarray(outputs, np.float64).reshape(len(points), -1)
             scaler = standardizer(rows)
-            self._train(points, scaler.standardize(rows), scaler, outputs.ndim == 1, "mean_squared_error")
+            self._train(
+                points, scaler.standardize(rows), scaler, outputs.ndim == 1, "mean_squared_error"
+            )
             return self
         seed = check_random_state(self.random_state).randint(2**31)
-        self.model_ = fit_model(points, outputs, seconds=self.seconds, effort=self.effort, seed=seed)
+        self.model_ = fit_model(
+            points, outputs, seconds=self.seconds, effort=self.effort, seed=seed
+        )
         self.n_iter_ = len(self.model_.history)
         self.loss_curve_ = [self.model_.score(points, outputs).nrmse ** 2]
         self.validation_loss_curve_ = [candidate.held_out**2 for candidate in self.model_.history]
@@ -166,9 +211,11 @@ class Regressor(MultiOutputMixin, RegressorMixin, _Network):
 
 
 class Classifier(ClassifierMixin, _Network):
-    """Two or more classes by softmax and its cross-entropy; the outputs of `model_` are the logits (n, k).
+    """Two or more classes by softmax and its cross-entropy; the outputs of `model_` are the logits
+    (n, k).
 
-    Args and attributes are those of `Regressor`, and `classes_` (k,), sorted; the solver "auto" is adam.
+    Args and attributes are those of `Regressor`, and `classes_` (k,), sorted; the solver "auto" is
+    adam.
     """
 
     def fit(self, X: Any, y: Any) -> "Classifier":  # noqa: N803

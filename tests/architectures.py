@@ -13,7 +13,8 @@ from jaxbp.params import Layer, Mlp, Params
 
 ACTIVATION_NAMES, LOSS_NAMES = tuple(ACTIVATIONS), tuple(LOSSES)
 
-# Options of jit where the claim is not what an optimizer makes of a program: it then compiles in a third of the time.
+# Options of jit where the claim is not what an optimizer makes of a program: it then compiles in a
+# third of the time.
 QUICKLY = {"xla_backend_optimization_level": 0}
 if jax.__version_info__ < (0, 11):  # later versions know no such option
     QUICKLY["xla_cpu_use_fusion_emitters"] = False
@@ -33,7 +34,11 @@ def targets_for(loss, shape, generator):
             return generator.integers(0, shape[1], shape[0])
         weights = generator.random(shape) + 0.1
         return weights / weights.sum(axis=1, keepdims=True)
-    return generator.random(shape) if loss == "binary_cross_entropy" else generator.standard_normal(shape)
+    return (
+        generator.random(shape)
+        if loss == "binary_cross_entropy"
+        else generator.standard_normal(shape)
+    )
 
 
 def draw_params(mlp, seed=0, dtype=np.float64, scale=1.0):
@@ -49,7 +54,8 @@ def draw_params(mlp, seed=0, dtype=np.float64, scale=1.0):
 
 
 def draw_case(seed, num_samples=None):
-    """Depth 1 to 6, widths 1 to 65 (every third network square), batch 1 to 64, each activation and each loss.
+    """Depth 1 to 6, widths 1 to 65 (every third network square), batch 1 to 64, each activation and
+    each loss.
 
     All numbers are rounded to float32, so that they are the same in both precisions.
     """
@@ -75,4 +81,6 @@ def draw_case(seed, num_samples=None):
     )
     inputs = generator.standard_normal((n, sizes[0])).astype(np.float32)
     targets = targets_for(loss, (n, sizes[-1]), generator)
-    return Case(mlp, params, inputs, targets if targets.ndim == 1 else targets.astype(np.float32), loss)
+    return Case(
+        mlp, params, inputs, targets if targets.ndim == 1 else targets.astype(np.float32), loss
+    )

@@ -1,46 +1,100 @@
-"""Changes that `mutate.py` makes and no test can see, each looked at: a module, a piece of the changed line, and why.
+"""Changes that `mutate.py` makes and no test can see, each looked at: a module, a piece of the
+changed line, and why.
 
-SAME: the program does the same. SPEED: it does the same sooner or later, or in more or less memory. EFFORT: a number of
+SAME: the program does the same. SPEED: it does the same sooner or later, or in more or less memory.
+EFFORT: a number of
 a table of how much is tried, of a prior or a margin, where the next number would be as good.
 """
 
 SAME = (
     ("_interrupts.py", "daemon=False", "the thread ends when its pipe closes with the block"),
-    ("_samples.py", "- 1) >= num_classes * unit", "a bound on rounding, which no sum meets exactly"),
-    ("data/images.py", "reshape(len(images), -2)", "NumPy takes any negative number for the size that is left"),
+    (
+        "_samples.py",
+        "- 1) >= num_classes * unit",
+        "a bound on rounding, which no sum meets exactly",
+    ),
+    (
+        "data/images.py",
+        "reshape(len(images), -2)",
+        "NumPy takes any negative number for the size that is left",
+    ),
     ("data/standardizing.py", "got {values[1, column]}", "all numbers of the column are equal"),
     ("fitting/bands.py", "<= 0.99 * best[1]", "radii are powers of the square root of 2 apart"),
     ("fitting/rows.py", "zip(fits, splits, strict=False)", "there is a fit for each split"),
     ("fitting/rows.py", "num_rows <= FEW", "a fifth of 100 is 20 by either rule"),
-    ("gradcheck/directions.py", "self.cotangent), strict=False)", "a cotangent has the structure of the result"),
-    ("gradcheck/directions.py", "max(2, min(len(moved)", "one row more is padded, and cut off again"),
+    (
+        "gradcheck/directions.py",
+        "self.cotangent), strict=False)",
+        "a cotangent has the structure of the result",
+    ),
+    (
+        "gradcheck/directions.py",
+        "max(2, min(len(moved)",
+        "one row more is padded, and cut off again",
+    ),
     ("gradcheck/directions.py", "default_rng(1)", "another draw of the elements"),
-    ("gradcheck/rules.py", "zip(limits, allowed, strict=False)", "both have one number for each leaf"),
-    ("fitting/units.py", "num <= 2 * num_rows", "a quotient of operations, which no even number meets"),
-    ("gradcheck/taylor.py", "0.9 <= slope", "a logarithm of measured numbers, which no bound meets"),
-    ("gradcheck/taylor.py", "remainder >= CLEAR * floor", "a bound on rounding, which no remainder meets exactly"),
+    (
+        "gradcheck/rules.py",
+        "zip(limits, allowed, strict=False)",
+        "both have one number for each leaf",
+    ),
+    (
+        "fitting/units.py",
+        "num <= 2 * num_rows",
+        "a quotient of operations, which no even number meets",
+    ),
+    (
+        "gradcheck/taylor.py",
+        "0.9 <= slope",
+        "a logarithm of measured numbers, which no bound meets",
+    ),
+    (
+        "gradcheck/taylor.py",
+        "remainder >= CLEAR * floor",
+        "a bound on rounding, which no remainder meets exactly",
+    ),
     ("graph/layout.py", "offsets = [1.0]", "what is added to all offsets is taken off again"),
     ("graph/layout.py", ">= np.mean(pools[-2])", "pools of one mean stand where one pool does"),
     ("graph/nodes.py", "zip(self.nodes, rows, strict=False)", "there is a row for each node"),
-    ("graph/tracing.py", "zip(moving, floats, strict=False)", "JAX passes as many numbers as it was given"),
-    ("interchange.py", "zip(weights, arrays[1::2], strict=False)", "their number was found to be even"),
+    (
+        "graph/tracing.py",
+        "zip(moving, floats, strict=False)",
+        "JAX passes as many numbers as it was given",
+    ),
+    (
+        "interchange.py",
+        "zip(weights, arrays[1::2], strict=False)",
+        "their number was found to be even",
+    ),
     ("jacobian.py", "range(num_strips + 2)", "the strip after the last is empty"),
     ("jacobian.py", "zip(residuals, errors, strict=False)", "both have an entry for each layer"),
     ("training/least_squares.py", "dtpqrt(1,", "a trapezoid of one row is a row"),
     ("training/shared_gram.py", "errors, strict=False)", "both have an entry for each layer"),
 )
 SPEED = (
-    ("_layout.py", "NARROW_TILE_BYTES = 2 * 22", "tiles of 8,192 samples where they would be larger"),
+    (
+        "_layout.py",
+        "NARROW_TILE_BYTES = 2 * 22",
+        "tiles of 8,192 samples where they would be larger",
+    ),
     ("_layout.py", "MANY, SHORT = (3 ** 15", "by which of two ways a sum is taken"),
     ("_layout.py", "num_samples < SHORT", "by which of two ways a sum is taken"),
     ("_layout.py", "array.size > MANY", "by which of two ways a sum is taken"),
     ("jacobian.py", "-num_samples * SAMPLES_OF_A_STRIP", "more strips than few samples need"),
     ("training/least_squares.py", "TILE = 4097", "samples whose activations are held at a time"),
     ("training/least_squares.py", "overwrite_a=False", "a copy more"),
-    ("training/side_by_side.py", "if stop == 1 else", "whether one compiles before the others ask for the same"),
+    (
+        "training/side_by_side.py",
+        "if stop == 1 else",
+        "whether one compiles before the others ask for the same",
+    ),
 )
 EFFORT = (
-    ("fitting/effort.py", "(512,), 60, 300, 10000000000.0, (((32, 32), 3),)", "starts of low effort"),
+    (
+        "fitting/effort.py",
+        "(512,), 60, 300, 10000000000.0, (((32, 32), 3),)",
+        "starts of low effort",
+    ),
     ("fitting/effort.py", "((32, 32), 9)", "starts of high effort"),
     ("fitting/effort.py", "3072), 201, 800", "evaluations of high effort"),
     ("fitting/spectrum.py", "5.0, 31.0", "the width of a prior that says next to nothing"),
@@ -48,7 +102,11 @@ EFFORT = (
     ("fitting/units.py", "effort.rows) else 1)", "an estimate of evaluations"),
     ("fitting/units.py", "TALL_UNITS = 2049", "units where rows are many"),
     ("fitting/units.py", "11 * num_rows ** 3", "an estimate of a decomposition's operations"),
-    ("gradcheck/gradients.py", "4 * 2.0 ** (-53)", "an allowance that stands beside one for the truncation"),
+    (
+        "gradcheck/gradients.py",
+        "4 * 2.0 ** (-53)",
+        "an allowance that stands beside one for the truncation",
+    ),
     ("gradcheck/directions.py", "np.arange(9)", "values that a rounding error is read off"),
     ("graph/layout.py", "(0.45, 1.5, 0.06)", "a margin of a picture, in inches"),
 )

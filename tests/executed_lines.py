@@ -39,7 +39,8 @@ class Watch:
             self.failed.append(report.nodeid)
 
     def lines(self) -> dict[str, dict[str, list[str]]]:
-        """The tests of each line, by module and by the line's text, and "" where an import executes it.
+        """The tests of each line, by module and by the line's text, and "" where an import executes
+        it.
 
         What prepares a test is counted for all tests of its file.
         """
@@ -50,13 +51,16 @@ class Watch:
             for line, contexts in data.contexts_by_lineno(path).items():
                 for context in contexts:
                     of_file = {test for test in self.seconds if test.split("::")[0] == context}
-                    tests[texts[line - 1].strip()] |= {context} if "::" in context or not context else of_file
+                    tests[texts[line - 1].strip()] |= (
+                        {context} if "::" in context or not context else of_file
+                    )
             found[os.path.relpath(path)] = {text: sorted(names) for text, names in tests.items()}
         return found
 
 
 def run_tests(folder: Path, tests: Sequence[str], marker: str, seen: Path | None) -> None:
-    """Runs tests of a copy of the package in this process, silently; what they execute goes to a file, if any.
+    """Runs tests of a copy of the package in this process, silently; what they execute goes to a
+    file, if any.
 
     Ends the process with pytest's status.
     """
@@ -74,12 +78,15 @@ def run_tests(folder: Path, tests: Sequence[str], marker: str, seen: Path | None
     from coverage import Coverage
 
     coverage = Coverage(data_file=None, include=[f"{folder}/jaxbp/*"])
-    coverage.set_option("run:core", "ctrace")  # the other one sees a line once, whatever the context
+    coverage.set_option(
+        "run:core", "ctrace"
+    )  # the other one sees a line once, whatever the context
     watch = Watch(coverage)
     coverage.start()
     status = pytest.main(arguments, plugins=[watch])
     coverage.stop()
     seen.write_text(
-        json.dumps({"seconds": watch.seconds, "failed": watch.failed, "lines": watch.lines()}), encoding="utf-8"
+        json.dumps({"seconds": watch.seconds, "failed": watch.failed, "lines": watch.lines()}),
+        encoding="utf-8",
     )
     os._exit(status)

@@ -1,7 +1,8 @@
-"""One process of a run on several hosts: `python host_worker.py port num_processes process_id folder what`.
+"""One process of a run on several hosts: `python host_worker.py port num_processes process_id
+folder what`.
 
-It writes the parameters after 50 steps of each solver to the folder, of the whole run and of one that goes on from
-step 40; or with `stall` it runs until it is ended.
+It writes the parameters after 50 steps of each solver to the folder, of the whole run and of one
+that goes on from step 40; or with `stall` it runs until it is ended.
 """
 
 import sys
@@ -30,7 +31,9 @@ def fitted(name, rows=slice(None), devices=None, **options):
     """The result of one of the runs on these rows."""
     params = jaxbp.init(MLP, jax.random.key(0), dtype=np.float64)
     known = {"steps": 50, "record_every": 10, "validation": HELD_OUT, "key": jax.random.key(1)}
-    return jaxbp.fit(MLP, params, (INPUTS[rows], TARGETS[rows]), devices=devices, **known | RUNS[name] | options)
+    return jaxbp.fit(
+        MLP, params, (INPUTS[rows], TARGETS[rows]), devices=devices, **known | RUNS[name] | options
+    )
 
 
 def main(port, num_processes, process_id, folder, what):
@@ -39,10 +42,16 @@ def main(port, num_processes, process_id, folder, what):
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     # On a machine with fewer cores than processes one may wait for long, and be well.
     heartbeat = 20 if what == "stall" else 100
-    join_hosts(f"localhost:{port}", int(num_processes), int(process_id), heartbeat_seconds=heartbeat)
+    join_hosts(
+        f"localhost:{port}", int(num_processes), int(process_id), heartbeat_seconds=heartbeat
+    )
     rows = own_rows(len(INPUTS))
     if what == "stall":
-        stalled = {"steps": 2**30, "record_every": 1000, "on_record": lambda record: print("running", flush=True)}
+        stalled = {
+            "steps": 2**30,
+            "record_every": 1000,
+            "on_record": lambda record: print("running", flush=True),
+        }
         fitted("first_order", rows, "all", **stalled)
     saved = {}
     for name in RUNS:
@@ -53,9 +62,14 @@ def main(port, num_processes, process_id, folder, what):
         multihost_utils.sync_global_devices("the last checkpoint is away")
         again = fitted(name, rows, "all", checkpoint=checkpoint, checkpoint_every=20, resume=True)
         for result in (first, again):
-            flat = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves((result.params, result.state.params))])
+            flat = np.concatenate(
+                [np.ravel(leaf) for leaf in jax.tree.leaves((result.params, result.state.params))]
+            )
             saved.setdefault(name, []).append(flat)
-    np.savez(Path(folder) / f"process_{process_id}.npz", **{name: np.stack(rows) for name, rows in saved.items()})
+    np.savez(
+        Path(folder) / f"process_{process_id}.npz",
+        **{name: np.stack(rows) for name, rows in saved.items()},
+    )
 
 
 if __name__ == "__main__":

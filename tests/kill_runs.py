@@ -1,4 +1,5 @@
-"""Kill a run with SIGKILL at random moments, let it go on each time, and compare its end with the uninterrupted one.
+"""Kill a run with SIGKILL at random moments, let it go on each time, and compare its end with the
+uninterrupted one.
 
 python tests/kill_runs.py 200
 """
@@ -32,7 +33,9 @@ leaves = jax.tree.leaves((result.params, state, result.history[:2]))
 def start(*arguments: object) -> subprocess.Popen[bytes]:
     """Starts the run; returns when it has imported what it needs."""
     command = [sys.executable, "-c", RUN, *map(str, arguments)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | {"JAX_PLATFORMS": "cpu"})
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, env=os.environ | {"JAX_PLATFORMS": "cpu"}
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
     return process
@@ -68,8 +71,12 @@ def kill_and_compare(folder: Path, kills: int, seed: int = 0) -> int:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("kills", type=int, nargs="?", default=200)
     wanted = parser.parse_args().kills
     with tempfile.TemporaryDirectory() as temporary:
-        print(f"{kill_and_compare(Path(temporary), wanted)} kills: every run ended bit for bit as if there were none")
+        print(
+            f"{kill_and_compare(Path(temporary), wanted)} kills: every run ended bit for bit as if there were none"
+        )

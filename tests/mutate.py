@@ -1,22 +1,28 @@
-"""Judge the tests: change one expression of `jaxbp/` at a time, run the tests that execute it, list what lives.
+"""Judge the tests: change one expression of `jaxbp/` at a time, run the tests that execute it, list
+what lives.
 
     python tests/mutate.py --coverage lines.json --number 60 --only dense network backprop losses
-    python tests/mutate.py --coverage lines.json --number 60 --only dense network backprop losses --these 3a91c0 --slow
+    python tests/mutate.py --coverage lines.json --number 60 --only dense network backprop losses
+    --these 3a91c0 --slow
 
-First every quick test runs once under `coverage`, which tells the lines of the package that it executes; jax's caches
-are cleared between tests, so that each traces what it calls. `--coverage` keeps what was seen in a file: a later run
-measures only the test files that were edited meanwhile. A change is then judged by the tests that execute its line,
-quick ones first, up to `--seconds` of them. Where an import executes the line (constants, tables, defaults), or nothing
-does (what processes of their own run), those judge that execute anything of its module. `--slow` tries what lives
-against the long tests too.
+First every quick test runs once under `coverage`, which tells the lines of the package that it
+executes; jax's caches are cleared between tests, so that each traces what it calls. `--coverage`
+keeps what was seen in a file: a later run measures only the test files that were edited meanwhile.
+A change is then judged by the tests that execute its line,
+quick ones first, up to `--seconds` of them. Where an import executes the line (constants, tables,
+defaults), or nothing does (what processes of their own run), those judge that execute anything of
+its module. `--slow` tries what lives against the long tests too.
 
-A change lives where these tests pass with it: either a test is missing, or it changes nothing that can be seen. What
-was looked at and cannot be seen stands in `equivalent_changes.py` with its reason, and is counted apart. `viz/` and
-`_html` are left out: most of their numbers are widths and shades, which the eye judges.
+A change lives where these tests pass with it: either a test is missing, or it changes nothing that
+can be seen. What
+was looked at and cannot be seen stands in `equivalent_changes.py` with its reason, and is counted
+apart. `viz/` and `_html` are left out: most of their numbers are widths and shades, which the eye
+judges.
 
-Changes are drawn by a hash of their texts, so that an edit of the package changes the sample where it changed the text.
-Some processes share them, a copy of the package each. Every run of tests is forked from one of them, which has imported
-jax already, and all share one cache of compiled programs: only what a change concerns is compiled again.
+Changes are drawn by a hash of their texts, so that an edit of the package changes the sample where
+it changed the text. Some processes share them, a copy of the package each. Every run of tests is
+forked from one of them, which has imported jax already, and all share one cache of compiled
+programs: only what a change concerns is compiled again.
 """
 
 import argparse
@@ -86,10 +92,16 @@ class Change(NamedTuple):
 
     def place(self, seed: int) -> str:
         """Where the change stands among all in the order of a seed; its first digits name it."""
-        return hashlib.sha256(f"{seed} {self.module} {self.before} {self.after}".encode()).hexdigest()
+        return hashlib.sha256(
+            f"{seed} {self.module} {self.before} {self.after}".encode()
+        ).hexdigest()
 
     def __str__(self) -> str:
-        differ = (i for i, pair in enumerate(zip(self.before, self.after, strict=False)) if len(set(pair)) > 1)
+        differ = (
+            i
+            for i, pair in enumerate(zip(self.before, self.after, strict=False))
+            if len(set(pair)) > 1
+        )
         first = max(0, next(differ, 0) - 80)
         shown = (text[first : first + 200] for text in (self.before, self.after))
         return "\n    ".join([f"{self.module}:{self.line}", *shown])
@@ -104,17 +116,29 @@ def sample(number: int, seed: int, only: Sequence[str]) -> dict[str, Change]:
             tree = ast.parse(path.read_text(encoding="utf-8"))
             plain = ast.unparse(tree).splitlines()
             for line, program in changed_programs(tree):
-                old, new = next(pair for pair in zip(plain, program.splitlines(), strict=True) if len(set(pair)) > 1)
-                change = Change(str(path.relative_to(ROOT)), line, old.strip(), new.strip(), program)
+                old, new = next(
+                    pair
+                    for pair in zip(plain, program.splitlines(), strict=True)
+                    if len(set(pair)) > 1
+                )
+                change = Change(
+                    str(path.relative_to(ROOT)), line, old.strip(), new.strip(), program
+                )
                 found[change.place(seed)] = change
     return {place[:6]: found[place] for place in sorted(found)[:number]}
 
 
 def fork_tests(
-    folder: Path, tests: Sequence[str], seconds: float, marker: str = "not slow", seen: Path | None = None
+    folder: Path,
+    tests: Sequence[str],
+    seconds: float,
+    marker: str = "not slow",
+    seen: Path | None = None,
 ) -> int:
     """Pytest's status after tests of the copy, or one of its own after some seconds."""
-    running = multiprocessing.get_context("fork").Process(target=run_tests, args=(folder, tests, marker, seen))
+    running = multiprocessing.get_context("fork").Process(
+        target=run_tests, args=(folder, tests, marker, seen)
+    )
     running.start()
     running.join(seconds)
     if running.exitcode is None:
@@ -132,18 +156,28 @@ def measure(file: str) -> dict[str, Any]:
     fork_tests(folder, [file], 1800, seen=seen)
     found = {"text": (folder / file).read_text("utf-8"), **json.loads(seen.read_text("utf-8"))}
     if found["failed"] and fork_tests(folder, found["failed"], 600) == 0:
-        found["failed"] = []  # what is watched starts with empty caches, which bits and a second tracing can tell
+        found[
+            "failed"
+        ] = []  # what is watched starts with empty caches, which bits and a second tracing can tell
     return found
 
 
 def judges(change: Change, files: dict[str, Any], limit: float) -> tuple[list[str], float]:
     """The tests to run for a change, quick ones first, and how long they take."""
-    right = {test for file in files.values() for test in file["seconds"] if test not in file["failed"]}
+    right = {
+        test for file in files.values() for test in file["seconds"] if test not in file["failed"]
+    }
     seconds = {test: took for file in files.values() for test, took in file["seconds"].items()}
     modules = [file["lines"].get(change.module, {}) for file in files.values()]
     tests = {test for lines in modules for test in lines.get(change.before, [])}
-    if not tests or "" in tests:  # an import executes it: whoever uses the module may see the change
-        touching = [file for file, lines in zip(files.values(), modules, strict=True) if any(map(any, lines.values()))]
+    if (
+        not tests or "" in tests
+    ):  # an import executes it: whoever uses the module may see the change
+        touching = [
+            file
+            for file, lines in zip(files.values(), modules, strict=True)
+            if any(map(any, lines.values()))
+        ]
         tests |= {test for file in touching for test in file["seconds"]}
     chosen, total = [], 0.0
     for test in sorted(tests & right, key=seconds.__getitem__):
@@ -163,15 +197,23 @@ def verdict(change: Change, tests: list[str], took: float, slow: bool) -> str:
     place.write_text(change.program, encoding="utf-8")
     try:
         status = fork_tests(folder, tests, 120 + 4 * took) if tests else 0
-        if status == NO_SUCH_TEST:  # a table's rows are parameters of tests, and have other names now
-            status = fork_tests(folder, list(dict.fromkeys(test.split("[")[0] for test in tests)), 120 + 4 * took)
+        if (
+            status == NO_SUCH_TEST
+        ):  # a table's rows are parameters of tests, and have other names now
+            status = fork_tests(
+                folder, list(dict.fromkeys(test.split("[")[0] for test in tests)), 120 + 4 * took
+            )
         if status == 0 and slow:
             files = list(dict.fromkeys(test.split("::")[0] for test in tests))
             status = fork_tests(folder, files, 1200, marker="slow")
-        return {0: "lives", NOTHING_RUN: "lives", OUT_OF_TIME: "ran out of time"}.get(status, "found")
+        return {0: "lives", NOTHING_RUN: "lives", OUT_OF_TIME: "ran out of time"}.get(
+            status, "found"
+        )
     finally:
         place.write_text(before, encoding="utf-8")
-        for compiled in place.parent.glob(f"__pycache__/{place.stem}.*"):  # two changes within a second look the same
+        for compiled in place.parent.glob(
+            f"__pycache__/{place.stem}.*"
+        ):  # two changes within a second look the same
             compiled.unlink()
 
 
@@ -185,29 +227,65 @@ def copy_package(folders: Any) -> None:
 
 def main() -> None:
     """Draws, changes, runs, and prints what lives."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--number", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", default=[])
-    parser.add_argument("--these", nargs="*", help="of the drawn changes, by the names that an earlier run printed")
-    parser.add_argument("--coverage", type=Path, help="a file that keeps which test executes which line")
     parser.add_argument(
-        "--seconds", type=float, default=200, help="of tests for a change, as long as they take unchanged"
+        "--these", nargs="*", help="of the drawn changes, by the names that an earlier run printed"
     )
-    parser.add_argument("--slow", action="store_true", help="try what lives against the long tests too")
+    parser.add_argument(
+        "--coverage", type=Path, help="a file that keeps which test executes which line"
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=200,
+        help="of tests for a change, as long as they take unchanged",
+    )
+    parser.add_argument(
+        "--slow", action="store_true", help="try what lives against the long tests too"
+    )
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     flags = parser.parse_args()
     drawn = sample(flags.number, flags.seed, flags.only)
-    known = {name: reason(change.module, change.before, change.after) for name, change in drawn.items()}
+    known = {
+        name: reason(change.module, change.before, change.after) for name, change in drawn.items()
+    }
     judged = {name: drawn[name] for name in flags.these or drawn if flags.these or not known[name]}
-    files = json.loads(flags.coverage.read_text("utf-8")) if flags.coverage and flags.coverage.exists() else {}
-    paths = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("tests/test_*.py")) if path.stem[5:] not in APART]
-    stale = [path for path in paths if files.get(path, {}).get("text") != (ROOT / path).read_text(encoding="utf-8")]
+    files = (
+        json.loads(flags.coverage.read_text("utf-8"))
+        if flags.coverage and flags.coverage.exists()
+        else {}
+    )
+    paths = [
+        str(path.relative_to(ROOT))
+        for path in sorted(ROOT.glob("tests/test_*.py"))
+        if path.stem[5:] not in APART
+    ]
+    stale = [
+        path
+        for path in paths
+        if files.get(path, {}).get("text") != (ROOT / path).read_text(encoding="utf-8")
+    ]
     with tempfile.TemporaryDirectory() as temporary:
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{temporary}/compiled")
-        os.environ |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "OPENBLAS_NUM_THREADS": "1"}
-        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # what the cache says of each program is no part of a test's output
-        for name in ("matplotlib.pyplot", "optax", "scipy.optimize", "tyro", "pytest"):  # imported once, for all runs
+        os.environ |= {
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "OPENBLAS_NUM_THREADS": "1",
+        }
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = (
+            "3"  # what the cache says of each program is no part of a test's output
+        )
+        for name in (
+            "matplotlib.pyplot",
+            "optax",
+            "scipy.optimize",
+            "tyro",
+            "pytest",
+        ):  # imported once, for all runs
             importlib.import_module(name)
         fork = multiprocessing.get_context("fork")
         folders = fork.Queue()
@@ -221,21 +299,38 @@ def main() -> None:
             for future in as_completed(measured):
                 files[measured[future]] = future.result()
                 failed = future.result()["failed"]
-                print(f"{measured[future]} measured", *failed and ["without", *failed], file=sys.stderr, flush=True)
+                print(
+                    f"{measured[future]} measured",
+                    *failed and ["without", *failed],
+                    file=sys.stderr,
+                    flush=True,
+                )
                 if flags.coverage:
                     flags.coverage.write_text(json.dumps(files), encoding="utf-8")
             files = {path: files[path] for path in paths}
             running = {}
             for name, change in judged.items():
-                running[pool.submit(verdict, change, *judges(change, files, flags.seconds), flags.slow)] = name
+                running[
+                    pool.submit(verdict, change, *judges(change, files, flags.seconds), flags.slow)
+                ] = name
             ends = Counter()
             for future in as_completed(running):
                 ends[future.result()] += 1
                 if future.result() != "found":
-                    print(f"{running[future]} {future.result()}: {judged[running[future]]}", flush=True)
-                print(f"{ends.total()} of {len(judged)}, {ends['lives']} live", end="\r", file=sys.stderr, flush=True)
+                    print(
+                        f"{running[future]} {future.result()}: {judged[running[future]]}",
+                        flush=True,
+                    )
+                print(
+                    f"{ends.total()} of {len(judged)}, {ends['lives']} live",
+                    end="\r",
+                    file=sys.stderr,
+                    flush=True,
+                )
     kinds = Counter(why.split(":")[0] for why in known.values() if why)
-    print(f"{len(judged)} of {len(drawn)} changes judged: {dict(ends)}; not to be seen, by their kind: {dict(kinds)}")
+    print(
+        f"{len(judged)} of {len(drawn)} changes judged: {dict(ends)}; not to be seen, by their kind: {dict(kinds)}"
+    )
 
 
 if __name__ == "__main__":

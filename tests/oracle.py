@@ -48,7 +48,9 @@ def backprop(names, params, inputs, targets, loss):
         kept.append((a, z))
         a = ACTIVATIONS[name][0](z)
     targets = np.asarray(targets)
-    value, bar = loss_and_error(loss, a, targets if targets.ndim == 1 else targets.astype(np.float64))
+    value, bar = loss_and_error(
+        loss, a, targets if targets.ndim == 1 else targets.astype(np.float64)
+    )
     gradients = []
     for (w, _), (a, z), name in zip(params[::-1], kept[::-1], names[::-1], strict=True):
         delta = bar * ACTIVATIONS[name][1](z)

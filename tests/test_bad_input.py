@@ -43,12 +43,24 @@ def test_sizes(sizes, message):
     [
         (lambda: jaxbp.Mlp((2, 3, 1), hidden="tnah"), r"hidden must be one of tanh, .* got 'tnah'"),
         (lambda: jaxbp.Mlp((2, 3, 1), output="Relu"), r"output must be one of relu, "),
-        (lambda: jaxbp.Mlp((2, 3, 3, 1), hidden=("tanh", "sin")), r"hidden\[1\] must be one of sine, "),
+        (
+            lambda: jaxbp.Mlp((2, 3, 3, 1), hidden=("tanh", "sin")),
+            r"hidden\[1\] must be one of sine, ",
+        ),
         (lambda: jaxbp.Mlp((2, 3, 3, 1), hidden=("tanh",)), r"2 hidden layers, got 1"),
         (lambda: jaxbp.init(MLP, jax.random.key(0), "xavier"), "scheme must be one of"),
-        (lambda: jaxbp.init(MLP, jax.random.key(0), "he", scale=2.0), "scale must be left out for scheme 'he'"),
-        (lambda: jaxbp.init(MLP, jax.random.key(0), "normal", scale=-1.0), "scale must be .* got -1.0"),
-        (lambda: jaxbp.init(MLP, jax.random.key(0), "normal", scale=0.0), "scale must be positive, got 0.0"),
+        (
+            lambda: jaxbp.init(MLP, jax.random.key(0), "he", scale=2.0),
+            "scale must be left out for scheme 'he'",
+        ),
+        (
+            lambda: jaxbp.init(MLP, jax.random.key(0), "normal", scale=-1.0),
+            "scale must be .* got -1.0",
+        ),
+        (
+            lambda: jaxbp.init(MLP, jax.random.key(0), "normal", scale=0.0),
+            "scale must be positive, got 0.0",
+        ),
         (
             lambda: jaxbp.loss_and_gradient(MLP, PARAMS, INPUTS, TARGETS, "mse"),
             "loss must be one of mean_squared_error",
@@ -86,17 +98,25 @@ def test_inputs(function, under_jit, inputs, kind, message):
         call(MLP, PARAMS, inputs)
 
 
-@pytest.mark.parametrize("inputs", [np.array([["a", "b", "c"]]), np.array([[None, 1, 2]]), [[1.0, 2.0], [3.0]]])
+@pytest.mark.parametrize(
+    "inputs", [np.array([["a", "b", "c"]]), np.array([[None, 1, 2]]), [[1.0, 2.0], [3.0]]]
+)
 def test_inputs_that_are_no_numbers(inputs):
     with pytest.raises(TypeError, match="inputs must be an array of real numbers"):
         jaxbp.predict(MLP, PARAMS, inputs)
 
 
-@pytest.mark.parametrize("function", [jaxbp.loss_and_gradient, jaxbp.backprop, jaxbp.check_gradients])
+@pytest.mark.parametrize(
+    "function", [jaxbp.loss_and_gradient, jaxbp.backprop, jaxbp.check_gradients]
+)
 @pytest.mark.parametrize(
     ("inputs", "targets", "message"),
     [
-        (INPUTS, np.zeros(6, np.float32), r"targets must have shape \(6, 1\) like the outputs, got \(6,\)"),
+        (
+            INPUTS,
+            np.zeros(6, np.float32),
+            r"targets must have shape \(6, 1\) like the outputs, got \(6,\)",
+        ),
         (INPUTS, np.zeros((1, 6), np.float32), r"targets must have shape \(6, 1\)"),
         (INPUTS, np.zeros((6, 2), np.float32), r"targets must have shape \(6, 1\)"),
         (np.ones((0, 3), np.float32), np.ones((0, 1), np.float32), "empty batch"),
@@ -113,19 +133,26 @@ def test_targets(function, inputs, targets, message):
         (np.array([0, 1, 2, 0, -1, 1]), r"targets\[4\] must be a label from 0 to 2, got -1"),
         (np.array([0, 1, 2, 3, 0, 1]), r"targets\[3\] must be a label from 0 to 2, got 3"),
         (np.full((6, 3), 2 / 3, np.float32), r"targets\[0\] must sum to 1 .* got 2"),
-        (np.tile(np.float32([2.0, -1.0, 0.0]), (6, 1)), r"targets\[0, 0\] must be in \[0, 1\], got 2"),
+        (
+            np.tile(np.float32([2.0, -1.0, 0.0]), (6, 1)),
+            r"targets\[0, 0\] must be in \[0, 1\], got 2",
+        ),
         (np.zeros(5, np.int32), r"targets must have shape \(6,\) as labels"),
         (np.zeros(6, np.float32), r"or \(6,\) as integer labels, got \(6,\)"),
     ],
 )
 def test_labels(targets, message):
     with pytest.raises(ValueError, match=message):
-        jaxbp.loss_and_gradient(CLASSIFIER, CLASSIFIER_PARAMS, INPUTS, targets, "softmax_cross_entropy")
+        jaxbp.loss_and_gradient(
+            CLASSIFIER, CLASSIFIER_PARAMS, INPUTS, targets, "softmax_cross_entropy"
+        )
 
 
 def test_a_label_out_of_range_inside_jit_gives_nan_and_no_number():
     def loss(labels):
-        return jaxbp.loss_and_gradient(CLASSIFIER, CLASSIFIER_PARAMS, INPUTS, labels, "softmax_cross_entropy")[0]
+        return jaxbp.loss_and_gradient(
+            CLASSIFIER, CLASSIFIER_PARAMS, INPUTS, labels, "softmax_cross_entropy"
+        )[0]
 
     with jax.debug_nans(False), jax.disable_jit(False):
         assert jnp.isnan(jax.jit(loss)(jnp.array([0, 1, 2, 3, 0, 1])))
@@ -144,11 +171,23 @@ def test_binary_targets():
         (PARAMS[0], "params must be a tuple of 2 Layers, got Layer"),
         ((*PARAMS, PARAMS[1]), "2 layers .* got 3"),
         ((PARAMS[0], jaxbp.Layer(PARAMS[1].weight, None)), r"params\[1\]\.bias .* got NoneType"),
-        ((PARAMS[0], PARAMS[1]._replace(bias=SimpleNamespace(shape=(1,)))), r"params\[1\]\.bias must be an array"),
+        (
+            (PARAMS[0], PARAMS[1]._replace(bias=SimpleNamespace(shape=(1,)))),
+            r"params\[1\]\.bias must be an array",
+        ),
         ((PARAMS[0], tuple(PARAMS[1])), r"params\[1\] must be a Layer"),
-        ((PARAMS[0], PARAMS[1]._replace(weight=PARAMS[1].weight.T)), r"params\[1\]\.weight must have shape \(4, 1\)"),
-        ((PARAMS[0], PARAMS[1]._replace(bias=np.zeros(1, np.float16))), r"params\[1\]\.bias .*float32.* got float16"),
-        (jax.tree.map(lambda leaf: leaf.astype(int), PARAMS), r"params\[0\]\.weight must have the floating dtype"),
+        (
+            (PARAMS[0], PARAMS[1]._replace(weight=PARAMS[1].weight.T)),
+            r"params\[1\]\.weight must have shape \(4, 1\)",
+        ),
+        (
+            (PARAMS[0], PARAMS[1]._replace(bias=np.zeros(1, np.float16))),
+            r"params\[1\]\.bias .*float32.* got float16",
+        ),
+        (
+            jax.tree.map(lambda leaf: leaf.astype(int), PARAMS),
+            r"params\[0\]\.weight must have the floating dtype",
+        ),
     ],
 )
 @pytest.mark.parametrize("function", [
@@ -179,7 +218,9 @@ def test_parameters_are_named_by_their_path(function, params, message):
 )
 def test_fit_options(options, message):
     with pytest.raises((ValueError, TypeError), match=message):
-        jaxbp.fit(MLP, PARAMS, (INPUTS, TARGETS), **{"steps": 1, "key": jax.random.key(0)} | options)
+        jaxbp.fit(
+            MLP, PARAMS, (INPUTS, TARGETS), **{"steps": 1, "key": jax.random.key(0)} | options
+        )
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -203,7 +244,11 @@ def test_learning_rates(rate):
 
 @pytest.mark.parametrize(
     ("options", "kind"),
-    [({"weight_decay": -1}, ValueError), ({"clip_norm": 0}, ValueError), ({"optimizer": 1}, TypeError)],
+    [
+        ({"weight_decay": -1}, ValueError),
+        ({"clip_norm": 0}, ValueError),
+        ({"optimizer": 1}, TypeError),
+    ],
 )
 def test_first_order_options(options, kind):
     with pytest.raises(kind):
@@ -212,7 +257,9 @@ def test_first_order_options(options, kind):
 
 @pytest.mark.skipif(jax.config.jax_enable_x64, reason="nothing is narrowed with x64")
 def test_float64_without_x64_warns_once_and_names_both():
-    with pytest.warns(UserWarning, match="inputs and targets came as float64 and float32 is used") as caught:
+    with pytest.warns(
+        UserWarning, match="inputs and targets came as float64 and float32 is used"
+    ) as caught:
         jaxbp.loss_and_gradient(MLP, PARAMS, INPUTS.astype(float), TARGETS.astype(float))
     assert len(caught) == 1
     assert caught[0].filename == __file__
@@ -246,7 +293,14 @@ def test_tables(name, tmp_path):
 
 def test_tables_of_arrays(tmp_path):
     path = tmp_path / "samples.npz"
-    np.savez(path, x=np.arange(3), y=np.ones(3), z=np.ones((3, 1)), w=np.ones(2), t=np.array(["a", "b", "c"]))
+    np.savez(
+        path,
+        x=np.arange(3),
+        y=np.ones(3),
+        z=np.ones((3, 1)),
+        w=np.ones(2),
+        t=np.array(["a", "b", "c"]),
+    )
     table, names = read_table(path, ("x", "y", "z"))
     assert names == ("x", "y", "z")
     np.testing.assert_array_equal(table, np.column_stack([np.arange(3), np.ones(3), np.ones(3)]))

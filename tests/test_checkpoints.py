@@ -26,7 +26,14 @@ INPUTS = np.random.default_rng(0).standard_normal((21, 2)).astype(np.float32)
 DATA = (INPUTS, np.sin(INPUTS[:, :1]))
 PARAMS = draw_params(MLP, dtype=np.float32)
 ADAM = jaxbp.first_order(optax.adam(1e-2))
-OPTIONS = {"solver": ADAM, "steps": 12, "record_every": 3, "batch_size": 8, "dropout": 0.1, "key": jax.random.key(1)}
+OPTIONS = {
+    "solver": ADAM,
+    "steps": 12,
+    "record_every": 3,
+    "batch_size": 8,
+    "dropout": 0.1,
+    "key": jax.random.key(1),
+}
 
 
 class StoppedError(Exception):
@@ -43,7 +50,9 @@ def interrupted(step):
 
 def interrupted_run(folder, step=9, **options):
     with pytest.raises(StoppedError):
-        jaxbp.fit(MLP, PARAMS, DATA, checkpoint=folder, on_record=interrupted(step), **OPTIONS | options)
+        jaxbp.fit(
+            MLP, PARAMS, DATA, checkpoint=folder, on_record=interrupted(step), **OPTIONS | options
+        )
 
 
 def resumed(folder, **options):
@@ -52,13 +61,18 @@ def resumed(folder, **options):
 
 def numbers(result):
     """All that a run leaves but times, as bytes."""
-    state, history = result.state._replace(key=jax.random.key_data(result.state.key)), result.history[:3]
+    state, history = (
+        result.state._replace(key=jax.random.key_data(result.state.key)),
+        result.history[:3],
+    )
     leaves = jax.tree.leaves((result.params, state, history, result.layers, tuple(result.outcome)))
     return [np.asarray(leaf).tobytes() for leaf in leaves]
 
 
 def steps_in(folder):
-    return [int(path.stem.removeprefix("step-")) for path in sorted(Path(folder).glob("step-*.npz"))]
+    return [
+        int(path.stem.removeprefix("step-")) for path in sorted(Path(folder).glob("step-*.npz"))
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -86,14 +100,24 @@ def test_a_run_that_goes_on_is_the_run_that_was_not_interrupted(folder, whole):
     "options",
     [
         {"solver": jaxbp.gauss_newton(), "dropout": 0.0},
-        {"solver": jaxbp.first_order(optax.lbfgs()), "batch_size": None, "dropout": 0.0, "keep_best": True},
+        {
+            "solver": jaxbp.first_order(optax.lbfgs()),
+            "batch_size": None,
+            "dropout": 0.0,
+            "keep_best": True,
+        },
         {"record_layers": True, "validation": DATA, "patience": 2},
-        {"solver": jaxbp.first_order(optax.sgd(0.5, momentum=0.9)), "key": jax.random.key(3, impl="rbg")},
+        {
+            "solver": jaxbp.first_order(optax.sgd(0.5, momentum=0.9)),
+            "key": jax.random.key(3, impl="rbg"),
+        },
     ],
 )
 def test_so_it_is_with_every_solver_and_option(tmp_path, options, step):
     interrupted_run(tmp_path, step, **options)
-    assert numbers(resumed(tmp_path, **options)) == numbers(jaxbp.fit(MLP, PARAMS, DATA, **OPTIONS | options))
+    assert numbers(resumed(tmp_path, **options)) == numbers(
+        jaxbp.fit(MLP, PARAMS, DATA, **OPTIONS | options)
+    )
 
 
 def test_checkpoints_come_every_so_many_steps_and_at_the_end(tmp_path, whole):
@@ -106,7 +130,10 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_used(folder, whol
     newest = folder / "step-0000000006.npz"
     newest.write_bytes(newest.read_bytes()[:-100])
     (folder / ".step-0000000009-abc.npz").write_bytes(b"half")
-    with pytest.warns(RuntimeWarning, match=r"step-0000000006.npz must be a checkpoint .*; the .* before it is tried"):
+    with pytest.warns(
+        RuntimeWarning,
+        match=r"step-0000000006.npz must be a checkpoint .*; the .* before it is tried",
+    ):
         result = resumed(folder)
     assert numbers(result) == numbers(whole)
     assert not list(folder.glob(".step*"))
@@ -124,9 +151,15 @@ def test_where_none_is_whole_it_says_so(folder):
 
 def test_flipped_bits_and_truncations_are_refused(folder):
     path = folder / "step-0000000006.npz"
-    content, right = path.read_bytes(), [array.tobytes() for array in read_checkpoint(path)[1].values()]
+    content, right = (
+        path.read_bytes(),
+        [array.tobytes() for array in read_checkpoint(path)[1].values()],
+    )
     generator, refused = np.random.default_rng(0), 0
-    flips = [(int(place), int(bit)) for place, bit in generator.integers([len(content), 8], size=(1000, 2))]
+    flips = [
+        (int(place), int(bit))
+        for place, bit in generator.integers([len(content), 8], size=(1000, 2))
+    ]
     for damaged in itertools.chain(
         (content[:i] + bytes([content[i] ^ 1 << bit]) + content[i + 1 :] for i, bit in flips),
         (content[: int(length)] for length in generator.integers(0, len(content), 100)),
@@ -154,7 +187,9 @@ def test_flipped_bits_and_truncations_are_refused(folder):
 def test_a_file_made_to_harm_is_refused(folder, changes, message):
     description, arrays = read_checkpoint(folder / "step-0000000006.npz")
     slots = {name: Slot(array.shape, array.dtype.name) for name, array in arrays.items()}
-    write_archive(folder / "step-0000000009.npz", WHAT, description | changes, arrays, lambda _: slots)
+    write_archive(
+        folder / "step-0000000009.npz", WHAT, description | changes, arrays, lambda _: slots
+    )
     with pytest.raises(ValueError, match=message):
         read_checkpoint(folder / "step-0000000009.npz")
 
@@ -164,7 +199,10 @@ def test_a_file_made_to_harm_is_refused(folder, changes, message):
     [
         ({"steps": 13}, "with num_steps 13; it has 12"),
         ({"batch_size": 7}, "with batch_size 7; it has 8"),
-        ({"solver": jaxbp.first_order(optax.sgd(1e-2))}, "with solver .*; it has .*ScaleByAdamState"),
+        (
+            {"solver": jaxbp.first_order(optax.sgd(1e-2))},
+            "with solver .*; it has .*ScaleByAdamState",
+        ),
         ({"loss": "half_squared_error"}, "with loss half_squared_error; it has mean_squared_error"),
     ],
 )
@@ -184,12 +222,20 @@ def test_another_network_or_dtype_is_refused_other_samples_are_warned_of(folder,
 
 
 def test_a_folder_belongs_to_one_run_at_a_time(folder):
-    with locked(folder), pytest.raises(ValueError, match="must be used by one run at a time, another one has it"):
+    with (
+        locked(folder),
+        pytest.raises(ValueError, match="must be used by one run at a time, another one has it"),
+    ):
         resumed(folder)
-    with pytest.raises(ValueError, match=r"must be a folder without checkpoints unless resume is given, .* has some"):
+    with pytest.raises(
+        ValueError,
+        match=r"must be a folder without checkpoints unless resume is given, .* has some",
+    ):
         jaxbp.fit(MLP, PARAMS, DATA, checkpoint=folder, **OPTIONS)
     for options in ({"resume": True}, {"checkpoint_every": 3}):
-        with pytest.raises(ValueError, match="checkpoint must be given with resume and checkpoint_every"):
+        with pytest.raises(
+            ValueError, match="checkpoint must be given with resume and checkpoint_every"
+        ):
             jaxbp.fit(MLP, PARAMS, DATA, **OPTIONS | options)
 
 
@@ -202,7 +248,9 @@ def test_a_signal_saves_at_the_next_record_and_exits(tmp_path, whole, number):
             os.kill(os.getpid(), number)
 
     with pytest.raises(SystemExit) as ended:
-        jaxbp.fit(MLP, PARAMS, DATA, checkpoint=tmp_path, checkpoint_every=1000, on_record=kill, **OPTIONS)
+        jaxbp.fit(
+            MLP, PARAMS, DATA, checkpoint=tmp_path, checkpoint_every=1000, on_record=kill, **OPTIONS
+        )
     assert ended.value.code == 128 + number
     assert steps_in(tmp_path) == [6]
     assert [signal.getsignal(some) for some in (signal.SIGTERM, signal.SIGINT)] == handlers
@@ -230,7 +278,9 @@ def test_a_full_disk_keeps_the_last_good_file(folder, whole, monkeypatch):
         patched.setattr(np.lib.format, "write_array", full)
         with pytest.raises(OSError, match="No space left on device"):
             resumed(folder)
-    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".lock"} == before
+    assert {
+        path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".lock"
+    } == before
     assert numbers(resumed(folder)) == numbers(whole)
 
 
@@ -285,7 +335,10 @@ def test_with_other_threads_or_devices_it_ends_nearly_the_same(tmp_path, cores, 
 
     def end(name, *places):
         for some, stop in zip(places, (150, -1) if len(places) > 1 else (-1,), strict=True):
-            subprocess.run([sys.executable, "-c", ELSEWHERE, tmp_path / name, *map(str, (*some, stop))], check=True)
+            subprocess.run(
+                [sys.executable, "-c", ELSEWHERE, tmp_path / name, *map(str, (*some, stop))],
+                check=True,
+            )
         return np.concatenate([leaf.ravel() for leaf in np.load(tmp_path / f"{name}.npz").values()])
 
     here, there = end("here", (2, 1)), end("there", (2, 1), (cores, devices))

@@ -26,14 +26,18 @@ def write_csv(path, names, rows):
 
 def read_csv(text):
     lines = text.splitlines()
-    return lines[0].split(","), np.array([[float(field) for field in line.split(",")] for line in lines[1:]])
+    return lines[0].split(","), np.array(
+        [[float(field) for field in line.split(",")] for line in lines[1:]]
+    )
 
 
 @pytest.fixture
 def table(tmp_path):
     values = POINTS[:, 0] + 2 * POINTS[:, 1]
     return write_csv(
-        tmp_path / "table.csv", ("y", "z", "größe x"), np.column_stack([POINTS[:, 0], values, POINTS[:, 1]])
+        tmp_path / "table.csv",
+        ("y", "z", "größe x"),
+        np.column_stack([POINTS[:, 0], values, POINTS[:, 1]]),
     )
 
 
@@ -48,7 +52,13 @@ def stand_in(points, outputs, *, seconds, seed, names, on_candidate):
     on_candidate(FIRST)
     on_candidate(BEST)
     return Model(
-        model.mlps, model.terms, model.input_scaler, model.output_scaler, model.flat, history=(FIRST, BEST), names=names
+        model.mlps,
+        model.terms,
+        model.input_scaler,
+        model.output_scaler,
+        model.flat,
+        history=(FIRST, BEST),
+        names=names,
     ).with_params((jaxbp.Layer(weight, np.zeros(len(weight.T))),))
 
 
@@ -56,7 +66,12 @@ def stand_in(points, outputs, *, seconds, seed, names, on_candidate):
 def fitted(table, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command, "fit_model", stand_in)
     path = str(tmp_path / "my model")
-    assert command.main(["fit", table, "--target", "z", "--seconds", "2", "--seed", "3", "--out", path]) == 0
+    assert (
+        command.main(
+            ["fit", table, "--target", "z", "--seconds", "2", "--seed", "3", "--out", path]
+        )
+        == 0
+    )
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"40 rows of {table}: z as a function of y, größe x"
     assert lines[1] == command.HEADER
@@ -77,12 +92,16 @@ def fails(capsys, arguments, *parts):
 
 def test_fit_then_predict_on_standard_output(fitted, tmp_path, capsys):
     assert jaxbp.load(fitted).names == ("y", "größe x", "z")
-    points = write_csv(tmp_path / "points.csv", ("größe x", "other", "y"), [[2.0, 9.0, 1.0], [0.1, 9.0, -1.0]])
+    points = write_csv(
+        tmp_path / "points.csv", ("größe x", "other", "y"), [[2.0, 9.0, 1.0], [0.1, 9.0, -1.0]]
+    )
     assert command.main(["predict", fitted, points]) == 0
     names, rows = read_csv(capsys.readouterr().out)
     assert names == ["y", "größe x", "z"]
     np.testing.assert_allclose(rows, [[1, 2, 5], [-1, 0.1, -0.8]], rtol=0, atol=1e-12)
-    np.testing.assert_array_equal(rows[:, 2], jaxbp.load(fitted)(rows[:, :2]))  # every digit is printed
+    np.testing.assert_array_equal(
+        rows[:, 2], jaxbp.load(fitted)(rows[:, :2])
+    )  # every digit is printed
 
 
 def test_predict_to_a_file(fitted, table, tmp_path, capsys):
@@ -96,7 +115,20 @@ def test_predict_to_a_file(fitted, table, tmp_path, capsys):
 def test_several_targets_and_chosen_inputs(table, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command, "fit_model", stand_in)
     out = tmp_path / "two.npz"
-    flags = ["--inputs", "größe x", "--target", "z", "--target", "y", "--seconds", "2", "--seed", "3", "--out", out]
+    flags = [
+        "--inputs",
+        "größe x",
+        "--target",
+        "z",
+        "--target",
+        "y",
+        "--seconds",
+        "2",
+        "--seed",
+        "3",
+        "--out",
+        out,
+    ]
     assert command.main(["fit", table, *map(str, flags)]) == 0
     capsys.readouterr()
     assert command.main(["predict", str(out), table]) == 0
@@ -108,18 +140,31 @@ def test_the_seed_is_fit_model_s_unless_given(table, tmp_path, monkeypatch):
 
     def keep(points, outputs, *, seconds, seed, names, on_candidate):
         seen.append(seed)
-        return stand_in(points, outputs, seconds=2.0, seed=3, names=names, on_candidate=on_candidate)
+        return stand_in(
+            points, outputs, seconds=2.0, seed=3, names=names, on_candidate=on_candidate
+        )
 
     monkeypatch.setattr(command, "fit_model", keep)
     for flags in ([], ["--seed", "7"]):
-        assert command.main(["fit", table, "--target", "z", "--out", str(tmp_path / "model"), *flags]) == 0
+        assert (
+            command.main(["fit", table, "--target", "z", "--out", str(tmp_path / "model"), *flags])
+            == 0
+        )
     assert seen == [inspect.signature(jaxbp.fit_model).parameters["seed"].default, 7]
 
 
 def test_info(fitted, tmp_path, capsys):
     assert command.main(["info", fitted]) == 0
     text = capsys.readouterr().out
-    for part in ("y, größe x", "(z)", "2-1", "3 parameters in float64", "ridge", "tanh 6  chosen", jaxbp.__version__):
+    for part in (
+        "y, größe x",
+        "(z)",
+        "2-1",
+        "3 parameters in float64",
+        "ridge",
+        "tanh 6  chosen",
+        jaxbp.__version__,
+    ):
         assert part in text
     assert "added up" not in text
     plain = Model.for_data(jaxbp.Mlp((2, 1)), jaxbp.load(fitted).params, POINTS, POINTS[:, 0])
@@ -150,18 +195,30 @@ def test_errors_in_one_line(fitted, table, tmp_path, capsys):
     fails(capsys, ["predict", fitted, text], "row 3, column größe x", "'four' is not a number")
     fails(capsys, ["predict", fitted, tmp_path / "none.csv"], "none.csv must be a file")
     fails(capsys, ["predict", table, table], "must be a model that jaxbp saved", "no npz archive")
-    fails(capsys, ["predict", fitted, table, "--out", tmp_path], "out must be a file that can be written")
+    fails(
+        capsys,
+        ["predict", fitted, table, "--out", tmp_path],
+        "out must be a file that can be written",
+    )
     fails(capsys, ["info", tmp_path / "none"], "there is no such file")
     fails(capsys, ["fit", table, "--target", "w"], "no column 'w'")
     fails(capsys, ["fit", table, "--target", "z", "--inputs", "y", "z"], "'z' twice")
-    fails(capsys, ["fit", table, "--target", "z", "--target", "y", "--target", "größe x"], "no input")
-    fails(capsys, ["fit", table, "--target", "z", "--out", tmp_path / "file" / "model.npz"], "out must be a file")
+    fails(
+        capsys, ["fit", table, "--target", "z", "--target", "y", "--target", "größe x"], "no input"
+    )
+    fails(
+        capsys,
+        ["fit", table, "--target", "z", "--out", tmp_path / "file" / "model.npz"],
+        "out must be a file",
+    )
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         *("file", "missing.csv", "my model", "table.csv", "text.csv")
     ]
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left\non device"), MemoryError(), OverflowError("too large")])
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left\non device"), MemoryError(), OverflowError("too large")]
+)
 def test_what_fails_on_the_way_is_one_line_too(table, monkeypatch, capsys, error):
     def fail(*args, **kwargs):
         raise error
@@ -196,7 +253,9 @@ def test_a_closed_pipe_ends_quietly(fitted, tmp_path):
     os.close(reading)
     with os.fdopen(writing, "w") as output:
         arguments = [sys.executable, "-m", "jaxbp", "predict", fitted, points]
-        done = subprocess.run(arguments, stdout=output, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(
+            arguments, stdout=output, stderr=subprocess.PIPE, text=True, check=False
+        )
     assert done.returncode == 141
     assert done.stderr == ""
 

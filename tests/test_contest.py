@@ -14,7 +14,9 @@ from contest.rules import Entrant, Fitted, best_of, chosen, paced
 from jaxbp.data import Samples
 
 
-@pytest.mark.parametrize("make", [partial(surface_problem, "franke"), partial(function_problem, "friedman")])
+@pytest.mark.parametrize(
+    "make", [partial(surface_problem, "franke"), partial(function_problem, "friedman")]
+)
 def test_problems_are_standardized_and_judged_elsewhere(make):
     problem = make(num_samples=200, seed=3)
     assert problem.train.points.mean(axis=0) == pytest.approx(0, abs=1e-12)
@@ -32,7 +34,9 @@ def test_problems_are_standardized_and_judged_elsewhere(make):
 def line():
     """A problem whose function is the identity."""
     points = np.linspace(-1, 1, 100)
-    return Problem(Samples(points[:, None], points), Samples(points[:, None] + 5, points + 5), seed=0)
+    return Problem(
+        Samples(points[:, None], points), Samples(points[:, None] + 5, points + 5), seed=0
+    )
 
 
 def off_by(error, *, seconds=0.0, steps=0, where=lambda points: True):
@@ -66,7 +70,9 @@ def test_steps_fill_the_time(line):
 
 
 def test_of_settings_with_the_whole_budget_the_best_counts(line):
-    entry = best_of({"NaN": off_by(math.nan), "good": off_by(0.1, seconds=3.0, steps=7), "bad": off_by(0.2)})(line, 1.0)
+    entry = best_of(
+        {"NaN": off_by(math.nan), "good": off_by(0.1, seconds=3.0, steps=7), "bad": off_by(0.2)}
+    )(line, 1.0)
     assert (entry.settings, entry.steps, entry.seconds) == ("good", 7, 3.0)
     assert entry.nrmse == pytest.approx(0.1 / line.test.values.std())
     assert math.isnan(best_of({"NaN": off_by(math.nan)})(line, 1.0).nrmse)
@@ -102,14 +108,19 @@ def test_trials_end_in_time(line, monkeypatch):
     assert begun == [("first", 80), ("first", 100)]
     assert (entry.settings, entry.seconds) == ("first", 6.0)
     begun.clear()
-    assert chosen({"first": slow("first", 0.2), "second": slow("second", 0.1)})(line, 20.0).settings == "second"
+    assert (
+        chosen({"first": slow("first", 0.2), "second": slow("second", 0.1)})(line, 20.0).settings
+        == "second"
+    )
     assert begun == [("first", 80), ("second", 80), ("second", 100)]
 
 
 def entrant(name, *errors):
     """Reaches these errors in turn."""
     left = list(errors)
-    return Entrant(name, lambda problem, seconds: rules.Entry(1, seconds, 0.5, left.pop(0), f"{name}'s"))
+    return Entrant(
+        name, lambda problem, seconds: rules.Entry(1, seconds, 0.5, left.pop(0), f"{name}'s")
+    )
 
 
 @pytest.fixture
@@ -121,7 +132,13 @@ def contest(monkeypatch, tmp_path):
             monkeypatch.setattr(compare_solvers, f"{part}_entrants", lambda: own)
             monkeypatch.setattr(compare_solvers, f"{part}_rivals", lambda: others)
         monkeypatch.setattr(compare_solvers, "begin", lambda *config, **minima: tmp_path)
-        few = {"surfaces": (), "functions": (), "seconds": (2.0, 1.0), "samples": 100, "function_samples": (100, 200)}
+        few = {
+            "surfaces": (),
+            "functions": (),
+            "seconds": (2.0, 1.0),
+            "samples": 100,
+            "function_samples": (100, 200),
+        }
         compare_solvers.main(compare_solvers.Config(**few | flags))
         return json.loads((tmp_path / "solver_comparison.json").read_text())["result"]
 
@@ -146,7 +163,11 @@ def test_tables_say_who_won(contest, capsys, tmp_path):
 
 
 def test_what_does_not_run_is_kept(contest, tmp_path):
-    contest([entrant("jaxbp", 1e-3, 1e-4)], [entrant("Gaussian process", 0.5, 0.25)], functions=("friedman",))
+    contest(
+        [entrant("jaxbp", 1e-3, 1e-4)],
+        [entrant("Gaussian process", 0.5, 0.25)],
+        functions=("friedman",),
+    )
     contest([entrant("jaxbp", 0.1, 0.2)], [], surfaces=("franke",), peers=False)
     found = contest([entrant("jaxbp", 1e-5, 1e-6)], [], functions=("friedman",), solvers=("jaxbp",))
     friedman = found["functions"]["friedman"]
@@ -156,12 +177,18 @@ def test_what_does_not_run_is_kept(contest, tmp_path):
     assert (tmp_path / "surrogate_comparison.svg").exists()
     # With other flags nothing can be kept.
     with pytest.raises(ValueError, match="solvers must be left out where no earlier run's"):
-        contest([entrant("jaxbp", 1, 1)], [], functions=("friedman",), solvers=("jaxbp",), seeds=(1,))
+        contest(
+            [entrant("jaxbp", 1, 1)], [], functions=("friedman",), solvers=("jaxbp",), seeds=(1,)
+        )
 
 
 def test_medians_over_seeds(contest):
     found = contest(
-        [entrant("jaxbp", 1.0, 3.0, 2.0)], [], functions=("friedman",), seeds=(0, 1, 2), function_samples=(100,)
+        [entrant("jaxbp", 1.0, 3.0, 2.0)],
+        [],
+        functions=("friedman",),
+        seeds=(0, 1, 2),
+        function_samples=(100,),
     )
     assert found["functions"]["friedman"]["jaxbp"][0]["nrmse"] == 2.0
 
@@ -182,7 +209,9 @@ def test_the_picture_highlights_jaxbp(contest, monkeypatch):
 
     real = report.viz.draw_panels
     monkeypatch.setattr(report.viz, "draw_panels", draw_panels)
-    contest([entrant("Gauss-Newton", 1, 1), entrant("jaxbp", 1e-3, 1e-4)], [], functions=("friedman",))
+    contest(
+        [entrant("Gauss-Newton", 1, 1), entrant("jaxbp", 1e-3, 1e-4)], [], functions=("friedman",)
+    )
     assert drawn["highlight"] == "jaxbp"
     x, y = drawn["panels"]["friedman"]["jaxbp"]
     assert (list(x), list(y)) == ([100, 200], [1e-3, 1e-4])
@@ -215,7 +244,10 @@ def test_own_solvers_rank_as_they_claim(x64):
     franke = surface_problem("franke", 1000, 0)
     fits = {"descent": (entrants._descend, 200), "Gauss-Newton": (entrants._gauss_newton, 30)}
     fits["Adam"] = (partial(entrants._adam, "tanh"), 200)
-    errors = {name: franke.error(fit(franke, steps).predict(franke.test.points)) for name, (fit, steps) in fits.items()}
+    errors = {
+        name: franke.error(fit(franke, steps).predict(franke.test.points))
+        for name, (fit, steps) in fits.items()
+    }
     assert errors["Gauss-Newton"] < errors["Adam"] / 10 < errors["descent"] / 10
     assert {entrant.name for entrant in entrants.surface_entrants()} == set(entrants.OWN)
 

@@ -12,7 +12,9 @@ def test_target_has_the_tutorials_figures():
     """facts: on the tutorial's grid minimum -15.7616, maximum 54.7280, mean 5.4574, deviation 11.3860."""
     surface = data.surface("target")
     z = surface.function(*data.Grid.over(surface.domain, 100).points.T)
-    np.testing.assert_allclose([z.min(), z.max(), z.mean(), z.std()], [-15.7616, 54.7280, 5.4574, 11.3860], atol=5e-5)
+    np.testing.assert_allclose(
+        [z.min(), z.max(), z.mean(), z.std()], [-15.7616, 54.7280, 5.4574, 11.3860], atol=5e-5
+    )
 
 
 @pytest.mark.parametrize(
@@ -27,7 +29,10 @@ def test_target_has_the_tutorials_figures():
         (
             "franke",
             (0.0, 0.0),
-            0.75 * np.exp(-2) + 0.75 * np.exp(-1 / 49 - 0.1) + 0.5 * np.exp(-14.5) - 0.2 * np.exp(-65),
+            0.75 * np.exp(-2)
+            + 0.75 * np.exp(-1 / 49 - 0.1)
+            + 0.5 * np.exp(-14.5)
+            - 0.2 * np.exp(-65),
         ),
     ],
 )
@@ -50,7 +55,9 @@ def test_surfaces_are_their_published_formulas(name):
     surface = data.surface(name)
     x, y = data.Grid.over(surface.domain, 40).points.T
     expected = data.parse_expression(FORMULAS[name])(x, y)
-    np.testing.assert_allclose(surface.function(x, y), expected, rtol=1e-12, atol=1e-14 * np.abs(expected).max())
+    np.testing.assert_allclose(
+        surface.function(x, y), expected, rtol=1e-12, atol=1e-14 * np.abs(expected).max()
+    )
 
 
 def test_terrain_is_the_elevation_model():
@@ -59,11 +66,16 @@ def test_terrain_is_the_elevation_model():
     assert grid.shape == (344, 403)
     np.testing.assert_array_equal(grid.points, terrain[:, :2])
     assert (terrain[:, 2].min(), terrain[:, 2].max()) == (236, 1076)
-    # Cells of 3 seconds of arc at the Jacksboro fault in Tennessee; the middle of the first is half of one inside.
+    # Cells of 3 seconds of arc at the Jacksboro fault in Tennessee; the middle of the first is half
+    # of one inside.
     np.testing.assert_allclose(np.diff(grid.x), 1 / 1200, rtol=1e-9)
     np.testing.assert_allclose(np.diff(grid.y), -1 / 1200, rtol=1e-9)
     with cbook.get_sample_data("jacksboro_fault_dem.npz") as model:
-        corners = float(model["xmin"]), float(model["xmax"]), float(model["ymax"])  # its ymin is wrong
+        corners = (
+            float(model["xmin"]),
+            float(model["xmax"]),
+            float(model["ymax"]),
+        )  # its ymin is wrong
     ends = (grid.x[0] - 1 / 2400, grid.x[-1] + 1 / 2400, grid.y[0] + 1 / 2400)
     np.testing.assert_allclose(ends, corners, rtol=1e-9)
     assert (np.diff(grid.x) > 0).all()
@@ -162,7 +174,9 @@ def test_a_table_is_split_at_random(tmp_path):
     assert len(task.held_out.points) == 4 == task.scored.sum()
     together = np.concatenate([task.train.values, task.held_out.values])
     assert sorted(together) == list(range(20))
-    np.testing.assert_array_equal(task.values_at(task.test.points[[5, 7]] + 1e-6), task.test.values[[5, 7]])
+    np.testing.assert_array_equal(
+        task.values_at(task.test.points[[5, 7]] + 1e-6), task.test.values[[5, 7]]
+    )
     path.write_text("a,b,c\n" + 5 * "1,2,3\n")
     assert len(data.sample_table(path, None, 10, np.random.RandomState(0)).train.points) == 4
     path.write_text("a,b,c\n" + 4 * "1,2,3\n")
@@ -182,7 +196,9 @@ def test_standardizing_and_back():
 @pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
 def test_what_is_constant_does_not_depend_on_the_unit(unit):
     generator = np.random.default_rng(0)
-    values = unit * np.column_stack([1 + 1e-3 * generator.standard_normal(7), np.full(7, 1 / 3), np.full(7, 0.1)])
+    values = unit * np.column_stack(
+        [1 + 1e-3 * generator.standard_normal(7), np.full(7, 1 / 3), np.full(7, 0.1)]
+    )
     scaler = data.standardizer(values)
     np.testing.assert_allclose(scaler.scale, [values[:, 0].std(), 1, 1], rtol=1e-12)
     np.testing.assert_array_equal(scaler.mean[1:], values[0, 1:])
@@ -190,7 +206,9 @@ def test_what_is_constant_does_not_depend_on_the_unit(unit):
 
 def test_a_constant_column_has_to_be_named_to_be_refused():
     values = np.column_stack([np.arange(3.0), np.full(3, 0.1)])
-    with pytest.raises(ValueError, match=r"column b must vary to be standardized, got 0\.1 in every row"):
+    with pytest.raises(
+        ValueError, match=r"column b must vary to be standardized, got 0\.1 in every row"
+    ):
         data.standardizer(values, ("a", "b"))
     scaler = data.standardizer(values)
     np.testing.assert_array_equal(scaler.scale, [values[:, 0].std(), 1])
@@ -209,7 +227,10 @@ def test_all_columns_of_a_table(tmp_path):
     ("text", "function"),
     [
         ("sin(x)*cos(y)", lambda x, y: np.sin(x) * np.cos(y)),
-        ("sin(x) + x*cos(y) + y + 3^(x/3)", lambda x, y: np.sin(x) + x * np.cos(y) + y + 3 ** (x / 3)),
+        (
+            "sin(x) + x*cos(y) + y + 3^(x/3)",
+            lambda x, y: np.sin(x) + x * np.cos(y) + y + 3 ** (x / 3),
+        ),
         ("-x^2", lambda x, y: -(x**2)),
         ("2^3^2 + 0*x", lambda x, y: 512 + 0 * x),
         ("hypot(x, y) % 2 - pi*e", lambda x, y: np.hypot(x, y) % 2 - np.pi * np.e),

@@ -26,25 +26,49 @@ INPUTS = np.random.default_rng(0).standard_normal((48, 2))
 DATA = (INPUTS, np.sin(INPUTS[:, :1]) * INPUTS[:, 1:])
 HELD_OUT = (INPUTS[:7] + 0.1, DATA[1][:7])  # which neither 2 nor 3 nor 8 devices share equally
 MOMENTUM = jaxbp.first_order(optax.sgd(0.1, momentum=0.9))
-OPTIONS = {"steps": 20, "record_every": 5, "solver": MOMENTUM, "validation": HELD_OUT, "key": jax.random.key(1)}
-# Sums of 48 terms in another order differ by 48 units of rounding of numbers of size 1 at most; a step moves the
-# parameters by 0.1 of that, and momentum 0.9 sums it up to tenfold: 20 x 0.1 x 10 x 48 x 1.1e-16 = 1.1e-13.
+OPTIONS = {
+    "steps": 20,
+    "record_every": 5,
+    "solver": MOMENTUM,
+    "validation": HELD_OUT,
+    "key": jax.random.key(1),
+}
+# Sums of 48 terms in another order differ by 48 units of rounding of numbers of size 1 at most; a
+# step moves the parameters by 0.1 of that, and momentum 0.9 sums it up to tenfold: 20 x 0.1 x 10 x
+# 48 x 1.1e-16 = 1.1e-13.
 ROUNDING = 1.1e-13
 
 
 def test_devices_are_counted_named_or_listed():
     there = jax.devices()
     assert mesh_of(None) is None
-    for given, wanted in ((3, there[:3]), ("all", there), (there[2:4], there[2:4]), ((there[1],), there[1:2])):
+    for given, wanted in (
+        (3, there[:3]),
+        ("all", there),
+        (there[2:4], there[2:4]),
+        ((there[1],), there[1:2]),
+    ):
         assert mesh_of(given).devices.tolist() == wanted
     for wrong in ([], [there[0], there[0]], [0, 1]):
-        with pytest.raises(ValueError, match="devices must be JAX devices, each once and at least one, got"):
+        with pytest.raises(
+            ValueError, match="devices must be JAX devices, each once and at least one, got"
+        ):
             mesh_of(wrong)
 
 
 def assert_same_run(one, other, atol):
-    left = (one.params, one.state._replace(key=None), one.history._replace(seconds=None), one.layers)
-    right = (other.params, other.state._replace(key=None), other.history._replace(seconds=None), other.layers)
+    left = (
+        one.params,
+        one.state._replace(key=None),
+        one.history._replace(seconds=None),
+        one.layers,
+    )
+    right = (
+        other.params,
+        other.state._replace(key=None),
+        other.history._replace(seconds=None),
+        other.layers,
+    )
     for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=atol)
     assert one.outcome == other.outcome
@@ -74,7 +98,9 @@ def ways_and_counts(quick):
         yield pytest.param(*case, marks=[] if case in quick else pytest.mark.slow)
 
 
-@pytest.mark.parametrize(("way", "num_devices"), list(ways_and_counts([("full batch", 8), ("batches and dropout", 2)])))
+@pytest.mark.parametrize(
+    ("way", "num_devices"), list(ways_and_counts([("full batch", 8), ("batches and dropout", 2)]))
+)
 def test_devices_share_a_run(way, num_devices, runs, x64):
     one = on_one_device(runs, way, **WAYS[way])
     with compilations() as compiled:
@@ -88,7 +114,14 @@ def test_labels_are_shared_too(x64):
     mlp, labels = jaxbp.Mlp((2, 4, 3)), np.arange(48) % 3
     options = {"steps": 5, "loss": "softmax_cross_entropy", "solver": MOMENTUM, "batch_size": 16}
     one, other = (
-        jaxbp.fit(mlp, draw_params(mlp), (INPUTS, labels), key=jax.random.key(0), devices=devices, **options)
+        jaxbp.fit(
+            mlp,
+            draw_params(mlp),
+            (INPUTS, labels),
+            key=jax.random.key(0),
+            devices=devices,
+            **options,
+        )
         for devices in (None, jax.devices()[2:6])
     )
     assert_same_run(one, other, ROUNDING)
@@ -100,7 +133,9 @@ def exchanges(solver, batch_size, num_devices=4):
     problem, params = Problem(MLP, batch_size=batch_size, mesh=mesh), draw_params(MLP)
     state = replicate(mesh, TrainState.start(params, solver))
     compiled = advance.lower(problem, solver, state, share(mesh, Batch(*DATA)), 3, 3).compile()
-    found = re.findall(r"= (.+?) (all-\w+|collective-permute|reduce-scatter)(?:-start)?\(", compiled.as_text())
+    found = re.findall(
+        r"= (.+?) (all-\w+|collective-permute|reduce-scatter)(?:-start)?\(", compiled.as_text()
+    )
     return [(operation, re.sub(r"\{[\d,]*\}|/\*.*?\*/", "", shape)) for shape, operation in found]
 
 
@@ -108,7 +143,11 @@ def test_a_step_exchanges_its_gradient_and_nothing_else(x64):
     num_numbers = 1 + sum(leaf.size for leaf in jax.tree.leaves(draw_params(MLP)))
     gradient = ("all-reduce", f"f64[{num_numbers}]")
     assert exchanges(MOMENTUM, None) == [gradient]
-    batch = {("all-reduce", "f64[24,2]"), ("all-reduce", "f64[24,1]"), ("all-reduce", "(f64[24,2], f64[24,1])")}
+    batch = {
+        ("all-reduce", "f64[24,2]"),
+        ("all-reduce", "f64[24,1]"),
+        ("all-reduce", "(f64[24,2], f64[24,1])"),
+    }
     first, *others = [one for one in exchanges(MOMENTUM, 24) if one not in batch]
     assert (first, others) == (gradient, [])
 
@@ -119,7 +158,12 @@ def test_cpu_devices_sweep_tiles_that_fit_a_core(x64):
     problem, params = Problem(mlp, mesh=mesh), draw_params(mlp)
     state = replicate(mesh, TrainState.start(params, MOMENTUM))
     batch = share(mesh, Batch(np.ones((10_000, 2)), np.ones((10_000, 1))))
-    used = advance.lower(problem, MOMENTUM, state, batch, 3, 3).compile().memory_analysis().temp_size_in_bytes
+    used = (
+        advance.lower(problem, MOMENTUM, state, batch, 3, 3)
+        .compile()
+        .memory_analysis()
+        .temp_size_in_bytes
+    )
     assert used < 2.5 * 2**20
 
 
@@ -136,15 +180,22 @@ def test_a_run_on_devices_goes_on_from_a_checkpoint(tmp_path, x64):
     shutil.copytree(tmp_path, tmp_path / "copy")
     resumed = jaxbp.fit(MLP, draw_params(MLP), DATA, devices=2, resume=True, **options)
     assert_same_run(whole, resumed, 0)
-    alone = jaxbp.fit(MLP, draw_params(MLP), DATA, resume=True, **options | {"checkpoint": tmp_path / "copy"})
+    alone = jaxbp.fit(
+        MLP, draw_params(MLP), DATA, resume=True, **options | {"checkpoint": tmp_path / "copy"}
+    )
     assert_same_run(whole, alone, ROUNDING)
 
 
 def test_the_result_goes_with_arrays_of_any_device(x64):
     result = jaxbp.fit(MLP, draw_params(MLP), DATA, devices=2, **OPTIONS)
-    outputs = [jaxbp.predict(MLP, result.params, jax.device_put(INPUTS, jax.devices()[i])) for i in (0, 5)]
+    outputs = [
+        jaxbp.predict(MLP, result.params, jax.device_put(INPUTS, jax.devices()[i])) for i in (0, 5)
+    ]
     assert [output.devices() for output in outputs] == [{jax.devices()[0]}, {jax.devices()[5]}]
-    assert all(leaf.devices() == {jax.devices()[0]} for leaf in jax.tree.leaves(result.state._replace(key=None)))
+    assert all(
+        leaf.devices() == {jax.devices()[0]}
+        for leaf in jax.tree.leaves(result.state._replace(key=None))
+    )
     goes_on = jaxbp.fit(MLP, result, DATA, devices=2, **OPTIONS)
     assert goes_on.history.step[-1] == 40
 
@@ -155,16 +206,29 @@ def test_a_run_that_diverges_on_devices_says_where(x64):
     kinds = []
     for devices in (None, 2):
         with pytest.warns(RuntimeWarning, match="diverged"):
-            kinds.append(jaxbp.fit(MLP, draw_params(MLP), DATA, devices=devices, **OPTIONS | {"solver": far}).outcome)
+            kinds.append(
+                jaxbp.fit(
+                    MLP, draw_params(MLP), DATA, devices=devices, **OPTIONS | {"solver": far}
+                ).outcome
+            )
     assert kinds[0] == kinds[1]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"devices": 5}, "data must hold a number of samples that the 5 devices share equally, got 48"),
-        ({"devices": 3, "batch_size": 20}, "batch_size must be a number of samples that the 3 devices .*, got 20"),
-        ({"devices": 9}, r"devices must be at most 8, the cpu devices of this process, got 9; jax_num_cpu_devices"),
+        (
+            {"devices": 5},
+            "data must hold a number of samples that the 5 devices share equally, got 48",
+        ),
+        (
+            {"devices": 3, "batch_size": 20},
+            "batch_size must be a number of samples that the 3 devices .*, got 20",
+        ),
+        (
+            {"devices": 9},
+            r"devices must be at most 8, the cpu devices of this process, got 9; jax_num_cpu_devices",
+        ),
         ({"devices": 0}, "devices must be a whole number of at least 1, got 0"),
         ({"devices": "some"}, "devices must be one of all; got 'some'"),
         ({"devices": []}, "devices must be JAX devices, each once and at least one"),
@@ -183,7 +247,8 @@ def test_all_devices_make_the_mesh():
 
 
 NOISY = (INPUTS, DATA[1] + 0.1 * np.random.default_rng(1).standard_normal((48, 1)))
-# With noise the condition number of K + lambda I is some 1e4, by which each of 20 steps may enlarge a rounding.
+# With noise the condition number of K + lambda I is some 1e4, by which each of 20 steps may enlarge
+# a rounding.
 SOLVED = 1e-10
 
 
@@ -191,8 +256,14 @@ SOLVED = 1e-10
 @pytest.mark.parametrize("num_devices", [1, 2, 3, 8])
 @pytest.mark.parametrize("batch_size", [None, 24])
 def test_devices_share_a_gauss_newton_step(batch_size, num_devices, x64):
-    mlp, options = jaxbp.Mlp((2, 4, 1)), OPTIONS | {"solver": jaxbp.gauss_newton(), "batch_size": batch_size}
-    one, shared = (jaxbp.fit(mlp, draw_params(mlp), NOISY, devices=some, **options) for some in (None, num_devices))
+    mlp, options = (
+        jaxbp.Mlp((2, 4, 1)),
+        OPTIONS | {"solver": jaxbp.gauss_newton(), "batch_size": batch_size},
+    )
+    one, shared = (
+        jaxbp.fit(mlp, draw_params(mlp), NOISY, devices=some, **options)
+        for some in (None, num_devices)
+    )
     assert_same_run(one, shared, SOLVED)
 
 
@@ -204,7 +275,9 @@ def test_devices_share_conjugate_gradients(x64):
     def solve(inputs, wanted):
         residuals = forward(mlp, draw_params(mlp), inputs)[1]
         errors = seeded_errors(mlp, draw_params(mlp), residuals, np.ones((1, 48, 1)))
-        return by_conjugate_gradients(residuals, errors, damping, wanted, iterations=100, tolerance=1e-13)
+        return by_conjugate_gradients(
+            residuals, errors, damping, wanted, iterations=100, tolerance=1e-13
+        )
 
     alone, shared = solve(*NOISY), solve(*share(mesh, NOISY))
     for a, b in zip(jax.tree.leaves(alone), jax.tree.leaves(shared), strict=True):

@@ -57,8 +57,13 @@ def stored(samples):
 
 def test_an_epoch_takes_every_sample_once_in_an_order_of_its_own(samples):
     source, inputs = stored(samples), np.asarray(samples[0])
-    epochs = [source.in_order(ORDER, epoch * NUM_SAMPLES, NUM_SAMPLES, NUM_SAMPLES) for epoch in range(3)]
-    orders = [[np.flatnonzero((inputs == row).all(axis=1)).item() for row in epoch.inputs] for epoch in epochs]
+    epochs = [
+        source.in_order(ORDER, epoch * NUM_SAMPLES, NUM_SAMPLES, NUM_SAMPLES) for epoch in range(3)
+    ]
+    orders = [
+        [np.flatnonzero((inputs == row).all(axis=1)).item() for row in epoch.inputs]
+        for epoch in epochs
+    ]
     for epoch, order in zip(epochs, orders, strict=True):
         assert sorted(order) == list(range(NUM_SAMPLES))
         np.testing.assert_array_equal(epoch.targets, samples[1][order])
@@ -72,7 +77,13 @@ def test_an_epoch_takes_every_sample_once_in_an_order_of_its_own(samples):
 def test_places_are_read_from_anywhere(samples):
     source = stored(samples)
     whole = source.in_order(ORDER, 0, 3 * NUM_SAMPLES, 3 * NUM_SAMPLES)
-    for position, count, room in ((0, 1, 1), (30, 5, 9), (100, 120, 120), (NUM_SAMPLES, 0, 4), (NUM_SAMPLES - 1, 2, 2)):
+    for position, count, room in (
+        (0, 1, 1),
+        (30, 5, 9),
+        (100, 120, 120),
+        (NUM_SAMPLES, 0, 4),
+        (NUM_SAMPLES - 1, 2, 2),
+    ):
         part = source.in_order(ORDER, position, count, room)
         for array, all_rows in zip(part, whole, strict=True):
             np.testing.assert_array_equal(array[:count], all_rows[position : position + count])
@@ -98,8 +109,12 @@ def test_a_run_descends_along_these_batches(read_rows, samples, monkeypatch):
 
     @jax.jit
     def descend(params, inputs, targets):
-        loss = lambda params: jnp.mean((jaxbp.reference_predict(MLP, params, inputs) - targets) ** 2)  # noqa: E731
-        return jax.tree.map(lambda leaf, change: leaf - RATE * change, params, jax.grad(loss)(params))
+        loss = lambda params: jnp.mean(
+            (jaxbp.reference_predict(MLP, params, inputs) - targets) ** 2
+        )  # noqa: E731
+        return jax.tree.map(
+            lambda leaf, change: leaf - RATE * change, params, jax.grad(loss)(params)
+        )
 
     for first in range(0, 25 * BATCH, BATCH):
         params = descend(params, *(array[first : first + BATCH] for array in rows))
@@ -148,7 +163,12 @@ def test_devices_share_the_batches(samples):
 
 @pytest.mark.slow
 def test_the_best_and_the_layers_are_those_of_all_samples(samples):
-    result = fit(samples, keep_best=True, record_layers=True, validation=tuple(array[:7] for array in samples))
+    result = fit(
+        samples,
+        keep_best=True,
+        record_layers=True,
+        validation=tuple(array[:7] for array in samples),
+    )
     assert result.layers.gradient.shape == (4, 2)
     assert np.isfinite(result.layers.gradient).all()
     assert np.isfinite(result.history.validation_loss).all()
@@ -182,7 +202,10 @@ def test_a_run_that_diverges_says_where(read_rows, samples, monkeypatch):
 def test_numbers_are_cast_as_they_are_read(tmp_path):
     with jax.enable_x64(False):
         inputs = np.random.default_rng(0).standard_normal((40, 2))
-        samples = mapped(tmp_path, "inputs", inputs), mapped(tmp_path, "targets", np.round(inputs[:, :1]).astype(int))
+        samples = (
+            mapped(tmp_path, "inputs", inputs),
+            mapped(tmp_path, "targets", np.round(inputs[:, :1]).astype(int)),
+        )
         with pytest.warns(UserWarning, match="inputs came as float64 and float32 is used"):
             result = jaxbp.fit(
                 *(MLP, draw_params(MLP, dtype=np.float32), samples),
@@ -201,16 +224,32 @@ def with_row(array, row, value):
 @pytest.mark.parametrize(
     ("change", "options", "message"),
     [
-        (lambda x, t: (with_row(x, 71, np.nan), t), {}, r"row 71 of inputs must be finite, got row 71 of inputs\[0\]"),
+        (
+            lambda x, t: (with_row(x, 71, np.nan), t),
+            {},
+            r"row 71 of inputs must be finite, got row 71 of inputs\[0\]",
+        ),
         (lambda x, t: (x, with_row(t, 106, np.inf)), {}, "row 106 of targets must be finite"),
         (lambda x, t: (x, t[:90]), {}, "targets must have 107 rows like the inputs, got 90"),
-        (lambda x, t: (x[:, :1], t), {}, r"inputs must have 2 columns for sizes \(2, 5, 1\), got 1"),
+        (
+            lambda x, t: (x[:, :1], t),
+            {},
+            r"inputs must have 2 columns for sizes \(2, 5, 1\), got 1",
+        ),
         (lambda x, t: (x, t[:, 0]), {}, r"targets must have shape \(1, 1\) like the outputs"),
         (lambda x, t: (x[:0], t[:0]), {}, "at least one sample"),
-        (lambda x, t: (x, t), {"batch_size": 108}, "batch_size must be at most the number of samples, 107, got 108"),
+        (
+            lambda x, t: (x, t),
+            {"batch_size": 108},
+            "batch_size must be at most the number of samples, 107, got 108",
+        ),
         (lambda x, t: (x, t), {"loss": "mean"}, "loss must be one of"),
         (lambda x, t: (x, t), {"key": None}, "key must be given with batch_size"),
-        (lambda x, t: (x, with_row(0 * t, 80, 2)), {"loss": "binary_cross_entropy"}, r"counted from row 0 on"),
+        (
+            lambda x, t: (x, with_row(0 * t, 80, 2)),
+            {"loss": "binary_cross_entropy"},
+            r"counted from row 0 on",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(change, options, message, samples, tmp_path):
@@ -255,6 +294,7 @@ def test_ten_million_samples_take_no_more_memory_than_one_million(tmp_path):
         targets[rows] = np.sin(inputs[rows, :1])
     command = [sys.executable, "-c", PROGRAM, str(tmp_path)]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    # A window takes 32 MB as it is read, cast, validated and shuffled; the file 360. The first run also compiles.
+    # A window takes 32 MB as it is read, cast, validated and shuffled; the file 360. The first run
+    # also compiles.
     assert float(said[1]) < 4 * 32 + 32
     del inputs, targets

@@ -40,11 +40,15 @@ def start(*flags, out, **environment):
     """Runs the script in a process of its own."""
     inherited = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     command = [sys.executable, SCRIPT, *map(str, flags), "--out", str(out)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=inherited | environment)
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env=inherited | environment
+    )
 
 
 def losses_by_epoch(text):
-    return {int(epoch): float(loss) for epoch, loss in re.findall(r"EPOCH (\d+): Loss = ([\d.]+)", text)}
+    return {
+        int(epoch): float(loss) for epoch, loss in re.findall(r"EPOCH (\d+): Loss = ([\d.]+)", text)
+    }
 
 
 @pytest.mark.slow
@@ -62,7 +66,12 @@ def test_the_tutorials_run_prints_its_golden_values_and_writes_them(tmp_path, ca
     assert result["gradient_error_over_bound"] < 1
     assert result["unexplained"] == pytest.approx(result["nrmse"] ** 2)
     names = {path.name for path in tmp_path.iterdir()}
-    pictures = {"surface_true_pred.png", "surface_samples.png", "loss_curve.svg", "fit_surface.json"}
+    pictures = {
+        "surface_true_pred.png",
+        "surface_samples.png",
+        "loss_curve.svg",
+        "fit_surface.json",
+    }
     assert names == {f"tutorial_{name}" for name in pictures}
 
 
@@ -76,7 +85,11 @@ def test_the_tutorials_random_points_print_their_golden_values(tmp_path, capsys)
 
 def test_the_tutorials_random_preset_makes_its_three_runs():
     runs = runs_of(PRESETS["tutorial-random"])
-    assert [(run.samples, run.steps) for run in runs] == [(1000, 2000), (10_000, 2000), (10_000, 4000)]
+    assert [(run.samples, run.steps) for run in runs] == [
+        (1000, 2000),
+        (10_000, 2000),
+        (10_000, 4000),
+    ]
     for flags in (["--steps", "3", "--preset", "tutorial-random"], ["--preset=tutorial-random"]):
         assert parse(Config, flags, PRESETS).scheme == "tutorial"
     assert runs_of(Config()) == [Config()]
@@ -121,7 +134,9 @@ slow = partial(pytest.param, marks=pytest.mark.slow)
         slow(("--data", "samples.npz"), "data_"),
     ],
 )
-def test_every_kind_of_input_gives_the_same_table_and_pictures(flags, prefix, tmp_path, monkeypatch, capsys):
+def test_every_kind_of_input_gives_the_same_table_and_pictures(
+    flags, prefix, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     points = np.random.default_rng(0).uniform(size=(300, 3))
     with open("samples.csv", "w", newline="") as file:
@@ -130,7 +145,18 @@ def test_every_kind_of_input_gives_the_same_table_and_pictures(flags, prefix, tm
     out = tmp_path / "with spaces ü"
     result = run(*SHORT, *flags, out=out)
     text = capsys.readouterr().out
-    rows = ("samples", "parameters", "steps", "compile", "run", "RMSE", "NRMSE", "1 - R2", "largest error", "jax.grad")
+    rows = (
+        "samples",
+        "parameters",
+        "steps",
+        "compile",
+        "run",
+        "RMSE",
+        "NRMSE",
+        "1 - R2",
+        "largest error",
+        "jax.grad",
+    )
     for row in rows:
         assert row in text
     assert result["gradient_error_over_bound"] < 1
@@ -146,9 +172,15 @@ def test_another_number_of_inputs_is_drawn_as_cuts(num_inputs, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     points = np.random.default_rng(1).uniform(-1, 1, size=(200, num_inputs))
     names = [f"x{i}" for i in range(num_inputs)]
-    np.savez("samples.npz", **dict(zip(names, points.T, strict=True)), z=np.sin(points @ np.ones(num_inputs)))
+    np.savez(
+        "samples.npz",
+        **dict(zip(names, points.T, strict=True)),
+        z=np.sin(points @ np.ones(num_inputs)),
+    )
     flags = ("--data", "samples.npz", "--columns", *names, "z")
-    with pytest.raises(ValueError, match=f"--details must be left out with {num_inputs} input columns"):
+    with pytest.raises(
+        ValueError, match=f"--details must be left out with {num_inputs} input columns"
+    ):
         run(*flags, "--details", out=tmp_path / "out")
     result = run(*flags, out=tmp_path / "out")
     assert result["nrmse"] < 1e-4
@@ -179,14 +211,21 @@ def test_details_and_film_of_kinks_on_a_measured_surface(tmp_path):
     kinked = ("--activation", "relu", "--scheme", "he", "--surface", "terrain")
     run(*SHORT, "--details", "--film", *kinked, out=tmp_path)
     names = {path.name.removeprefix("terrain_") for path in tmp_path.iterdir()}
-    details = {"surface_error_detail.png", "unit_maps.png", "weights_matrix.png", "gradient_flow.svg"}
+    details = {
+        "surface_error_detail.png",
+        "unit_maps.png",
+        "weights_matrix.png",
+        "gradient_flow.svg",
+    }
     assert details | {"training_film.gif", "training_film.html"} <= names
     assert len(names) == 10
 
 
 @pytest.mark.slow
 def test_the_contrast_shows_both_fits(tmp_path, monkeypatch):
-    monkeypatch.setitem(PRESETS, "tutorial", parse(Config, ["--samples", "100", "--steps", "5"], PRESETS))
+    monkeypatch.setitem(
+        PRESETS, "tutorial", parse(Config, ["--samples", "100", "--steps", "5"], PRESETS)
+    )
     run(*SHORT, "--contrast", out=tmp_path)
     assert (tmp_path / "surface_contrast.png").stat().st_size > 10_000
 
@@ -205,7 +244,9 @@ def test_a_second_stage_goes_on_where_the_first_stalls(tmp_path):
     assert losses[-1] < losses[second - 1]
 
 
-@pytest.mark.parametrize("flags", [(), ("--solver", "adam", "--activation", "tanh", "--scheme", "glorot")])
+@pytest.mark.parametrize(
+    "flags", [(), ("--solver", "adam", "--activation", "tanh", "--scheme", "glorot")]
+)
 @pytest.mark.slow
 def test_in_float32_it_runs_as_well(flags, tmp_path):
     result = run(*SHORT, "--no-x64", *flags, out=tmp_path)
@@ -214,7 +255,9 @@ def test_in_float32_it_runs_as_well(flags, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_same_seed_writes_the_same_bytes_and_further_pictures_change_no_other_file(short, tmp_path):
+def test_the_same_seed_writes_the_same_bytes_and_further_pictures_change_no_other_file(
+    short, tmp_path
+):
     run(*SHORT, "--seed", 7, "--details", out=tmp_path)
     for path in short[0].iterdir():
         assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
@@ -231,24 +274,56 @@ def test_the_same_seed_writes_the_same_bytes_and_further_pictures_change_no_othe
         (("--preset", "tutrial"), 2, "--preset must be one of tutorial"),
         (("--preset=tutrial",), 2, "--preset must be one of tutorial"),
         (("--steps", "many"), 2, "--steps"),
-        (("--learning-rate", "-1", "--solver", "adam"), 1, "learning_rate must be a finite number of at least 0, got"),
+        (
+            ("--learning-rate", "-1", "--solver", "adam"),
+            1,
+            "learning_rate must be a finite number of at least 0, got",
+        ),
         (("--hidden", "8", "-1"), 1, "hidden must be a finite number of at least 0, got -1"),
         (("--samples", "0"), 1, "samples must be a finite number of at least 2, got 0"),
         (("--samples", "1"), 1, "samples must be a finite number of at least 2, got 1"),
         (("--seed", "-1"), 1, "seed must be a finite number of at least 0"),
         (("--data", "missing.csv"), 1, "missing.csv must be a file, there is none"),
-        (("--expression", "log(x)"), 1, "the surface log(x) must be finite over its domain, got nan at x = "),
+        (
+            ("--expression", "log(x)"),
+            1,
+            "the surface log(x) must be finite over its domain, got nan at x = ",
+        ),
         (("--expression", "os.system('ls')"), 1, "expression must be a formula of x and y"),
         (("--expression", "x", "--domain", "1", "1", "0", "1"), 1, "domain must be"),
         (("--expression", "x*0"), 1, "column z must vary"),
         (("--weight-decay", "1"), 1, "--weight-decay must be left out with --solver gauss_newton"),
-        (("--stages", "2", "--dropout", "0.1", "--solver", "adam"), 1, "--dropout must be left out with --stages"),
-        (("--stages", "2", "--preset", "tutorial"), 1, "--stages must be left out with --preset tutorial"),
-        (("--damping", "1", "--solver", "adam"), 1, "--damping must be left out with --solver adam"),
+        (
+            ("--stages", "2", "--dropout", "0.1", "--solver", "adam"),
+            1,
+            "--dropout must be left out with --stages",
+        ),
+        (
+            ("--stages", "2", "--preset", "tutorial"),
+            1,
+            "--stages must be left out with --preset tutorial",
+        ),
+        (
+            ("--damping", "1", "--solver", "adam"),
+            1,
+            "--damping must be left out with --solver adam",
+        ),
         (("--domain", "0", "1", "0", "1"), 1, "--domain must be left out with no --expression"),
-        (("--learning-rate", "0.1"), 1, "--learning-rate must be left out with --solver gauss_newton"),
-        (("--surface", "peaks", "--expression", "x"), 1, "--surface must be left out with --expression"),
-        (("--preset", "tutorial", "--surface", "terrain", "--steps", "-1"), 1, "steps must be a finite number"),
+        (
+            ("--learning-rate", "0.1"),
+            1,
+            "--learning-rate must be left out with --solver gauss_newton",
+        ),
+        (
+            ("--surface", "peaks", "--expression", "x"),
+            1,
+            "--surface must be left out with --expression",
+        ),
+        (
+            ("--preset", "tutorial", "--surface", "terrain", "--steps", "-1"),
+            1,
+            "steps must be a finite number",
+        ),
         (("--damping", "0"), 1, "damping must be positive, got 0.0"),
         (("--columns", "a", "b", "c"), 1, "--columns must be left out with no --data"),
         (("--expression", "x", "--domain", "0", "inf", "0", "1"), 1, "domain must be"),
@@ -256,7 +331,9 @@ def test_the_same_seed_writes_the_same_bytes_and_further_pictures_change_no_othe
     ],
 )
 def test_bad_flags_get_one_clear_line_and_leave_nothing(flags, status, message, tmp_path, capsys):
-    with pytest.raises((ValueError, SystemExit)) as caught:  # what `run` of common.py makes one line and a status of
+    with pytest.raises(
+        (ValueError, SystemExit)
+    ) as caught:  # what `run` of common.py makes one line and a status of
         run(*flags, out=tmp_path / "out")
     if status == 2:
         assert caught.value.code == 2
@@ -280,7 +357,9 @@ def test_an_error_ends_the_script_with_one_line_and_status_1(flags, environment,
     assert ended.returncode == 1
     assert ended.stderr.startswith(message)
     assert len(ended.stderr.strip().splitlines()) == 1
-    assert ("use the platform cpu, or unset JAX_PLATFORMS" in ended.stderr) == ("platform" in message)
+    assert ("use the platform cpu, or unset JAX_PLATFORMS" in ended.stderr) == (
+        "platform" in message
+    )
     assert not (tmp_path / "out").exists()
 
 
@@ -310,20 +389,37 @@ def test_a_run_prints_a_history(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_a_run_that_diverges_says_so(tmp_path):
-    flags = (*SHORT, "--solver", "sgd", "--activation", "relu", "--scheme", "he", "--learning-rate", "1e30")
+    flags = (
+        *SHORT,
+        "--solver",
+        "sgd",
+        "--activation",
+        "relu",
+        "--scheme",
+        "he",
+        "--learning-rate",
+        "1e30",
+    )
     with (
         pytest.warns(RuntimeWarning, match="diverged"),
         pytest.raises(ValueError, match=r"the fit diverged: .*layer .* after step"),
     ):
         run(*flags, out=tmp_path)
-    assert json.loads((tmp_path / "fit_surface.json").read_text())["result"]["status"].startswith("diverged")
+    assert json.loads((tmp_path / "fit_surface.json").read_text())["result"]["status"].startswith(
+        "diverged"
+    )
 
 
 @pytest.mark.slow
 def test_a_fit_worse_than_the_mean_is_warned_of(tmp_path, capsys):
-    result = run(*SHORT, "--solver", "adam", "--activation", "tanh", "--learning-rate", "1e6", out=tmp_path)
+    result = run(
+        *SHORT, "--solver", "adam", "--activation", "tanh", "--learning-rate", "1e6", out=tmp_path
+    )
     assert result["nrmse"] > 1
-    assert "warning: the mean of the data would be nearer to them than this fit" in capsys.readouterr().err
+    assert (
+        "warning: the mean of the data would be nearer to them than this fit"
+        in capsys.readouterr().err
+    )
 
 
 def test_help_is_grouped_and_says_what_the_script_does(capsys):
@@ -363,6 +459,8 @@ def test_the_page_replays_two_runs_of_a_small_network(tmp_path, monkeypatch, x64
     numbers, files = surface_page.draw_page(config, fit_surface.task_of(config))
     assert {name: found["steps"] for name, found in numbers.items()} == dict.fromkeys(short, 3)
     path = files["surface_page.html"](tmp_path / "page.html")
-    data = json.loads(re.search(r'id="data">(.*?)</script>', path.read_text(encoding="utf-8")).group(1))
+    data = json.loads(
+        re.search(r'id="data">(.*?)</script>', path.read_text(encoding="utf-8")).group(1)
+    )
     assert data["title"].startswith("sin x + x cos y + y + 3^(x/3): ")
     assert [run["steps"] for run in data["recording"].values()] == [[0, 1, 2, 3]] * 2

@@ -35,15 +35,25 @@ OPTIONS = {"steps": 12, "record_every": 3, "solver": jaxbp.first_order(optax.ada
 def mount(*arguments):
     """Mounts, or skips the test where that is not possible: on other systems, and for users who may not."""
     program = shutil.which("mount")
-    if program is None or subprocess.run([program, *map(str, arguments)], check=False, capture_output=True).returncode:
+    if (
+        program is None
+        or subprocess.run(
+            [program, *map(str, arguments)], check=False, capture_output=True
+        ).returncode
+    ):
         pytest.skip("NO MOUNT: a full and a read-only disk need Linux and its root")
 
 
 def immutable(folder, mode):
     """Lets nobody write to a folder, not even root; a disk on which a file is open is not made read-only."""
     program = shutil.which("chattr")
-    if program is None or subprocess.run([program, mode, folder], check=False, capture_output=True).returncode:
-        pytest.skip("NO MOUNT: a folder that root cannot write to needs Linux, its root, and a disk that knows chattr")
+    if (
+        program is None
+        or subprocess.run([program, mode, folder], check=False, capture_output=True).returncode
+    ):
+        pytest.skip(
+            "NO MOUNT: a folder that root cannot write to needs Linux, its root, and a disk that knows chattr"
+        )
 
 
 @pytest.fixture
@@ -77,7 +87,11 @@ def fit(folder, **options):
 @pytest.mark.parametrize(
     ("fault", "mend", "message"),
     [
-        (fill, lambda folder: (folder / "filler").unlink(), r"No space left on device: '.*run/step-0000000009.npz'"),
+        (
+            fill,
+            lambda folder: (folder / "filler").unlink(),
+            r"No space left on device: '.*run/step-0000000009.npz'",
+        ),
         (
             lambda folder: immutable(folder / "run", "+i"),
             lambda folder: immutable(folder / "run", "-i"),
@@ -94,13 +108,17 @@ def test_a_disk_that_takes_no_more_keeps_the_last_good_file(disk, fault, mend, m
     assert sorted(good(disk / "run")) == ["step-0000000003.npz", "step-0000000006.npz"]
     mend(disk)
     whole = jaxbp.fit(MLP, PARAMS, DATA, **OPTIONS)
-    for a, b in zip(jax.tree.leaves(fit(disk / "run").params), jax.tree.leaves(whole.params), strict=True):
+    for a, b in zip(
+        jax.tree.leaves(fit(disk / "run").params), jax.tree.leaves(whole.params), strict=True
+    ):
         np.testing.assert_array_equal(a, b)
 
 
 def test_a_folder_that_is_removed_while_the_run_uses_it_is_not_made_again(tmp_path):
     """A second run could have taken its place."""
-    with pytest.raises(FileNotFoundError, match=r"the folder was removed while the run used it: '.*/run'"):
+    with pytest.raises(
+        FileNotFoundError, match=r"the folder was removed while the run used it: '.*/run'"
+    ):
         fit(tmp_path / "run", on_record=at_step(9, shutil.rmtree, tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 
@@ -109,7 +127,9 @@ def test_a_read_only_folder_is_named_before_the_run_begins(disk):
     mount("-o", "remount,ro", disk)
     with pytest.raises(OSError, match=r"Read-only file system: '.*/run'"):
         fit(disk / "run")
-    with pytest.raises(OSError, match=r"Read-only file system: '.*model.npz'|Read-only file system: '.*\.model-"):
+    with pytest.raises(
+        OSError, match=r"Read-only file system: '.*model.npz'|Read-only file system: '.*\.model-"
+    ):
         MODEL.save(disk / "model.npz")
 
 
@@ -118,7 +138,10 @@ def test_a_read_only_folder_is_named_before_the_run_begins(disk):
     ("fault", "message"),
     [
         (fill, "No space left on device"),
-        (lambda folder: mount("-o", "remount,ro", folder), "error: out must be a folder that can be written to, got "),
+        (
+            lambda folder: mount("-o", "remount,ro", folder),
+            "error: out must be a folder that can be written to, got ",
+        ),
     ],
     ids=["full", "read-only"],
 )
@@ -154,13 +177,19 @@ def test_without_an_output_one_line_says_so(tmp_path, arguments, output):
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == 1
     assert ended.stderr.startswith("error: ")
-    assert ("standard output must be open, it is closed" if output == "closed" else "No space left") in ended.stderr
+    assert (
+        "standard output must be open, it is closed" if output == "closed" else "No space left"
+    ) in ended.stderr
     assert (tmp_path / "model.npz").read_bytes() == before
 
 
 @pytest.mark.parametrize(
     ("module", "name", "steps"),
-    [(loop, "compile_seconds", []), (checkpoint_file, "write_archive", [3]), (checkpoints, "write_checkpoint", [3])],
+    [
+        (loop, "compile_seconds", []),
+        (checkpoint_file, "write_archive", [3]),
+        (checkpoints, "write_checkpoint", [3]),
+    ],
     ids=["compile", "write", "save"],
 )
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -216,7 +245,9 @@ def test_a_checkpoint_of_another_version_of_jax_is_read_with_a_warning(tmp_path,
     with monkeypatch.context() as patched:
         patched.setattr(jax, "__version__", "0.0.1")
         fit(tmp_path, steps=3)
-    with pytest.warns(RuntimeWarning, match=r"step-0000000003.npz was written with another version of jax"):
+    with pytest.warns(
+        RuntimeWarning, match=r"step-0000000003.npz was written with another version of jax"
+    ):
         fit(tmp_path, steps=3)
 
 
@@ -234,7 +265,9 @@ def test_pictures_need_no_display(tmp_path):
     )
     hidden = ("DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND")
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
-    subprocess.run([sys.executable, "-c", code, tmp_path / "curve.png"], check=True, env=environment)
+    subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "curve.png"], check=True, env=environment
+    )
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 

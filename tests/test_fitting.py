@@ -44,9 +44,18 @@ def nrmse(model, points, outputs):
 def layer_problem(num_rows, units, num_outputs=2, hidden="tanh", spread=1.0):
     generator = np.random.default_rng(7)
     mlp = jaxbp.Mlp((3, units, num_outputs), hidden=hidden)
-    weight, bias = spread * generator.standard_normal((3, units)), spread * generator.standard_normal(units)
-    params = (jaxbp.Layer(weight, bias), jaxbp.Layer(np.ones((units, num_outputs)), np.ones(num_outputs)))
-    inputs, targets = generator.standard_normal((num_rows, 3)), generator.standard_normal((num_rows, num_outputs))
+    weight, bias = (
+        spread * generator.standard_normal((3, units)),
+        spread * generator.standard_normal(units),
+    )
+    params = (
+        jaxbp.Layer(weight, bias),
+        jaxbp.Layer(np.ones((units, num_outputs)), np.ones(num_outputs)),
+    )
+    inputs, targets = (
+        generator.standard_normal((num_rows, 3)),
+        generator.standard_normal((num_rows, num_outputs)),
+    )
     hidden_part = np.asarray(hidden_activations(mlp, params, inputs))
     return mlp, params, inputs, targets, hidden_part
 
@@ -58,9 +67,14 @@ def layer_problem(num_rows, units, num_outputs=2, hidden="tanh", spread=1.0):
 def test_the_output_layer_is_that_of_lstsq_on_centred_columns(x64, num_rows, units):
     mlp, params, inputs, targets, hidden = layer_problem(num_rows, units, spread=2.0)
     layer = jaxbp.solve_output(mlp, params, (inputs, targets), ridge=0.0)[-1]
-    weight = np.linalg.lstsq(hidden - hidden.mean(axis=0), targets - targets.mean(axis=0), rcond=None)[0]
-    # The relative error of a least-squares solution: the condition number squared where the residual is large.
-    values = np.linalg.svd(hidden - hidden.mean(axis=0), compute_uv=False)[: min(units, num_rows - 1)]
+    weight = np.linalg.lstsq(
+        hidden - hidden.mean(axis=0), targets - targets.mean(axis=0), rcond=None
+    )[0]
+    # The relative error of a least-squares solution: the condition number squared where the
+    # residual is large.
+    values = np.linalg.svd(hidden - hidden.mean(axis=0), compute_uv=False)[
+        : min(units, num_rows - 1)
+    ]
     bound = 100 * 2.0**-52 * (values[0] / values[-1]) ** 2
     np.testing.assert_allclose(layer.weight, weight, rtol=0, atol=bound * np.abs(weight).max())
     np.testing.assert_allclose(
@@ -92,7 +106,9 @@ def test_a_ridge_is_the_augmented_least_squares_problem(x64, num_rows, units):
         widths = np.linspace(0.5, 2.0, units)  # the penalty is that of weight / widths
         rows = np.vstack([centred, np.sqrt(penalty) * np.diag(1 / widths)])
         found, _ = penalized(triangle(mlp, params, inputs, targets), penalty, widths)
-        np.testing.assert_allclose(found, np.linalg.lstsq(rows, below, rcond=None)[0], rtol=0, atol=1e-11)
+        np.testing.assert_allclose(
+            found, np.linalg.lstsq(rows, below, rcond=None)[0], rtol=0, atol=1e-11
+        )
 
 
 @pytest.mark.parametrize("num_rows", [300, 30])
@@ -114,7 +130,9 @@ def test_leave_one_out_is_what_leaving_one_out_gives(x64):
     for row in (0, 7):
         others = np.arange(20) != row
         weight, bias = solution(factor(mlp, params, inputs[others], targets[others]), penalty)
-        np.testing.assert_allclose(predictions[row], hidden[row] @ weight + bias, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(
+            predictions[row], hidden[row] @ weight + bias, rtol=0, atol=1e-10
+        )
 
 
 def test_of_penalties_that_predict_alike_the_largest_is_taken(x64):
@@ -135,7 +153,12 @@ def test_gauss_newton_from_a_solved_start_never_ends_above_it(x64, compiled_quic
     before = jaxbp.loss_and_gradient(mlp, start, inputs, targets)[0]
     result = jaxbp.fit(
         *(mlp, start, (inputs, targets)),
-        **{"solver": jaxbp.gauss_newton(damping=0.03), "steps": 6, "batch_size": 50, "key": jax.random.key(1)},
+        **{
+            "solver": jaxbp.gauss_newton(damping=0.03),
+            "steps": 6,
+            "batch_size": 50,
+            "key": jax.random.key(1),
+        },
     )
     assert jaxbp.loss_and_gradient(mlp, result.params, inputs, targets)[0] <= before * (1 + 1e-12)
 
@@ -175,7 +198,11 @@ def test_the_evidence_finds_noise_and_the_input_that_matters(x64, monkeypatch):
 
 def branin(points):
     x, y = points.T
-    return (y - 5.1 * x**2 / (4 * np.pi**2) + 5 * x / np.pi - 6) ** 2 + 10 * (1 - 1 / (8 * np.pi)) * np.cos(x) + 10
+    return (
+        (y - 5.1 * x**2 / (4 * np.pi**2) + 5 * x / np.pi - 6) ** 2
+        + 10 * (1 - 1 / (8 * np.pi)) * np.cos(x)
+        + 10
+    )
 
 
 def branin_points(generator, num_points):
@@ -203,12 +230,17 @@ def test_five_inputs_against_a_gaussian_process():
     generator = np.random.default_rng(4)
     points, others = generator.uniform(-1, 1, (200, 5)), generator.uniform(-1, 1, (2000, 5))
     model = jaxbp.fit_model(points, five_inputs(points), effort="low")
-    rival = GaussianProcessRegressor(ConstantKernel(1.0) * RBF(np.ones(5), (1e-2, 1e3)), alpha=1e-10, normalize_y=True)
+    rival = GaussianProcessRegressor(
+        ConstantKernel(1.0) * RBF(np.ones(5), (1e-2, 1e3)), alpha=1e-10, normalize_y=True
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         rival.fit(points, five_inputs(points))
     truth = five_inputs(others)
-    assert nrmse(model, others, truth) < np.sqrt(np.mean((rival.predict(others) - truth) ** 2)) / truth.std()
+    assert (
+        nrmse(model, others, truth)
+        < np.sqrt(np.mean((rival.predict(others) - truth) ** 2)) / truth.std()
+    )
 
 
 def test_noise_is_not_overfitted():
@@ -226,9 +258,15 @@ def test_noise_is_not_overfitted():
 def several():
     """Two inputs and a constant one; two outputs and a constant one; units of the data far from 1."""
     generator = np.random.default_rng(6)
-    points = np.column_stack([generator.uniform(0, 1e4, 60), np.full(60, 0.1), generator.uniform(-1e-3, 1e-3, 60)])
+    points = np.column_stack(
+        [generator.uniform(0, 1e4, 60), np.full(60, 0.1), generator.uniform(-1e-3, 1e-3, 60)]
+    )
     outputs = np.column_stack(
-        [1e6 * np.sin(points[:, 0] / 4e3) + 1e9 * points[:, 2], np.full(60, 7.0), points[:, 2] * points[:, 0]]
+        [
+            1e6 * np.sin(points[:, 0] / 4e3) + 1e9 * points[:, 2],
+            np.full(60, 7.0),
+            points[:, 2] * points[:, 0],
+        ]
     )
     return points, outputs, jaxbp.fit_model(points, outputs, effort="low", seed=1)
 
@@ -252,7 +290,9 @@ def test_a_seed_gives_the_same_model(several):
 def test_candidates_are_shown_as_they_are_tried():
     points = np.random.default_rng(0).uniform(-1, 1, (8, 2))
     shown, began = [], time.perf_counter()
-    model = jaxbp.fit_model(points, points @ [1.0, 2.0], on_candidate=shown.append, names=("x", "y", "z"))
+    model = jaxbp.fit_model(
+        points, points @ [1.0, 2.0], on_candidate=shown.append, names=("x", "y", "z")
+    )
     assert [some.name for some in shown] == ["linear"]
     assert [some.chosen for some in model.history] == [True]
     assert 0 <= shown[0].seconds < time.perf_counter() - began
@@ -263,9 +303,13 @@ def test_candidates_are_shown_as_they_are_tried():
 @pytest.mark.parametrize("num_rows", [5, 12])
 def test_constant_outputs_and_single_points(num_rows):
     points = np.random.default_rng(0).uniform(-1, 1, (num_rows, 2))
-    np.testing.assert_allclose(jaxbp.fit_model(points, np.full(num_rows, 3.0))(points), 3.0, rtol=1e-12)
+    np.testing.assert_allclose(
+        jaxbp.fit_model(points, np.full(num_rows, 3.0))(points), 3.0, rtol=1e-12
+    )
     outputs = np.arange(num_rows) * 1.0
-    np.testing.assert_allclose(jaxbp.fit_model(np.ones((num_rows, 2)), outputs)(np.ones((1, 2))), outputs.mean())
+    np.testing.assert_allclose(
+        jaxbp.fit_model(np.ones((num_rows, 2)), outputs)(np.ones((1, 2))), outputs.mean()
+    )
 
 
 @pytest.mark.parametrize(("num_rows", "tried"), [(9, False), (10, True)])
@@ -290,7 +334,9 @@ def test_a_budget_counts_what_it_allowed():
     assert not budget.allows(0.6 * RATE)
     assert not budget.allows(0.1 * RATE, final=0.6 * RATE)
     assert budget.allows(0.1 * RATE, final=0.2 * RATE)
-    assert Budget(10.0).allows(4 * RATE, final=100 * RATE)  # the last fit takes as many rows as half the time allows
+    assert Budget(10.0).allows(
+        4 * RATE, final=100 * RATE
+    )  # the last fit takes as many rows as half the time allows
     assert not Budget(10.0).allows(6 * RATE, final=100 * RATE)
 
 
@@ -302,7 +348,8 @@ def test_what_a_budget_has_left_is_at_least_half_of_it():
 
 
 @pytest.mark.parametrize(
-    ("num_rows", "parts", "size"), [(7, 5, 1), (30, 5, 6), (99, 5, 19), (100, 1, 20), (20_000, 1, 2000)]
+    ("num_rows", "parts", "size"),
+    [(7, 5, 1), (30, 5, 6), (99, 5, 19), (100, 1, 20), (20_000, 1, 2000)],
 )
 def test_of_few_rows_every_fifth_is_held_out_in_turn(x64, num_rows, parts, size):
     rows = np.arange(2.0 * num_rows).reshape(num_rows, 2)
@@ -330,9 +377,16 @@ def test_an_average_has_a_spread():
     model = jaxbp.Model.for_data(mlp, layers[0], points, points[:, 0])
     terms = [jaxbp.training.Stage(layer, np.full(1, 0.5)) for layer in layers]
     average = model.with_terms([mlp, mlp], terms, average=True)
-    np.testing.assert_allclose(average.spread(points), np.abs(points[:, 0] - points.mean()), rtol=1e-12)
-    for alone in (average.with_terms([mlp], terms[:1], average=True), average.with_terms([mlp, mlp], terms)):
-        with pytest.raises(ValueError, match="model must be an average of several networks to have a spread"):
+    np.testing.assert_allclose(
+        average.spread(points), np.abs(points[:, 0] - points.mean()), rtol=1e-12
+    )
+    for alone in (
+        average.with_terms([mlp], terms[:1], average=True),
+        average.with_terms([mlp, mlp], terms),
+    ):
+        with pytest.raises(
+            ValueError, match="model must be an average of several networks to have a spread"
+        ):
             alone.spread(points)
 
 
@@ -340,7 +394,9 @@ def test_a_band_comes_with_its_output_layer_solved(x64):
     generator = np.random.default_rng(9)
     inputs = generator.uniform(-1.7, 1.7, (400, 2))
     targets = np.sin(2 * inputs[:, :1] + inputs[:, 1:])
-    rows = Rows(Batch(inputs, targets), Batch(inputs[80:], targets[80:]), Batch(inputs[:80], targets[:80]))
+    rows = Rows(
+        Batch(inputs, targets), Batch(inputs[80:], targets[80:]), Batch(inputs[:80], targets[:80])
+    )
     shown = []
     trial = choose_band(rows, effort="low", on_candidate=shown.append)
     mlp, params = trial.members[0]
@@ -362,12 +418,16 @@ def test_frequencies_fill_their_ball_evenly(num_inputs):
     np.testing.assert_allclose([sines, cosines], [np.zeros(pairs), np.ones(pairs)], atol=1e-15)
     sizes = np.linalg.norm(frequencies, axis=0)
     for share in (0.1, 0.5, 1.0):
-        assert np.mean(sizes <= radius * share ** (1 / num_inputs)) == pytest.approx(share, abs=1.5 / pairs)
+        assert np.mean(sizes <= radius * share ** (1 / num_inputs)) == pytest.approx(
+            share, abs=1.5 / pairs
+        )
     # A frequency and its opposite are one: of the ball of both each slice has its share.
     both = np.concatenate([frequencies, -frequencies], axis=1)
     second = np.mean(both**2, axis=1)
     np.testing.assert_allclose(second, radius**2 / (num_inputs + 2), rtol=0.03)
-    np.testing.assert_array_less(np.abs(np.cov(both, bias=True) - np.diag(second)), 0.03 * radius**2)
+    np.testing.assert_array_less(
+        np.abs(np.cov(both, bias=True) - np.diag(second)), 0.03 * radius**2
+    )
 
 
 # The search, with candidates that cost nothing.
@@ -375,8 +435,12 @@ def test_frequencies_fill_their_ball_evenly(num_inputs):
 
 def some_rows(num_rows, num_inputs=2, num_outputs=1, held_out=100):
     generator = np.random.default_rng(num_rows)
-    every = Batch(generator.random((num_rows, num_inputs)), generator.random((num_rows, num_outputs)))
-    first, others = (Batch(*(some[part] for some in every)) for part in (slice(held_out), slice(held_out, None)))
+    every = Batch(
+        generator.random((num_rows, num_inputs)), generator.random((num_rows, num_outputs))
+    )
+    first, others = (
+        Batch(*(some[part] for some in every)) for part in (slice(held_out), slice(held_out, None))
+    )
     return Rows(every, others, first)
 
 
@@ -395,7 +459,9 @@ def climbed(monkeypatch):
 
         def one(rows, num_rows, units, radius, ridges, seed, budget):
             tried.append((units, radius))
-            return Trial(Candidate("", error(units, radius), 0.0), (), np.zeros(0), lambda every: ()), ridges[2]
+            return Trial(
+                Candidate("", error(units, radius), 0.0), (), np.zeros(0), lambda every: ()
+            ), ridges[2]
 
         monkeypatch.setattr(bands, "_try", one)
         for _ in bands.climb(some_rows(num_rows), EFFORTS[effort], 0, Budget(math.inf)):
@@ -408,25 +474,42 @@ def climbed(monkeypatch):
 def test_narrower_bands_are_tried_until_two_in_a_row_are_worse(climbed):
     top = widest(2, 512)
     for best, count in ((0, 3), (1, 4), (2, 5), (4, 6)):
-        tried = climbed(lambda units, radius, best=best: 1e-3 + abs(np.log2(top / radius) - best / 2), 1000, "low")
+        tried = climbed(
+            lambda units, radius, best=best: 1e-3 + abs(np.log2(top / radius) - best / 2),
+            1000,
+            "low",
+        )
         assert tried == [(512, pytest.approx(top * 2 ** (-j / 2))) for j in range(count)]
 
 
 def test_a_band_has_five_quarters_of_a_row_for_each_unit(climbed):
-    for num_rows, wanted in ((300, {128}), (420, {256}), (739, {256}), (740, {512}), (1380, {512, 1024})):
-        assert {units for units, _ in climbed(lambda units, radius: 1e-3 * radius, num_rows)} == wanted
+    for num_rows, wanted in (
+        (300, {128}),
+        (420, {256}),
+        (739, {256}),
+        (740, {512}),
+        (1380, {512, 1024}),
+    ):
+        assert {
+            units for units, _ in climbed(lambda units, radius: 1e-3 * radius, num_rows)
+        } == wanted
 
 
 def test_more_units_climb_from_the_best_band_on(climbed):
     narrow = widest(2, 512) / 2
     tried = climbed(lambda units, radius: 1e-3 * abs(radius / narrow - 1) + 1 / units, 20_000)
     for more, factors in ((1024, (1, 1.4, 2)), (1536, (1, 1.2)), (2048, (1, 1.2))):
-        assert [radius for some, radius in tried if some == more] == pytest.approx([narrow * f for f in factors])
+        assert [radius for some, radius in tried if some == more] == pytest.approx(
+            [narrow * f for f in factors]
+        )
 
 
 def test_where_the_widest_band_leaves_much_the_most_units_are_tried_at_once(climbed):
     top = widest(2, 2048)
-    for num_rows, radii in ((7300, [1.17 * top]), (5000, [1.17 * top, top])):  # 3.5 and 2.4 rows a unit
+    for num_rows, radii in (
+        (7300, [1.17 * top]),
+        (5000, [1.17 * top, top]),
+    ):  # 3.5 and 2.4 rows a unit
         tried = climbed(lambda units, radius: 0.5 / radius, num_rows)
         assert {units for units, _ in tried} == {512, 2048}
         assert [radius for units, radius in tried if units == 2048] == pytest.approx(radii)
@@ -449,15 +532,27 @@ def test_an_average_is_taken_where_it_helps_and_of_two_networks_at_most():
     signs = np.resize([1.0, -1.0], (100, 1))
     linear, one, other, far = (
         a_trial(rows.held_out.targets + error, rows, name=name)
-        for name, error in (("linear", 9.0), ("one", 1.0 + 0 * signs), ("other", 1.1 * signs), ("far", 3 * signs))
+        for name, error in (
+            ("linear", 9.0),
+            ("one", 1.0 + 0 * signs),
+            ("other", 1.1 * signs),
+            ("far", 3 * signs),
+        )
     )
     best = _best([linear, one, other, far], [rows])
     assert best.candidate.name == "average of one and other"
-    np.testing.assert_allclose(best.predictions, (one.predictions + other.predictions) / 2, rtol=1e-15)
+    np.testing.assert_allclose(
+        best.predictions, (one.predictions + other.predictions) / 2, rtol=1e-15
+    )
     assert best.members == best.refit(rows.every) == one.members + other.members
-    assert _best([linear, one, one._replace(noise=0.0)], [rows]) is one  # the same errors twice: nothing helps
+    assert (
+        _best([linear, one, one._replace(noise=0.0)], [rows]) is one
+    )  # the same errors twice: nothing helps
     assert _best([linear, one, far], [rows]) is one
-    assert _best([linear, one._replace(members=2 * one.members), other], [rows]).members == 2 * one.members
+    assert (
+        _best([linear, one._replace(members=2 * one.members), other], [rows]).members
+        == 2 * one.members
+    )
 
 
 def test_of_noisy_rows_the_spectrum_is_taken_unless_another_is_surely_better():
@@ -494,19 +589,33 @@ def test_an_average_that_wins_is_the_model_and_the_one_that_is_chosen(monkeypatc
 
 def test_bands_are_tried_from_200_rows_on_and_the_clock_counts_where_seconds_are_given(monkeypatch):
     asked = []
-    monkeypatch.setattr(model_fit, "climb", lambda rows, effort, seed, budget: asked.append(budget) or iter(()))
+    monkeypatch.setattr(
+        model_fit, "climb", lambda rows, effort, seed, budget: asked.append(budget) or iter(())
+    )
     monkeypatch.setattr(model_fit, "try_units", lambda *_: None)
     monkeypatch.setattr(model_fit, "try_networks", lambda *_: None)
     generator = np.random.default_rng(0)
-    for num_rows, num_inputs, seconds in ((199, 2, None), (200, 2, None), (200, 3, 5.0), (200, 4, 5.0)):
-        jaxbp.fit_model(generator.random((num_rows, num_inputs)), generator.random(num_rows), seconds=seconds)
+    for num_rows, num_inputs, seconds in (
+        (199, 2, None),
+        (200, 2, None),
+        (200, 3, 5.0),
+        (200, 4, 5.0),
+    ):
+        jaxbp.fit_model(
+            generator.random((num_rows, num_inputs)), generator.random(num_rows), seconds=seconds
+        )
     assert [budget.by_clock for budget in asked] == [False, True]
 
 
 def test_a_slow_machine_gets_less_done_by_the_clock(monkeypatch):
     now = 100.0
     monkeypatch.setattr(effort, "time", SimpleNamespace(perf_counter=lambda: now))
-    for took, last in ((1.0, 9.0), (2.0, 8.0), (4.0, 3.0), (9.0, 0.25)):  # of 2 seconds planned; at most 4 times
+    for took, last in (
+        (1.0, 9.0),
+        (2.0, 8.0),
+        (4.0, 3.0),
+        (9.0, 0.25),
+    ):  # of 2 seconds planned; at most 4 times
         now = 100.0
         budget = Budget(10.0, by_clock=True)
         assert budget.allows(2 * RATE)
@@ -519,7 +628,12 @@ def test_a_slow_machine_gets_less_done_by_the_clock(monkeypatch):
 
 def test_units_drawn_from_a_spectrum_have_its_kernel_on_average():
     """Inputs that few units read, half of them, and nearly all: where draws are clipped, weights make up for it."""
-    length, strength, scale, pairs = np.array([0.7, 1.5, 3.0]), np.array([0.05, 1.0, 30.0]), 2.0, 100_000
+    length, strength, scale, pairs = (
+        np.array([0.7, 1.5, 3.0]),
+        np.array([0.05, 1.0, 30.0]),
+        2.0,
+        100_000,
+    )
     theta = np.log(np.r_[length, strength, scale, 1e-3])
     frequencies, widths = draw_frequencies(theta, 3, pairs, np.random.default_rng(0))
     for apart in np.array([[0, 0, 0], [0.5, 0, 0], [0, 1.5, 0], [0, 0, 4.0], [1.0, 1.0, -2.0]]):
@@ -562,7 +676,9 @@ def test_the_last_fit_takes_the_rows_that_there_is_time_for(monkeypatch):
 
 def test_so_does_that_of_a_band(x64, monkeypatch):
     rows, taken = some_rows(20_000).every, []
-    monkeypatch.setattr(bands, "triangle", lambda mlp, params, inputs, targets: taken.append(len(inputs)))
+    monkeypatch.setattr(
+        bands, "triangle", lambda mlp, params, inputs, targets: taken.append(len(inputs))
+    )
     monkeypatch.setattr(bands, "penalized", lambda *_: (np.zeros((16, 1)), np.zeros(1)))
     mlp = jaxbp.Mlp((2, 16, 1), hidden="sine")
     for seconds in (1e-7, 1e-4, 1.0):
@@ -590,9 +706,16 @@ def test_a_spectrum_is_chosen_by_the_effort_and_goes_on_from_the_first(monkeypat
     fit(rows.train)
     fit(rows.train)  # another split
     fit.refit(rows.every)
-    assert [some[:2] for some in asked] == [(30, low.evaluations), (30, low.evaluations), (40, units.GO_ON)]
+    assert [some[:2] for some in asked] == [
+        (30, low.evaluations),
+        (30, low.evaluations),
+        (40, units.GO_ON),
+    ]
     assert [some[2] is None for some in asked] == [True, True, False]
-    for factored, penalties in seen:  # to the largest squared singular value; the noise is the penalty of the evidence
+    for (
+        factored,
+        penalties,
+    ) in seen:  # to the largest squared singular value; the noise is the penalty of the evidence
         assert {np.exp(-3), factored.singular_values[0] ** 2} <= set(penalties)
 
 
@@ -639,20 +762,30 @@ def test_the_error_of_a_penalty_is_that_of_leaving_one_out(x64):
 def test_the_ridge_that_is_chosen_is_the_share_with_the_least_score(x64, size):
     mlp, params, inputs, _, hidden = layer_problem(45, 30)
     generator = np.random.default_rng(0)
-    targets = hidden @ generator.standard_normal((30, 2)) / 6 + size * generator.standard_normal((45, 2))
+    targets = hidden @ generator.standard_normal((30, 2)) / 6 + size * generator.standard_normal(
+        (45, 2)
+    )
     largest = np.linalg.svd(hidden - hidden.mean(axis=0), compute_uv=False)[0]
     factored = factor(mlp, params, inputs, targets)
     scores = [best_penalty(factored, [(share * largest) ** 2])[1] for share in SHARES]
     least = SHARES[np.argmin(scores)]
     assert 0 < least < SHARES[-1]
-    chosen, given = (jaxbp.solve_output(mlp, params, (inputs, targets), ridge=ridge)[-1] for ridge in (None, least))
+    chosen, given = (
+        jaxbp.solve_output(mlp, params, (inputs, targets), ridge=ridge)[-1]
+        for ridge in (None, least)
+    )
     np.testing.assert_allclose(chosen.weight, given.weight, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize(
     ("arguments", "flags", "error", "words"),
     [
-        ((np.ones((4, 2)), np.ones(4)), {}, ValueError, ("inputs and outputs", "at least 5", "got 4 and 4")),
+        (
+            (np.ones((4, 2)), np.ones(4)),
+            {},
+            ValueError,
+            ("inputs and outputs", "at least 5", "got 4 and 4"),
+        ),
         ((np.ones((6, 2)), np.ones(7)), {}, ValueError, ("one row each", "got 6 and 7")),
         ((np.ones(6), np.ones(6)), {}, ValueError, ("inputs must have shape (n, d)", "got (6,)")),
         (
@@ -663,7 +796,12 @@ def test_the_ridge_that_is_chosen_is_the_share_with_the_least_score(x64, size):
         ),
         ((np.full((6, 2), np.nan), np.ones(6)), {}, ValueError, ("inputs", "nan")),
         ((np.ones((6, 2)) * 1j, np.ones(6)), {}, TypeError, ("inputs", "complex")),
-        ((np.ones((6, 2)), np.ones(6)), {"effort": "much"}, ValueError, ("effort", "normal", "'much'")),
+        (
+            (np.ones((6, 2)), np.ones(6)),
+            {"effort": "much"},
+            ValueError,
+            ("effort", "normal", "'much'"),
+        ),
         ((np.ones((6, 2)), np.ones(6)), {"seconds": -1}, ValueError, ("seconds", "-1")),
     ],
 )

@@ -8,7 +8,8 @@ from sklearn.datasets import make_friedman1
 
 from jaxbp.data import FUNCTIONS
 
-# Ben-Ari and Steinberg 2007, Forrester and others 2008, Friedman 1991; those of the borehole are below.
+# Ben-Ari and Steinberg 2007, Forrester and others 2008, Friedman 1991; those of the borehole are
+# below.
 RANGES = {
     "otl_circuit": [(50, 150), (25, 70), (0.5, 3), (1.2, 2.5), (0.25, 1.2), (50, 300)],
     "wing_weight": [
@@ -33,16 +34,33 @@ def test_functions_have_their_published_values():
     highest = (0.15, 100, 115_600, 1110, 116, 700, 1120, 12_045)
     lowest = (0.05, 50_000, 63_070, 990, 63.1, 820, 1680, 9855)
     np.testing.assert_allclose(at("borehole", highest, lowest), [309.57559, 7.8196763], rtol=1e-7)
-    assert tuple(tuple(sorted(pair)) for pair in zip(highest, lowest, strict=True)) == FUNCTIONS["borehole"].bounds
+    assert (
+        tuple(tuple(sorted(pair)) for pair in zip(highest, lowest, strict=True))
+        == FUNCTIONS["borehole"].bounds
+    )
     # The wing that its authors start from, a Cessna C172's, term by term.
     wing = (174, 252, 7.52, 0, 34, 0.672, 0.12, 3.8, 2000, 0.064)
-    terms = 0.036 * 174**0.758 * 252**0.0035 * 7.52**0.6 * 34**0.006 * 0.672**0.04 * 12**-0.3 * 7600**0.49
+    terms = (
+        0.036
+        * 174**0.758
+        * 252**0.0035
+        * 7.52**0.6
+        * 34**0.006
+        * 0.672**0.04
+        * 12**-0.3
+        * 7600**0.49
+    )
     np.testing.assert_allclose(at("wing_weight", wing), terms + 174 * 0.064, rtol=1e-14)
     swept = (*wing[:3], 10, *wing[4:])  # a sweep in degrees
     cosine = math.cos(math.pi / 18)
-    np.testing.assert_allclose(at("wing_weight", swept), terms * cosine ** (0.3 - 1.2) + 174 * 0.064, rtol=1e-14)
-    # With R_b1 = R_b2 the bias is 6 V; beta (R_c2 + 9) = 1000 and R_f = 2 make three terms over 1002.
-    np.testing.assert_allclose(at("otl_circuit", (50, 50, 2, 2, 1, 100)), (6740 + 22.7 + 740) / 1002, rtol=1e-14)
+    np.testing.assert_allclose(
+        at("wing_weight", swept), terms * cosine ** (0.3 - 1.2) + 174 * 0.064, rtol=1e-14
+    )
+    # With R_b1 = R_b2 the bias is 6 V; beta (R_c2 + 9) = 1000 and R_f = 2 make three terms over
+    # 1002.
+    np.testing.assert_allclose(
+        at("otl_circuit", (50, 50, 2, 2, 1, 100)), (6740 + 22.7 + 740) / 1002, rtol=1e-14
+    )
     points, values = make_friedman1(100, 5, noise=0.0, random_state=0)
     np.testing.assert_allclose(FUNCTIONS["friedman"].function(points), values, rtol=1e-14)
 

@@ -61,7 +61,11 @@ ADAM = jaxbp.first_order(optax.adam(optax.cosine_decay_schedule(5e-3, 600)))
 def products_of(mlp):
     """All products of one network in one compiled program, for one seed an output."""
     count, outputs = 70, mlp.sizes[-1]
-    params, v, u = draw_params(mlp), draw_params(mlp, 2), np.random.default_rng(4).standard_normal((count, outputs))
+    params, v, u = (
+        draw_params(mlp),
+        draw_params(mlp, 2),
+        np.random.default_rng(4).standard_normal((count, outputs)),
+    )
     inputs = np.random.default_rng(1).standard_normal((count, mlp.sizes[0]))
     seeds = np.broadcast_to(np.eye(outputs)[:, None, :], (outputs, count, outputs))
 
@@ -69,13 +73,24 @@ def products_of(mlp):
     def compute(params, v, u):
         _, residuals = forward(mlp, params, inputs)
         errors = seeded_errors(mlp, params, residuals, seeds)
-        products = gram(residuals, errors), tangent(residuals, errors, v), weighted_gradient(residuals, errors, u)
+        products = (
+            gram(residuals, errors),
+            tangent(residuals, errors, v),
+            weighted_gradient(residuals, errors, u),
+        )
         norms = squared_norms(residuals, errors)
         reference = functools.partial(jaxbp.reference_predict, mlp, inputs=inputs)
-        return products, norms, jax.jacrev(reference)(params), jax.jvp(reference, (params,), (v,))[1]
+        return (
+            products,
+            norms,
+            jax.jacrev(reference)(params),
+            jax.jvp(reference, (params,), (v,))[1],
+        )
 
     (kernel, jv, jtu), norms, jacobian, expected_jv = jax.device_get(compute(params, v, u))
-    rows = np.concatenate([leaf.reshape(count * outputs, -1) for leaf in jax.tree.leaves(jacobian)], axis=1)
+    rows = np.concatenate(
+        [leaf.reshape(count * outputs, -1) for leaf in jax.tree.leaves(jacobian)], axis=1
+    )
     return Products(v, u, kernel, norms, jv, jtu, expected_jv, rows)
 
 
@@ -91,8 +106,12 @@ def flat(tree):
 def test_gram_is_the_jacobian_times_its_transpose(products):
     expected = products.rows @ products.rows.T
     scale = np.abs(expected).max()
-    np.testing.assert_allclose(np.tril(products.gram), np.tril(expected), rtol=0, atol=1e-12 * scale)
-    np.testing.assert_allclose(products.squared_norms.ravel(), np.diag(expected), rtol=0, atol=1e-12 * scale)
+    np.testing.assert_allclose(
+        np.tril(products.gram), np.tril(expected), rtol=0, atol=1e-12 * scale
+    )
+    np.testing.assert_allclose(
+        products.squared_norms.ravel(), np.diag(expected), rtol=0, atol=1e-12 * scale
+    )
 
 
 @pytest.mark.parametrize("num_seeds", [1, 3])
@@ -100,23 +119,32 @@ def test_on_a_gpu_it_is_the_same_matrix(num_seeds, x64):
     """What it is computed by there, on this device."""
     generator, num_samples = np.random.default_rng(0), 40
     factors = [
-        (generator.standard_normal((num_samples, a)), generator.standard_normal((num_samples * num_seeds, b)))
+        (
+            generator.standard_normal((num_samples, a)),
+            generator.standard_normal((num_samples * num_seeds, b)),
+        )
         for a, b in ((2, 5), (5, 3))
     ]
-    found, right = (np.tril(way(factors, num_seeds)) for way in (_gram_by_products, _gram_by_strips))
+    found, right = (
+        np.tril(way(factors, num_seeds)) for way in (_gram_by_products, _gram_by_strips)
+    )
     np.testing.assert_allclose(found, right, rtol=1e-13, atol=1e-13)
 
 
 def test_tangent_is_forward_mode(products):
     assert products.tangent.shape == products.expected_tangent.shape
     scale = np.abs(products.rows).max() * np.abs(flat(products.v)).max()
-    np.testing.assert_allclose(products.tangent, products.expected_tangent, rtol=0, atol=1e-12 * scale)
+    np.testing.assert_allclose(
+        products.tangent, products.expected_tangent, rtol=0, atol=1e-12 * scale
+    )
 
 
 def test_adjoint_identity(products):
     """<u, J v> = <J^T u, v>, and J^T u is that of the Jacobian."""
     jtu, rows = flat(products.weighted_gradient), products.rows
-    np.testing.assert_allclose(jtu, rows.T @ products.u.ravel(), rtol=0, atol=1e-12 * np.abs(rows).max())
+    np.testing.assert_allclose(
+        jtu, rows.T @ products.u.ravel(), rtol=0, atol=1e-12 * np.abs(rows).max()
+    )
     scale = np.linalg.norm(products.u) * np.linalg.norm(products.tangent)
     assert abs(np.sum(products.u * products.tangent) - jtu @ flat(products.v)) <= 1e-14 * scale
 
@@ -129,7 +157,9 @@ def test_a_loss_s_factor_gives_its_gradient_and_hessian(loss, x64):
 
     @jax.jit
     def compute(outputs, targets):
-        hessian = jax.vmap(jax.hessian(lambda o, t: row.values(o[None], t[None])[0]))(outputs, targets)
+        hessian = jax.vmap(jax.hessian(lambda o, t: row.values(o[None], t[None])[0]))(
+            outputs, targets
+        )
         return *row.hessian_factor(outputs, targets), hessian, row.gradient(outputs, targets)
 
     roots, scaled_error, hessian, gradient = compute(outputs, targets)
@@ -180,9 +210,14 @@ SINGULAR = {
     "a contradiction": (lambda x, t: (0 * x + 1, t), lambda params: params),
     "a dead network": (
         lambda x, t: (x, t),
-        lambda params: tuple(layer._replace(bias=0 * layer.bias - 1e3) for layer in params[:-1]) + params[-1:],
+        lambda params: (
+            tuple(layer._replace(bias=0 * layer.bias - 1e3) for layer in params[:-1]) + params[-1:]
+        ),
     ),
-    "a network of zeros": (lambda x, t: (x, t), lambda params: jax.tree.map(jnp.zeros_like, params)),
+    "a network of zeros": (
+        lambda x, t: (x, t),
+        lambda params: jax.tree.map(jnp.zeros_like, params),
+    ),
 }
 
 
@@ -226,7 +261,9 @@ def test_memory_does_not_grow_with_the_parameters():
     batch = Batch(np.ones((256, 2), np.float32), np.ones((256, 1), np.float32))
     problem = Problem(mlp, "mean_squared_error", num_steps=10)
     step = jax.jit(lambda p, s, b: SOLVER.step(problem, p, s, b, jax.random.key(0)))
-    compiled = step.lower(params, SOLVER.init(params), batch).compile({"xla_backend_optimization_level": 0})
+    compiled = step.lower(params, SOLVER.init(params), batch).compile(
+        {"xla_backend_optimization_level": 0}
+    )
     used = compiled.memory_analysis().temp_size_in_bytes
     matrices, layers, copies = 8 * 256**2, 8 * 256 * 220, 8 * mlp.num_params
     assert used < 4 * matrices + 8 * 3 * layers + 8 * copies < 8 * 256 * mlp.num_params / 8
@@ -263,9 +300,13 @@ FACTORED = [
 def test_both_ways_solve_the_damped_least_squares(mlp, num_samples, x64):
     """As NumPy solves it, with fewer rows than parameters and with more."""
     params, generator = draw_params(mlp), np.random.default_rng(2)
-    inputs, wanted = (generator.standard_normal((num_samples, size)) for size in (mlp.sizes[0], mlp.sizes[-1]))
+    inputs, wanted = (
+        generator.standard_normal((num_samples, size)) for size in (mlp.sizes[0], mlp.sizes[-1])
+    )
     damping = 0.1
-    seeds = np.broadcast_to(np.eye(mlp.sizes[-1])[:, None, :], (mlp.sizes[-1], num_samples, mlp.sizes[-1]))
+    seeds = np.broadcast_to(
+        np.eye(mlp.sizes[-1])[:, None, :], (mlp.sizes[-1], num_samples, mlp.sizes[-1])
+    )
 
     @jax.jit
     def solve(params, inputs, wanted):
@@ -281,7 +322,9 @@ def test_both_ways_solve_the_damped_least_squares(mlp, num_samples, x64):
 
     *solutions, squares = solve(params, inputs, wanted)
     jacobian = jax.jacrev(functools.partial(jaxbp.reference_predict, mlp, inputs=inputs))(params)
-    rows = np.concatenate([leaf.reshape(wanted.size, -1) for leaf in jax.tree.leaves(jacobian)], axis=1)
+    rows = np.concatenate(
+        [leaf.reshape(wanted.size, -1) for leaf in jax.tree.leaves(jacobian)], axis=1
+    )
     np.testing.assert_allclose(flat(squares), np.sum(rows**2, axis=0), rtol=1e-12)
     root = np.sqrt(damping) * np.eye(rows.shape[1])
     padded = np.concatenate([wanted.ravel(), np.zeros(rows.shape[1])])
@@ -291,7 +334,9 @@ def test_both_ways_solve_the_damped_least_squares(mlp, num_samples, x64):
         return np.sum((wanted.ravel() - rows @ change) ** 2) + damping * np.sum(change**2)
 
     for change, reached in solutions:
-        np.testing.assert_allclose(np.asarray(reached).ravel(), rows @ flat(change), rtol=0, atol=1e-9)
+        np.testing.assert_allclose(
+            np.asarray(reached).ravel(), rows @ flat(change), rtol=0, atol=1e-9
+        )
     for change, _ in solutions[:2]:
         np.testing.assert_allclose(flat(change), right, rtol=0, atol=1e-9 * np.abs(right).max())
     assert left(right) < left(flat(solutions[2][0])) < left(0 * right)
@@ -308,13 +353,20 @@ def test_more_rows_than_are_factorized_are_solved_without_the_kernel():
     result = jaxbp.fit(mlp, params, samples, steps=10, record_every=10, solver=SOLVER)
     assert result.history.loss[-1] < 0.1 * result.history.loss[0]
     state = TrainState.start(params, SOLVER)
-    program = advance.lower(Problem(mlp), SOLVER, state, Batch(*map(jnp.asarray, samples)), 1, 1).compile()
+    program = advance.lower(
+        Problem(mlp), SOLVER, state, Batch(*map(jnp.asarray, samples)), 1, 1
+    ).compile()
     assert program.memory_analysis().temp_size_in_bytes < 20_000 * 8 * 100
 
 
 def test_a_step_is_that_of_the_module_s_formulas(x64):
     """By a dense Jacobian in NumPy, from states that lead to good steps, poor ones and such as are refused."""
-    mlp, count, momentum, solver = jaxbp.Mlp((1, 4, 2), hidden="sine"), 5, 0.9, jaxbp.gauss_newton(momentum=0.9)
+    mlp, count, momentum, solver = (
+        jaxbp.Mlp((1, 4, 2), hidden="sine"),
+        5,
+        0.9,
+        jaxbp.gauss_newton(momentum=0.9),
+    )
     generator, problem = np.random.default_rng(0), Problem(mlp, num_steps=10)
     inputs, targets = generator.standard_normal((count, 1)), generator.standard_normal((count, 2))
     step = jax.jit(functools.partial(solver.step, problem))
@@ -323,13 +375,22 @@ def test_a_step_is_that_of_the_module_s_formulas(x64):
     corrections = []
     for seed in range(40):
         params, sigma = draw_params(mlp, seed), 10.0 ** generator.uniform(-3, 0)
-        velocity = jax.tree.map(lambda leaf, seed=seed: generator.standard_normal(leaf.shape) * (seed % 3), params)
+        velocity = jax.tree.map(
+            lambda leaf, seed=seed: generator.standard_normal(leaf.shape) * (seed % 3), params
+        )
         state = solver.init(params)._replace(
-            step=jnp.int32(seed % 10), velocity=velocity, damping=jnp.float64(sigma), smallest_damping=jnp.float64(1e-9)
+            step=jnp.int32(seed % 10),
+            velocity=velocity,
+            damping=jnp.float64(sigma),
+            smallest_damping=jnp.float64(1e-9),
         )
         moved, kept, loss = step(params, state, Batch(inputs, targets), jax.random.key(0))
-        error = (np.asarray(forwards(params)) - targets).ravel()  # the mean square of 2 outputs is half of |error|^2
-        rows = np.concatenate([leaf.reshape(error.size, -1) for leaf in jax.tree.leaves(jacobian(params))], axis=1)
+        error = (
+            np.asarray(forwards(params)) - targets
+        ).ravel()  # the mean square of 2 outputs is half of |error|^2
+        rows = np.concatenate(
+            [leaf.reshape(error.size, -1) for leaf in jax.tree.leaves(jacobian(params))], axis=1
+        )
         kernel, carried, before = rows @ rows.T, momentum * rows @ flat(velocity), np.mean(error**2)
         damping = sigma * before * np.trace(kernel) / error.size
         alpha = np.linalg.solve(kernel + damping * np.eye(error.size), error - carried)
@@ -337,15 +398,23 @@ def test_a_step_is_that_of_the_module_s_formulas(x64):
         leaves, structure = jax.tree.flatten(params)
         ends = np.cumsum([leaf.size for leaf in leaves])
         pieces = np.split(flat(params) - eta * change, ends[:-1])
-        there = jax.tree.unflatten(structure, [p.reshape(leaf.shape) for p, leaf in zip(pieces, leaves, strict=True)])
+        there = jax.tree.unflatten(
+            structure, [p.reshape(leaf.shape) for p, leaf in zip(pieces, leaves, strict=True)]
+        )
         after = np.mean((np.asarray(forwards(there)) - targets) ** 2)
         promised = before - np.mean((error - eta * rows @ change) ** 2)
         accepted = after <= 2 * before
-        correction = 4.0 if not accepted else 0.8 if (before - after) / max(promised, 1e-300) > -0.5 else 2.0
+        correction = (
+            4.0 if not accepted else 0.8 if (before - after) / max(promised, 1e-300) > -0.5 else 2.0
+        )
         corrections.append(correction)
         assert float(kept.damping) == pytest.approx(correction * sigma, rel=1e-12)
         np.testing.assert_allclose(loss, before, rtol=1e-12)
-        np.testing.assert_allclose(flat(moved), flat(there if accepted else params), rtol=0, atol=1e-8)
-        np.testing.assert_allclose(flat(kept.velocity), change if accepted else 0, rtol=0, atol=1e-8)
+        np.testing.assert_allclose(
+            flat(moved), flat(there if accepted else params), rtol=0, atol=1e-8
+        )
+        np.testing.assert_allclose(
+            flat(kept.velocity), change if accepted else 0, rtol=0, atol=1e-8
+        )
         assert int(kept.step) == seed % 10 + 1
     assert min(map(corrections.count, (0.8, 2.0, 4.0))) >= 3

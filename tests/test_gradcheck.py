@@ -32,7 +32,11 @@ def test_right_gradients_pass(seed, dtype):
         report = jaxbp.check_gradients(case.mlp, *arguments, case.loss, gradient=gradient)
     assert report.ok, str(report)
     assert report.worst.error <= report.worst.allowed
-    assert report.share == report.worst.error / report.worst.allowed == max(r.error / r.allowed for r in report.rows)
+    assert (
+        report.share
+        == report.worst.error / report.worst.allowed
+        == max(r.error / r.allowed for r in report.rows)
+    )
     assert report.summary == f"largest error {report.share:.1g} of what rounding allows"
 
 
@@ -61,7 +65,10 @@ WRONG = {
     "scaled by 1.001": lambda g: jax.tree.map(lambda leaf: 1.001 * leaf, g),
     "square weight transposed": lambda g: (g[0], g[1]._replace(weight=g[1].weight.T), g[2]),
     "one element off": lambda g: (g[0]._replace(weight=add_at(g[0].weight, (1, 3), 1e-3)), *g[1:]),
-    "one element NaN": lambda g: (g[0]._replace(weight=add_at(g[0].weight, (1, 3), np.nan)), *g[1:]),
+    "one element NaN": lambda g: (
+        g[0]._replace(weight=add_at(g[0].weight, (1, 3), np.nan)),
+        *g[1:],
+    ),
 }
 MLP = jaxbp.Mlp((2, 5, 5, 1), hidden=("tanh", "silu"))
 
@@ -101,12 +108,17 @@ def test_wrong_gradients_are_caught(fault, dtype):
 def test_every_number_of_a_trace_is_judged(loss, num_samples, x64):
     mlp = jaxbp.Mlp((2, 4, 3), hidden="sine")
     generator = np.random.default_rng(0)
-    inputs, targets = generator.standard_normal((num_samples, 2)), targets_for(loss, (num_samples, 3), generator)
+    inputs, targets = (
+        generator.standard_normal((num_samples, 2)),
+        targets_for(loss, (num_samples, 3), generator),
+    )
     trace = jaxbp.backprop(mlp, draw_params(mlp), inputs, targets, loss)
     report = check_trace(trace)
     assert report.ok, str(report)
     leaves = [f"gradient[{layer}].{name}" for layer in (0, 1) for name in ("weight", "bias")]
-    errors = [f"{kind}[{layer}]" for kind in ("node_errors", "activation_errors") for layer in (0, 1)]
+    errors = [
+        f"{kind}[{layer}]" for kind in ("node_errors", "activation_errors") for layer in (0, 1)
+    ]
     assert [row.path for row in report.rows] == leaves + errors
     assert {row.judge for row in report.rows} == {"autodiff"}
     bound = rounding_bound(mlp, num_samples, np.float64)
@@ -152,10 +164,16 @@ def test_a_trace_must_hold_the_numbers_of_one_batch(x64):
     params, inputs, targets = draw_params(mlp), np.ones((5, 1, 2)), np.ones((5, 1, 1))
     many = jax.vmap(lambda x, y: jaxbp.backprop(mlp, params, x, y))(inputs, targets)
     for call in (check_trace, jaxbp.make_ledger):
-        with pytest.raises(ValueError, match=r"trace must be that of one batch, got inputs \(5, 1, 2\)"):
+        with pytest.raises(
+            ValueError, match=r"trace must be that of one batch, got inputs \(5, 1, 2\)"
+        ):
             call(many)
-        with pytest.raises(ValueError, match="trace must hold concrete numbers, got traced ones, as inside jit"):
-            jax.eval_shape(lambda x, call=call: call(jaxbp.backprop(mlp, params, x, targets[0])), inputs[0])
+        with pytest.raises(
+            ValueError, match="trace must hold concrete numbers, got traced ones, as inside jit"
+        ):
+            jax.eval_shape(
+                lambda x, call=call: call(jaxbp.backprop(mlp, params, x, targets[0])), inputs[0]
+            )
 
 
 def test_reports_say_what_is_worst():
@@ -164,7 +182,9 @@ def test_reports_say_what_is_worst():
     assert report.ok
     assert report.worst is rows[1]
     assert report.share == pytest.approx(0.5)
-    strict = rows[0]._replace(allowed=1.1e-4)  # the smallest error, and the largest of what is allowed
+    strict = rows[0]._replace(
+        allowed=1.1e-4
+    )  # the smallest error, and the largest of what is allowed
     assert Report((*rows, strict)).worst is strict
     assert Report((rows[0]._replace(error=0.0),)).summary == "equal bit for bit"
     assert report.summary == "largest error 0.5 of what rounding allows"
@@ -177,11 +197,24 @@ def test_reports_say_what_is_worst():
 
 
 def test_leaves_are_compared_normwise_and_by_name():
-    expected = {"a": np.array([3.0, 4.0]), "b": np.zeros((2, 2)), "c": np.zeros((), jax.dtypes.float0)}
-    hand = {"a": np.array([3.0, 4.5]), "b": np.array([[0.0, 0.0], [1e-9, 0.0]]), "c": np.zeros((), jax.dtypes.float0)}
+    expected = {
+        "a": np.array([3.0, 4.0]),
+        "b": np.zeros((2, 2)),
+        "c": np.zeros((), jax.dtypes.float0),
+    }
+    hand = {
+        "a": np.array([3.0, 4.5]),
+        "b": np.array([[0.0, 0.0], [1e-9, 0.0]]),
+        "c": np.zeros((), jax.dtypes.float0),
+    }
     first, second = compare("root", hand, expected, "judge", [0.2, 1e-10, 0.0])
     assert first == Row("root['a']", "judge", 0.1, 0.2, (1,), 4.5, 4.0)
-    assert (second.path, second.error, second.place, second.ok) == ("root['b']", 1e-9, (1, 0), False)
+    assert (second.path, second.error, second.place, second.ok) == (
+        "root['b']",
+        1e-9,
+        (1, 0),
+        False,
+    )
 
 
 def test_a_step_across_a_kink_is_left_out_and_said():
@@ -190,7 +223,9 @@ def test_a_step_across_a_kink_is_left_out_and_said():
         jaxbp.Layer(jnp.ones((1, 2), jnp.float32), jnp.array([0.0, -1.0], jnp.float32)),
         jaxbp.Layer(jnp.ones((2, 1), jnp.float32), jnp.zeros(1, jnp.float32)),
     )
-    report = jaxbp.check_gradients(mlp, params, np.ones((1, 1), np.float32), np.zeros((1, 1), np.float32))
+    report = jaxbp.check_gradients(
+        mlp, params, np.ones((1, 1), np.float32), np.zeros((1, 1), np.float32)
+    )
     assert report.ok
     assert any("change sides of a kink" in note for note in report.notes)
 
@@ -223,8 +258,12 @@ def test_rules(bwd, ok):
 
 def test_a_cotangent_of_another_dtype_is_a_fault(x64):
     x = np.random.default_rng(0).standard_normal((4, 4))
-    report = jaxbp.check_rule(rule(lambda x, bar: ((3 * x**2 * bar).astype(jnp.float32),)), lambda x: x**3, x)
-    assert report.faults == ("the cotangent of arguments[0] has dtype float32, its argument float64",)
+    report = jaxbp.check_rule(
+        rule(lambda x, bar: ((3 * x**2 * bar).astype(jnp.float32),)), lambda x: x**3, x
+    )
+    assert report.faults == (
+        "the cotangent of arguments[0] has dtype float32, its argument float64",
+    )
     assert not report.ok
     assert "WRONG" in str(report)
 
@@ -233,7 +272,9 @@ def test_a_cotangent_of_another_dtype_is_a_fault(x64):
 def test_the_library_s_own_rule_passes():
     mlp = jaxbp.Mlp((2, 3, 1), hidden="silu")
     inputs = np.random.default_rng(0).standard_normal((4, 2)).astype(np.float32)
-    functions = (jax.jit(lambda p, x, f=f: f(mlp, p, x)) for f in (jaxbp.predict, jaxbp.reference_predict))
+    functions = (
+        jax.jit(lambda p, x, f=f: f(mlp, p, x)) for f in (jaxbp.predict, jaxbp.reference_predict)
+    )
     report = jaxbp.check_rule(*functions, draw_params(mlp, dtype=np.float32), inputs)
     assert report.ok, str(report)
 
@@ -241,7 +282,11 @@ def test_the_library_s_own_rule_passes():
 def test_many_values_are_computed_in_parts(x64, monkeypatch):
     monkeypatch.setattr(directions, "CHUNK", 12)
     changes = np.random.default_rng(0).standard_normal((7, 3))
-    probe = Probe(lambda x, y: (x**3, y * x[0]), (np.ones(3), np.float64(2)), (np.array([1.0, -2, 3]), np.float64(5)))
+    probe = Probe(
+        lambda x, y: (x**3, y * x[0]),
+        (np.ones(3), np.float64(2)),
+        (np.array([1.0, -2, 3]), np.float64(5)),
+    )
     for count in (1, 4, 6, 7):  # four at a time
         x = 1 + changes[:count]
         expected = x**3 @ [1, -2, 3] + 5 * 2 * x[:, 0]
@@ -267,11 +312,15 @@ def test_where_terms_cancel_four_roundings_of_each_parameter_are_allowed(x64):
     params = jax.tree.map(lambda leaf: np.float64(np.float32(leaf)), draw_params(MLP))
 
     def judge(moved):
-        return jax.tree.map(lambda leaf, before: jnp.asarray(leaf, float) - 0.99 * before, moved, params)
+        return jax.tree.map(
+            lambda leaf, before: jnp.asarray(leaf, float) - 0.99 * before, moved, params
+        )
 
     for dtype, judges in ((np.float64, 2), (np.float32, 1)):  # in float64 the judge rounds as well
         unit = np.finfo(dtype).eps / 2
-        np.testing.assert_allclose(allowances(judge, params, MLP, 7, dtype), judges * 4 * 100 * unit, rtol=0.01)
+        np.testing.assert_allclose(
+            allowances(judge, params, MLP, 7, dtype), judges * 4 * 100 * unit, rtol=0.01
+        )
 
 
 def test_digits_that_cancel_are_no_fault():
@@ -291,8 +340,12 @@ def test_a_function_that_is_not_deterministic_is_not_judged():
 
 def test_a_rule_that_is_not_deterministic_is_not_judged():
     calls = iter(range(100))
-    report = jaxbp.check_rule(rule(lambda x, bar: (3 * x**2 * bar + next(calls),)), lambda x: x**3, jnp.ones(3))
-    assert report.faults == ("not judged: the function is not deterministic, two equal calls differ",)
+    report = jaxbp.check_rule(
+        rule(lambda x, bar: (3 * x**2 * bar + next(calls),)), lambda x: x**3, jnp.ones(3)
+    )
+    assert report.faults == (
+        "not judged: the function is not deterministic, two equal calls differ",
+    )
     assert not report.rows
 
 
@@ -302,11 +355,22 @@ def judges_against(report):
 
 def test_every_judge_sees_a_wrong_element(x64):
     x = np.linspace(-1, 2, 9)
-    report = jaxbp.check_rule(rule(lambda x, bar: ((3 * x**2 * bar).at[7].multiply(1.001),)), lambda x: x**3, x)
+    report = jaxbp.check_rule(
+        rule(lambda x, bar: ((3 * x**2 * bar).at[7].multiply(1.001),)), lambda x: x**3, x
+    )
     slope = "slope of the Taylor remainder"
-    wanted = {"autodiff", "second order", "adjoint identity", "complex step", "central difference", slope}
+    wanted = {
+        "autodiff",
+        "second order",
+        "adjoint identity",
+        "complex step",
+        "central difference",
+        slope,
+    }
     assert judges_against(report) == wanted
-    assert {row.place for row in report.rows if row.judge in ("autodiff", "central difference")} == {(7,)}
+    assert {
+        row.place for row in report.rows if row.judge in ("autodiff", "central difference")
+    } == {(7,)}
     assert next(row.hand for row in report.rows if row.judge == slope) == pytest.approx(1, abs=0.01)
     right = jaxbp.check_rule(rule(lambda x, bar: (3 * x**2 * bar,)), lambda x: x**3, x)
     assert right.ok
@@ -323,7 +387,11 @@ def test_the_taylor_remainder_sees_what_float32_does_not_allow():
 def test_a_rule_must_be_linear_in_the_cotangent_and_right_at_second_order(x64):
     """Two faults that no first derivative under one cotangent shows."""
     x = np.linspace(0.5, 2, 4)
-    signs = rule(lambda x, bar: (3 * x**2 * jnp.where(bar[0] > 0, bar, bar * jnp.sign(bar) ** 2 + 1e-3 * (bar < -1)),))
+    signs = rule(
+        lambda x, bar: (
+            3 * x**2 * jnp.where(bar[0] > 0, bar, bar * jnp.sign(bar) ** 2 + 1e-3 * (bar < -1)),
+        )
+    )
     assert "cotangent times -2" in judges_against(jaxbp.check_rule(signs, lambda x: x**3, x))
     stale = rule(lambda x, bar: (3 * jax.lax.stop_gradient(x) ** 2 * bar,))
     assert judges_against(jaxbp.check_rule(stale, lambda x: x**3, x)) == {"second order"}
@@ -335,7 +403,9 @@ def test_kinks_are_left_out_and_counted(x64):
     report = jaxbp.check_rule(clamp, jax.nn.relu, np.array([-1.0, 0.0, 1e-6, 0.5]))
     assert report.ok, str(report)
     assert "elements at a kink, where no difference is taken: 2" in report.notes
-    steep = jaxbp.check_rule(*[lambda x: clamp(x) + 10 * x, lambda x: jax.nn.relu(x) + 10 * x], np.zeros(1))
+    steep = jaxbp.check_rule(
+        *[lambda x: clamp(x) + 10 * x, lambda x: jax.nn.relu(x) + 10 * x], np.zeros(1)
+    )
     assert steep.ok, str(steep)
     assert "elements at a kink, where no difference is taken: 1" in steep.notes
     assert not jaxbp.check_rule(clamp, lambda x: 1.001 * jax.nn.relu(x), np.array([0.0, 0.5])).ok
@@ -367,8 +437,14 @@ def test_a_report_is_json(x64):
     assert [(row["path"], row["error"], row["ok"]) for row in content["rows"]] == [
         (row.path, row.error, True) for row in report.rows
     ]
-    undefined = json.loads(Report((report.rows[0]._replace(error=math.nan),), ("no judge",)).to_json())
-    assert (undefined["ok"], undefined["rows"][0]["error"], undefined["faults"]) == (False, None, ["no judge"])
+    undefined = json.loads(
+        Report((report.rows[0]._replace(error=math.nan),), ("no judge",)).to_json()
+    )
+    assert (undefined["ok"], undefined["rows"][0]["error"], undefined["faults"]) == (
+        False,
+        None,
+        ["no judge"],
+    )
 
 
 def test_function_and_reference_must_return_the_same_structure():

@@ -17,10 +17,15 @@ from jaxbp.gradcheck import rounding_bound
 from jaxbp.losses import LOSSES
 from jaxbp.network import backward, forward, gradient, node_errors
 
-# Cases in which the terms of a gradient cancel, so that autodiff is as far off: one jax or another misses the bound.
+# Cases in which the terms of a gradient cancel, so that autodiff is as far off: one jax or another
+# misses the bound.
 CANCELLING = {80, 150, 194}
 # Without kinks, for which of millions of preactivations some always change sides in float32.
-SMOOTH = [seed for seed in range(60) if not any("relu" in name for name in draw_case(seed).mlp.activation_names)][:3]
+SMOOTH = [
+    seed
+    for seed in range(60)
+    if not any("relu" in name for name in draw_case(seed).mlp.activation_names)
+][:3]
 
 
 def relative_errors(hand, judge):
@@ -54,7 +59,10 @@ def by_vjp(predict, case, params, inputs, targets):
 def num_flips(case, narrow, wide):
     """How many units are on two sides of a kink in the two precisions."""
     pairs = zip(case.mlp.activations, narrow.preactivations, wide.preactivations, strict=True)
-    return sum((jnp.sum((a > 0) != (b > 0)) for activation, a, b in pairs if activation.kink), start=jnp.array(0))
+    return sum(
+        (jnp.sum((a > 0) != (b > 0)) for activation, a, b in pairs if activation.kink),
+        start=jnp.array(0),
+    )
 
 
 @pytest.mark.parametrize("seed", range(200))
@@ -71,22 +79,30 @@ def test_every_leaf_agrees_with_float64_autodiff(seed):
     with jax.enable_x64(True):
         narrow, wide = cast(case, np.float32), cast(case, np.float64)
         options = None if seed % 16 == 0 else QUICKLY  # some as users get them
-        flips, judge, swept, ruled = jax.device_get(jax.jit(compute, compiler_options=options)(narrow, wide))
+        flips, judge, swept, ruled = jax.device_get(
+            jax.jit(compute, compiler_options=options)(narrow, wide)
+        )
         for position, dtype in enumerate(("float32", "float64")):
             if dtype == "float32" and flips:
                 continue  # on the two sides of a kink there are two gradients, both right: no bound holds between them
             allowed = rounding_bound(case.mlp, len(case.inputs), dtype)
-            answers = [(ruled[position], judge), *([(swept, judge[0])] if position == seed % 2 else [])]
+            answers = [
+                (ruled[position], judge),
+                *([(swept, judge[0])] if position == seed % 2 else []),
+            ]
             for answer, right in answers:
                 assert all(leaf.dtype == dtype for leaf in jax.tree.leaves(answer))
                 errors = relative_errors(answer, right)
                 if errors.max() > allowed:
-                    # Where terms cancel every program is off by more; float32 autodiff shows by how much.
+                    # Where terms cancel every program is off by more; float32 autodiff shows by how
+                    # much.
                     assert seed in CANCELLING, "more cases cancel than are known to"
                     differentiate = partial(by_vjp, jaxbp.reference_predict, case)
                     automatic = jax.jit(differentiate, compiler_options=options)(*narrow)
                     unit = rounding_bound(case.mlp, len(case.inputs), np.float32)
-                    factors = np.maximum(1, 2 * relative_errors(automatic, judge) / unit)[: len(errors)]
+                    factors = np.maximum(1, 2 * relative_errors(automatic, judge) / unit)[
+                        : len(errors)
+                    ]
                     assert (errors <= allowed * factors).all(), (dtype, case.mlp)
 
 
@@ -104,7 +120,9 @@ def test_the_cases_cover_what_the_statement_names():
 def test_numpy_agrees(seed, x64):
     """In float64 a judge that does not share a line with JAX; both round, so both bounds are allowed."""
     case = draw_case(1000 + seed)
-    value, expected, _ = oracle.backprop(case.mlp.activation_names, case.params, case.inputs, case.targets, case.loss)
+    value, expected, _ = oracle.backprop(
+        case.mlp.activation_names, case.params, case.inputs, case.targets, case.loss
+    )
     loss, hand = LOSS_AND_GRADIENT(case.mlp, *cast(case, np.float64), case.loss)
     allowed = 2 * rounding_bound(case.mlp, len(case.inputs), np.float64)
     assert abs(float(loss) - value) <= allowed * max(1.0, abs(value))
@@ -125,7 +143,9 @@ def test_numpy_agrees_on_large_batches(seed, num_samples):
         def objective(inputs):
             return LOSSES[case.loss].values(jaxbp.predict(case.mlp, params, inputs), targets).mean()
 
-        return jaxbp.loss_and_gradient(case.mlp, params, inputs, targets, case.loss), jax.grad(objective)(inputs)
+        return jaxbp.loss_and_gradient(case.mlp, params, inputs, targets, case.loss), jax.grad(
+            objective
+        )(inputs)
 
     (loss, hand), hand_inputs_bar = compute(*cast(case, np.float32))
     allowed = rounding_bound(case.mlp, num_samples, np.float32)
@@ -141,7 +161,8 @@ def test_tiles_change_the_order_of_summation_only(seed, x64):
     @partial(jax.jit, compiler_options=QUICKLY)
     def compute(*arguments):
         return [
-            jaxbp.loss_and_gradient(case.mlp, *arguments, case.loss, tile=tile) for tile in (None, 1, 3, 7, 64, 100)
+            jaxbp.loss_and_gradient(case.mlp, *arguments, case.loss, tile=tile)
+            for tile in (None, 1, 3, 7, 64, 100)
         ]
 
     whole, *tiled = compute(*cast(case, np.float64))
@@ -164,7 +185,9 @@ def test_backprop_shows_both_passes(x64):
         np.testing.assert_allclose(a, value(z), rtol=1e-12, atol=1e-13)
         e, d = np.asarray(trace.activation_errors[layer]), np.asarray(trace.node_errors[layer])
         np.testing.assert_allclose(d, e * slope(z), rtol=1e-11, atol=1e-15)
-        np.testing.assert_allclose(trace.gradient[layer].weight, previous.T @ d, rtol=1e-11, atol=1e-14)
+        np.testing.assert_allclose(
+            trace.gradient[layer].weight, previous.T @ d, rtol=1e-11, atol=1e-14
+        )
         np.testing.assert_allclose(trace.gradient[layer].bias, d.sum(0), rtol=1e-11, atol=1e-14)
         if layer + 1 < case.mlp.num_layers:
             following = trace.node_errors[layer + 1] @ params[layer + 1].weight.T
@@ -212,7 +235,9 @@ def test_adjoint_identity(seed, x64):
     case = draw_case(300 + seed)
     params, inputs, _ = cast(case, np.float64)
     generator = np.random.default_rng(seed)
-    v = jax.tree.map(lambda leaf: jnp.asarray(generator.standard_normal(leaf.shape)), (params, inputs))
+    v = jax.tree.map(
+        lambda leaf: jnp.asarray(generator.standard_normal(leaf.shape)), (params, inputs)
+    )
     u = jnp.asarray(generator.standard_normal((len(inputs), case.mlp.sizes[-1])))
 
     @partial(jax.jit, compiler_options=QUICKLY)
@@ -222,9 +247,13 @@ def test_adjoint_identity(seed, x64):
 
     jv, jtu = both((params, inputs), v, u)
     left = float(jnp.sum(u * jv))
-    right = sum(float(jnp.sum(a * b)) for a, b in zip(jax.tree.leaves(jtu), jax.tree.leaves(v), strict=True))
+    right = sum(
+        float(jnp.sum(a * b)) for a, b in zip(jax.tree.leaves(jtu), jax.tree.leaves(v), strict=True)
+    )
     scale = float(jnp.linalg.norm(u) * jnp.linalg.norm(jv))
-    assert abs(left - right) <= rounding_bound(case.mlp, len(case.inputs), np.float64) * max(scale, 1e-12)
+    assert abs(left - right) <= rounding_bound(case.mlp, len(case.inputs), np.float64) * max(
+        scale, 1e-12
+    )
 
 
 SHAPES = [
@@ -240,7 +269,10 @@ SHAPES = [
 def temporary_memory(function, mlp, num_samples):
     """In bytes, beside arguments and results."""
     shapes = (num_samples, mlp.sizes[0]), (num_samples, mlp.sizes[-1])
-    arguments = draw_params(mlp, dtype=np.float32), *(jax.ShapeDtypeStruct(shape, np.float32) for shape in shapes)
+    arguments = (
+        draw_params(mlp, dtype=np.float32),
+        *(jax.ShapeDtypeStruct(shape, np.float32) for shape in shapes),
+    )
     return jax.jit(function).lower(*arguments).compile().memory_analysis().temp_size_in_bytes
 
 
@@ -251,10 +283,16 @@ def test_the_sweep_needs_no_more_memory_than_autodiff(sizes, hidden, num_samples
     def loss(params, inputs, targets, predict):
         return LOSSES["mean_squared_error"].values(predict(mlp, params, inputs), targets).mean()
 
-    autodiff = temporary_memory(jax.value_and_grad(partial(loss, predict=jaxbp.reference_predict)), mlp, num_samples)
-    rule = temporary_memory(jax.value_and_grad(partial(loss, predict=jaxbp.predict)), mlp, num_samples)
+    autodiff = temporary_memory(
+        jax.value_and_grad(partial(loss, predict=jaxbp.reference_predict)), mlp, num_samples
+    )
+    rule = temporary_memory(
+        jax.value_and_grad(partial(loss, predict=jaxbp.predict)), mlp, num_samples
+    )
     sweep = temporary_memory(partial(jaxbp.loss_and_gradient, mlp), mlp, num_samples)
-    turned = 4 * num_samples * (sizes[0] + sizes[-1]) if max(sizes) <= NARROW else 0  # the samples as columns
+    turned = (
+        4 * num_samples * (sizes[0] + sizes[-1]) if max(sizes) <= NARROW else 0
+    )  # the samples as columns
     assert max(rule, sweep) <= autodiff + turned
 
 
@@ -281,7 +319,9 @@ def test_the_two_steps_at_once_are_the_two_steps(axis, x64):
     outputs, residuals = forward(mlp, params, np.moveaxis(inputs, 0, axis), axis=axis)
     by_rows, kept = forward(mlp, params, inputs)
     np.testing.assert_allclose(np.moveaxis(outputs, axis, 0), by_rows, rtol=1e-14, atol=1e-14)
-    found, errors, activation_errors = backward(mlp, params, residuals, np.moveaxis(outputs_bar, 0, axis), axis)
+    found, errors, activation_errors = backward(
+        mlp, params, residuals, np.moveaxis(outputs_bar, 0, axis), axis
+    )
     wanted_errors, wanted_activation_errors = node_errors(mlp, params, kept, outputs_bar)
     turned = [np.moveaxis(error, axis, 0) for error in (*errors, *activation_errors)]
     wanted = [gradient(kept, wanted_errors), *wanted_errors, *wanted_activation_errors]
@@ -289,12 +329,22 @@ def test_the_two_steps_at_once_are_the_two_steps(axis, x64):
         np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-14)
 
 
-@pytest.mark.parametrize(("sizes", "num_samples"), [((2, 64, 64, 64, 1), 1000), ((8, 128, 128, 4), 300)])
+@pytest.mark.parametrize(
+    ("sizes", "num_samples"), [((2, 64, 64, 64, 1), 1000), ((8, 128, 128, 4), 300)]
+)
 def test_the_sweep_spends_no_operations_beside_the_formula(sizes, num_samples):
     """6 for a weight and sample, without those for the cotangent of the inputs; slopes and biases come on top."""
     mlp = jaxbp.Mlp(sizes)
     shapes = (num_samples, sizes[0]), (num_samples, sizes[-1])
-    arguments = draw_params(mlp, dtype=np.float32), *(jax.ShapeDtypeStruct(shape, np.float32) for shape in shapes)
-    spent = jax.jit(partial(jaxbp.loss_and_gradient, mlp)).lower(*arguments).compile().cost_analysis()["flops"]
+    arguments = (
+        draw_params(mlp, dtype=np.float32),
+        *(jax.ShapeDtypeStruct(shape, np.float32) for shape in shapes),
+    )
+    spent = (
+        jax.jit(partial(jaxbp.loss_and_gradient, mlp))
+        .lower(*arguments)
+        .compile()
+        .cost_analysis()["flops"]
+    )
     weights = [fan_in * fan_out for fan_in, fan_out in pairwise(sizes)]
     assert spent <= 1.05 * num_samples * (6 * sum(weights) - 2 * weights[0])

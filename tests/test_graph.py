@@ -55,7 +55,9 @@ def reference_loss_of(params, inputs):
 
 
 def nested(tree):
-    return jax.jit(lambda t: jax.checkpoint(jnp.tanh)(t["a"]).sum() * t["b"][0])(tree) + jnp.linalg.norm(tree["b"][1])
+    return jax.jit(lambda t: jax.checkpoint(jnp.tanh)(t["a"]).sum() * t["b"][0])(
+        tree
+    ) + jnp.linalg.norm(tree["b"][1])
 
 
 X = np.array([0.3, -1.2, 2.0])
@@ -81,7 +83,8 @@ CASES = {
 def test_values_and_derivatives_are_the_functions(case, x64):
     function, arguments = CASES[case]
     arguments = jax.tree.map(
-        jnp.asarray, tuple(jaxbp.init(MLP, jax.random.key(0)) if a is None else a for a in arguments)
+        jnp.asarray,
+        tuple(jaxbp.init(MLP, jax.random.key(0)) if a is None else a for a in arguments),
     )
     graph = jaxbp.trace_graph(function, *arguments)
     value, expected = jax.value_and_grad(function, tuple(range(len(arguments))))(*arguments)
@@ -89,7 +92,9 @@ def test_values_and_derivatives_are_the_functions(case, x64):
     inputs = [node for node in graph.nodes if node.operation == "input"]
     for node, gradient in zip(inputs, jax.tree.leaves(expected), strict=True):
         scale = max(1e-300, float(np.abs(gradient).max()))
-        np.testing.assert_allclose(node.derivative, gradient, rtol=0, atol=1e-12 * scale, err_msg=node.name)
+        np.testing.assert_allclose(
+            node.derivative, gradient, rtol=0, atol=1e-12 * scale, err_msg=node.name
+        )
     assert all(parent < node.index for node in graph.nodes for parent in node.parents)
     for node in graph.nodes:
         assert node.derivative is None or node.derivative.shape == node.shape
@@ -98,12 +103,17 @@ def test_values_and_derivatives_are_the_functions(case, x64):
 def test_apples_and_oranges(x64):
     graph = jaxbp.trace_graph(price, 100.0, 2.0, 150.0, 3.0, 1.1)
     assert [float(graph.nodes[i].value) for i in range(5)] == [100, 2, 150, 3, 1.1]
-    derivatives = [float(graph.named(name).derivative) for name in ("apple", "apple_count", "orange", "orange_count")]
+    derivatives = [
+        float(graph.named(name).derivative)
+        for name in ("apple", "apple_count", "orange", "orange_count")
+    ]
     np.testing.assert_allclose(derivatives, [2.2, 110, 3.3, 165], rtol=1e-15)
     assert float(graph.named("tax").derivative) == 650
     np.testing.assert_allclose(graph.nodes[graph.output].value, 715, rtol=1e-15)
     assert [node.operation for node in graph.nodes] == ["input"] * 5 + ["mul", "mul", "add", "mul"]
-    with pytest.raises(ValueError, match=r"must be one of the inputs apple, apple_count, .* got 'pear'"):
+    with pytest.raises(
+        ValueError, match=r"must be one of the inputs apple, apple_count, .* got 'pear'"
+    ):
         graph.named("pear")
 
 
@@ -118,7 +128,9 @@ def test_every_derivative_is_that_of_the_output_to_the_node(x64):
 
 
 def test_rules_of_functions_are_named_and_kept(x64):
-    graph = jaxbp.trace_graph(lambda x: doubled_back(x).sum() + jax.nn.relu(x).sum(), jnp.asarray(X))
+    graph = jaxbp.trace_graph(
+        lambda x: doubled_back(x).sum() + jax.nn.relu(x).sum(), jnp.asarray(X)
+    )
     operations = [node.operation for node in graph.nodes]
     assert "doubled_back" in operations
     assert "relu" in operations
@@ -127,14 +139,17 @@ def test_rules_of_functions_are_named_and_kept(x64):
 
 def test_random_keys_and_masks_have_a_text():
     key = jax.random.key(0)
-    text = str(jaxbp.trace_graph(lambda x: jnp.sum(x * (jax.random.normal(key, (60,)) > 0)), jnp.ones(60)))
+    text = str(
+        jaxbp.trace_graph(lambda x: jnp.sum(x * (jax.random.normal(key, (60,)) > 0)), jnp.ones(60))
+    )
     assert "key<fry>" in text
     assert max(map(len, text.splitlines())) < 200
 
 
 def test_few_numbers_are_shown_and_of_many_their_norm():
     six, seven = (
-        str(jaxbp.trace_graph(lambda x: x.sum(), jnp.full(count, 2.0, jnp.float32))).splitlines()[0] for count in (6, 7)
+        str(jaxbp.trace_graph(lambda x: x.sum(), jnp.full(count, 2.0, jnp.float32))).splitlines()[0]
+        for count in (6, 7)
     )
     assert six.startswith("%0 x = [2., 2., 2., 2., 2., 2.] ")
     assert seven.startswith("%0 x = float32[7], norm 5.2915 ")
@@ -148,18 +163,38 @@ def test_it_works_in_float32():
 @pytest.mark.parametrize(
     ("function", "argument", "error", "message"),
     [
-        (lambda x: jax.lax.while_loop(lambda c: c < 3, lambda c: c + 1, x), 0.0, ValueError, "a while loop"),
+        (
+            lambda x: jax.lax.while_loop(lambda c: c < 3, lambda c: c + 1, x),
+            0.0,
+            ValueError,
+            "a while loop",
+        ),
         (
             lambda x: jax.pure_callback(np.sin, jax.ShapeDtypeStruct((), np.float32), x),
             np.float32(0.0),
             ValueError,
             "a callback",
         ),
-        (lambda x: x, np.ones(3, np.float32), ValueError, r"one scalar to differentiate, got shapes \[\(3,\)\]"),
-        (lambda x: (x, x), 1.0, ValueError, r"one scalar to differentiate, got shapes \[\(\), \(\)\]"),
+        (
+            lambda x: x,
+            np.ones(3, np.float32),
+            ValueError,
+            r"one scalar to differentiate, got shapes \[\(3,\)\]",
+        ),
+        (
+            lambda x: (x, x),
+            1.0,
+            ValueError,
+            r"one scalar to differentiate, got shapes \[\(\), \(\)\]",
+        ),
         (lambda x: x * 1j, 1.0, TypeError, "floating dtype, got complex"),
         (lambda x: x, 1, TypeError, "floating dtype, got int"),
-        (lambda x: x, "1", TypeError, "arguments must be arrays, numbers or pytrees of them, got str"),
+        (
+            lambda x: x,
+            "1",
+            TypeError,
+            "arguments must be arrays, numbers or pytrees of them, got str",
+        ),
     ],
 )
 def test_what_it_cannot_follow_it_says(function, argument, error, message):
@@ -191,7 +226,9 @@ def test_boxes_stand_apart_and_edges_run_from_side_to_side(num_nodes, max_width)
     corners = np.array(list(where.values()))
     low, high = corners[:, 0::2].min(axis=0), corners[:, 1::2].max(axis=0)
     assert min(*low, *(np.array(layout[:2]) - high)) > 0.04
-    assert layout.height <= 0.1 + sum(box.height + 0.14 for box in boxes.values()) + 0.24 * len(edges)
+    assert layout.height <= 0.1 + sum(box.height + 0.14 for box in boxes.values()) + 0.24 * len(
+        edges
+    )
     assert layout.width <= max_width
     for node, (left, right, bottom, top) in where.items():
         for other, (a, b, c, d) in list(where.items())[:node]:
@@ -214,12 +251,20 @@ def test_boxes_stand_apart_and_edges_run_from_side_to_side(num_nodes, max_width)
                 levels.append(y0)
     assert len(set(levels)) == len(levels)
     assert bool(levels) == (max_width == 7.0 and num_nodes > 1)
-    assert len({route[0] for route in layout.routes}) == len({route[-1] for route in layout.routes}) == len(edges)
+    assert (
+        len({route[0] for route in layout.routes})
+        == len({route[-1] for route in layout.routes})
+        == len(edges)
+    )
 
 
 def test_edges_leave_a_node_in_the_order_of_their_ends():
     boxes = dict.fromkeys(range(9), Box(0.5, 0.4))
-    layout = place(boxes, [*((0, child) for child in range(1, 8)), *((parent, 8) for parent in range(1, 8))], 7.0)
+    layout = place(
+        boxes,
+        [*((0, child) for child in range(1, 8)), *((parent, 8) for parent in range(1, 8))],
+        7.0,
+    )
     heights = [layout.centres[node][1] for node in range(1, 8)]
     order = np.argsort(heights).tolist()
     assert np.argsort([layout.routes[k][0][1] for k in range(7)]).tolist() == order
@@ -229,7 +274,9 @@ def test_edges_leave_a_node_in_the_order_of_their_ends():
 def test_an_edge_past_columns_has_a_point_in_each():
     boxes = dict.fromkeys(range(5), Box(0.5, 0.4))
     layout = place(boxes, [(0, 1), (1, 2), (2, 3), (3, 4), (0, 4)], 1e3)
-    assert [x for x, _ in layout.routes[-1][1:-1]] == [layout.centres[node][0] for node in (1, 2, 3)]
+    assert [x for x, _ in layout.routes[-1][1:-1]] == [
+        layout.centres[node][0] for node in (1, 2, 3)
+    ]
     assert layout.height < 0.1 + 0.4 + 2 * 0.14 + 0.1 + 1e-9  # a box, and the edge beside it
 
 
@@ -251,7 +298,9 @@ def test_a_column_is_the_nearest_one_without_overlaps():
     """Judged by isotonic regression: without overlaps, heights less the sizes above must fall."""
     generator = np.random.default_rng(0)
     for _ in range(20):
-        sizes = {item: Box(1.0, height) for item, height in enumerate(generator.uniform(0.1, 1.0, 12))}
+        sizes = {
+            item: Box(1.0, height) for item, height in enumerate(generator.uniform(0.1, 1.0, 12))
+        }
         wanted, heights = dict(enumerate(generator.uniform(-4, 4, 12))), {}
         _stack(range(12), wanted, sizes, heights)
         tall = np.array([box.height for box in sizes.values()])
@@ -262,7 +311,9 @@ def test_a_column_is_the_nearest_one_without_overlaps():
         np.testing.assert_allclose(list(heights.values()), nearest + offsets, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("lines", [["params[0].weight"], ["matmul", "[64, 32], norm 12.34", "0.001234, 5.679"]])
+@pytest.mark.parametrize(
+    "lines", [["params[0].weight"], ["matmul", "[64, 32], norm 12.34", "0.001234, 5.679"]]
+)
 def test_a_box_is_as_large_as_its_text_needs_and_not_much_larger(lines):
     wide = max(TextPath((0, 0), line, size=8).get_extents().width for line in lines) / 72
     width, height = Box.around(lines)
@@ -284,13 +335,19 @@ def test_a_notebook_shows_each_text_in_its_box_and_each_edge_between_two():
     svg = ElementTree.fromstring(re.search("<svg.*</svg>", graph._repr_html_())[0])
     width, height = numbers_of(svg.get("viewBox"))[2:]
     assert width <= 7 * 96
-    boxes = [tuple(float(rect.get(name)) for name in ("x", "y", "width", "height")) for rect in svg.iter("rect")]
+    boxes = [
+        tuple(float(rect.get(name)) for name in ("x", "y", "width", "height"))
+        for rect in svg.iter("rect")
+    ]
     assert len(boxes) == len(graph.nodes)
     for x, y, wide, tall in boxes:
         assert 0 <= x <= x + wide <= width
         assert 0 <= y <= y + tall <= height
     texts = [(float(text.get("x")), float(text.get("y"))) for text in svg.iter("text")]
-    held = [[abs(x + wide / 2 - a) < 0.2 and y + 7 < b < y + tall for a, b in texts] for x, y, wide, tall in boxes]
+    held = [
+        [abs(x + wide / 2 - a) < 0.2 and y + 7 < b < y + tall for a, b in texts]
+        for x, y, wide, tall in boxes
+    ]
     np.testing.assert_array_equal(np.sum(held, axis=0), 1)
     assert {sum(row) for row in held} <= {2, 3}  # a label, a value, most have a derivative
     paths = [path.get("d").split("l-6")[0] for path in svg.iter("path")]

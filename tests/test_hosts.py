@@ -29,7 +29,9 @@ def free_port():
 
 def started(commands, stderr=subprocess.STDOUT, variables=()):
     """Processes with the devices that they ask for themselves, without those of these tests."""
-    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"} | dict(variables)
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"} | dict(
+        variables
+    )
     streams = {"stdout": subprocess.PIPE, "stderr": stderr, "text": True, "env": environment}
     return [subprocess.Popen([sys.executable, "-u", *map(str, one)], **streams) for one in commands]
 
@@ -48,19 +50,40 @@ def test_processes_find_the_parameters_that_one_finds(num_processes, tmp_path, x
     found = [np.load(tmp_path / f"process_{i}.npz") for i in range(num_processes)]
     for name in RUNS:
         alone = fitted(name)
-        right = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves((alone.params, alone.state.params))])
+        right = np.concatenate(
+            [np.ravel(leaf) for leaf in jax.tree.leaves((alone.params, alone.state.params))]
+        )
         for one in found:
             np.testing.assert_array_equal(one[name], found[0][name])
-            np.testing.assert_array_equal(one[name][0], one[name][1], "a run that went on from a checkpoint")
+            np.testing.assert_array_equal(
+                one[name][0], one[name][1], "a run that went on from a checkpoint"
+            )
             # 50 steps add up the rounding of sums of 96 terms in another order.
             assert np.linalg.norm(one[name] - right, axis=1).max() <= 1e-10 * np.linalg.norm(right)
-        assert sorted(path.name for path in (tmp_path / f"{name}_run").glob("step*"))[-1] == "step-0000000050.npz"
+        assert (
+            sorted(path.name for path in (tmp_path / f"{name}_run").glob("step*"))[-1]
+            == "step-0000000050.npz"
+        )
 
 
 @pytest.mark.slow
 def test_the_first_process_of_fit_surface_prints_and_writes(tmp_path):
-    script, coordinator = WORKER.parents[1] / "experiments" / "fit_surface.py", f"localhost:{free_port()}"
-    flags = ["--hidden", 4, "--samples", 40, "--steps", 3, "--batch-size", 20, "--coordinator", coordinator]
+    script, coordinator = (
+        WORKER.parents[1] / "experiments" / "fit_surface.py",
+        f"localhost:{free_port()}",
+    )
+    flags = [
+        "--hidden",
+        4,
+        "--samples",
+        40,
+        "--steps",
+        3,
+        "--batch-size",
+        20,
+        "--coordinator",
+        coordinator,
+    ]
     own = [["--num-processes", 2, "--process-id", i, "--out", tmp_path / str(i)] for i in range(2)]
     processes = started([[script, *flags, *some] for some in own], stderr=None)
     said = [process.communicate(timeout=300)[0] for process in processes]
@@ -86,7 +109,11 @@ print(jax.process_count(), rows.start, rows.stop, *result.history.loss)
 @pytest.mark.slow
 def test_what_slurm_started_finds_itself():
     """Two tasks of a job on one node, as SLURM's environment tells them."""
-    job = {"SLURM_JOB_ID": str(free_port()), "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "2"}
+    job = {
+        "SLURM_JOB_ID": str(free_port()),
+        "SLURM_STEP_NODELIST": "localhost",
+        "SLURM_NTASKS": "2",
+    }
     tasks = [job | {"SLURM_PROCID": str(i), "SLURM_LOCALID": str(i)} for i in range(2)]
     processes = [started([("-c", BY_SLURM)], variables=task)[0] for task in tasks]
     said = [process.communicate(timeout=300)[0] for process in processes]
@@ -101,14 +128,20 @@ def test_where_nothing_started_the_processes_auto_says_so():
     (process,) = started([("-c", "from jaxbp.training import join_hosts; join_hosts('auto')")])
     said = process.communicate(timeout=300)[0]
     assert process.returncode != 0
-    assert "ValueError: coordinator must be host:port where nothing tells of the other processes" in said
+    assert (
+        "ValueError: coordinator must be host:port where nothing tells of the other processes"
+        in said
+    )
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         ({"num_processes": 2}, "--num-processes must be left out with no --coordinator"),
-        ({"coordinator": "auto", "stages": 2}, "--coordinator must be left out with --stages above 1"),
+        (
+            {"coordinator": "auto", "stages": 2},
+            "--coordinator must be left out with --stages above 1",
+        ),
     ],
 )
 def test_fit_surface_refuses_flags_that_name_no_run(flags, message):
@@ -140,11 +173,17 @@ def test_a_process_that_is_killed_ends_the_others_with_a_message(killed, tmp_pat
     ("arguments", "message"),
     [
         *(
-            (("auto", *wrong), "num_processes and process_id must be left out with the coordinator auto")
+            (
+                ("auto", *wrong),
+                "num_processes and process_id must be left out with the coordinator auto",
+            )
             for wrong in ((2, 0), (2, None), (None, 0))
         ),
         (("localhost", 2, 0), "coordinator must be auto or host:port, got 'localhost'"),
-        (("localhost:1", 2, None), "num_processes and process_id must be given with the coordinator localhost:1"),
+        (
+            ("localhost:1", 2, None),
+            "num_processes and process_id must be given with the coordinator localhost:1",
+        ),
         (("localhost:1", 2, 2), "process_id must be below num_processes, 2, got 2"),
         (("localhost:1", 0, 0), "num_processes must be a whole number of at least 1, got 0"),
     ],
@@ -166,7 +205,9 @@ def test_each_process_says_its_place_or_leaves_it_to_what_started_it(monkeypatch
 
 
 def test_processes_of_a_mesh_exchange_their_numbers(monkeypatch):
-    monkeypatch.setattr(hosts.multihost_utils, "process_allgather", lambda number: np.array([number, number + 1]))
+    monkeypatch.setattr(
+        hosts.multihost_utils, "process_allgather", lambda number: np.array([number, number + 1])
+    )
     mesh = mesh_of(1)
     assert every_process(mesh, 3) == every_process(None, 3) == [3]
     monkeypatch.setattr(jax, "process_count", lambda: 2)

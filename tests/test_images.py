@@ -11,7 +11,11 @@ from jaxbp.data.images import MNIST_FILES
 
 
 def idx(array):
-    return struct.pack(">I", 0x0800 | array.ndim) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+    return (
+        struct.pack(">I", 0x0800 | array.ndim)
+        + struct.pack(f">{array.ndim}I", *array.shape)
+        + array.tobytes()
+    )
 
 
 @pytest.fixture
@@ -20,7 +24,9 @@ def arrays():
     sizes = {"train": 7, "t10k": 3}
     return {
         name: generator.integers(
-            0, 256 if "images" in name else 10, (sizes[name.split("-")[0]], *((5, 5) if "images" in name else ()))
+            0,
+            256 if "images" in name else 10,
+            (sizes[name.split("-")[0]], *((5, 5) if "images" in name else ())),
         ).astype(np.uint8)
         for name in MNIST_FILES
     }
@@ -57,14 +63,35 @@ def test_compressed_and_dotted_names_are_known(arrays, tmp_path):
     ("change", "message"),
     [
         (lambda f: (f / MNIST_FILES[2]).unlink(), "must hold MNIST's file t10k-images-idx3-ubyte"),
-        (lambda f: (f / MNIST_FILES[0]).write_bytes(b""), r"magic number 0x00000803, got 0x00000000"),
-        (lambda f: (f / MNIST_FILES[0]).write_bytes((f / MNIST_FILES[1]).read_bytes()), "got 0x00000801"),
-        (lambda f: (f / MNIST_FILES[1]).write_bytes((f / MNIST_FILES[1]).read_bytes()[:-1]), "must be 15 bytes long"),
-        (lambda f: (f / MNIST_FILES[1]).write_bytes((f / MNIST_FILES[3]).read_bytes()), "7 images and 3 labels"),
-        (lambda f: (f / MNIST_FILES[3]).write_bytes(idx(np.array([1, 2, 10], np.uint8))), "must be 0 to 9, got 10"),
-        (lambda f: (f / MNIST_FILES[2]).write_bytes(idx(np.zeros((3, 4, 4), np.uint8))), "squares of one size"),
+        (
+            lambda f: (f / MNIST_FILES[0]).write_bytes(b""),
+            r"magic number 0x00000803, got 0x00000000",
+        ),
+        (
+            lambda f: (f / MNIST_FILES[0]).write_bytes((f / MNIST_FILES[1]).read_bytes()),
+            "got 0x00000801",
+        ),
+        (
+            lambda f: (f / MNIST_FILES[1]).write_bytes((f / MNIST_FILES[1]).read_bytes()[:-1]),
+            "must be 15 bytes long",
+        ),
+        (
+            lambda f: (f / MNIST_FILES[1]).write_bytes((f / MNIST_FILES[3]).read_bytes()),
+            "7 images and 3 labels",
+        ),
+        (
+            lambda f: (f / MNIST_FILES[3]).write_bytes(idx(np.array([1, 2, 10], np.uint8))),
+            "must be 0 to 9, got 10",
+        ),
+        (
+            lambda f: (f / MNIST_FILES[2]).write_bytes(idx(np.zeros((3, 4, 4), np.uint8))),
+            "squares of one size",
+        ),
         (lambda f: broken_gzip(f, MNIST_FILES[0]), "must be a file that can be read"),
-        (lambda f: (f / f"{MNIST_FILES[0]}").rename(f / f"{MNIST_FILES[0]}.gz"), "must be a file that can be read"),
+        (
+            lambda f: (f / f"{MNIST_FILES[0]}").rename(f / f"{MNIST_FILES[0]}.gz"),
+            "must be a file that can be read",
+        ),
     ],
 )
 def test_wrong_files_are_named(change, message, arrays, tmp_path):
@@ -83,5 +110,7 @@ def test_the_digits_are_split_once_and_for_all():
     assert 0 <= one.train_images.min() < one.train_images.max() == 1
     together = np.sort(np.concatenate([one.train_labels, one.test_labels]))
     assert np.array_equal(np.unique(together), np.arange(10))
-    with pytest.raises(ValueError, match="test_share must be a finite number of at least 0 and below 1"):
+    with pytest.raises(
+        ValueError, match="test_share must be a finite number of at least 0 and below 1"
+    ):
         digit_images(1.0)

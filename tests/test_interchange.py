@@ -36,8 +36,12 @@ def test_pytorch_computes_the_same():
     torch = pytest.importorskip("torch")
     linear = [torch.nn.Linear(i, o) for i, o in zip(MLP.sizes[:-1], MLP.sizes[1:], strict=True)]
     module = torch.nn.Sequential(linear[0], torch.nn.Tanh(), linear[1], torch.nn.Tanh(), linear[2])
-    module.load_state_dict({k: torch.tensor(v) for k, v in jaxbp.interchange.to_torch_state_dict(PARAMS).items()})
-    np.testing.assert_allclose(module(torch.tensor(POINTS)).detach().numpy(), OUTPUTS, rtol=1e-5, atol=1e-6)
+    module.load_state_dict(
+        {k: torch.tensor(v) for k, v in jaxbp.interchange.to_torch_state_dict(PARAMS).items()}
+    )
+    np.testing.assert_allclose(
+        module(torch.tensor(POINTS)).detach().numpy(), OUTPUTS, rtol=1e-5, atol=1e-6
+    )
     back = jaxbp.interchange.from_torch_state_dict(module.state_dict())
     np.testing.assert_array_equal(jaxbp.predict(MLP, back, POINTS), OUTPUTS)
 
@@ -67,11 +71,20 @@ def test_equinox_computes_the_same():
     params = draw_params(mlp, dtype=np.float32)
     other = equinox.nn.MLP(3, 2, 5, 2, activation=jnp.tanh, key=jax.random.key(0))
     leaves = jaxbp.interchange.to_equinox_leaves(params)
-    moved = jax.tree_util.tree_map_with_path(lambda path, leaf: leaves.get(jax.tree_util.keystr(path), leaf), other)
-    np.testing.assert_allclose(jax.vmap(moved)(POINTS), jaxbp.predict(mlp, params, POINTS), rtol=1e-5, atol=1e-6)
-    listed = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(other)}
+    moved = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: leaves.get(jax.tree_util.keystr(path), leaf), other
+    )
+    np.testing.assert_allclose(
+        jax.vmap(moved)(POINTS), jaxbp.predict(mlp, params, POINTS), rtol=1e-5, atol=1e-6
+    )
+    listed = {
+        jax.tree_util.keystr(path): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(other)
+    }
     back = jaxbp.interchange.from_equinox_leaves(listed)
-    np.testing.assert_allclose(jaxbp.predict(mlp, back, POINTS), jax.vmap(other)(POINTS), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        jaxbp.predict(mlp, back, POINTS), jax.vmap(other)(POINTS), rtol=1e-5, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize(
@@ -79,10 +92,21 @@ def test_equinox_computes_the_same():
     [
         ({}, "each layer must have a weight and a bias, got 0 arrays"),
         ({"0.weight": np.ones((2, 3))}, "each layer must have a weight and a bias, got 1 arrays"),
-        ({"0.bias": np.ones(2), "0.weight": np.ones((2, 3))}, r"array 0 must be a weight .*, got 0.bias \(2,\)"),
-        ({"0.weight": np.ones((2, 3, 1)), "0.bias": np.ones(2)}, "array 0 must be a weight of a linear layer"),
         (
-            {"0.weight": np.ones((2, 3)), "0.bias": np.ones(2), "2.weight": np.ones((1, 4)), "2.bias": np.ones(1)},
+            {"0.bias": np.ones(2), "0.weight": np.ones((2, 3))},
+            r"array 0 must be a weight .*, got 0.bias \(2,\)",
+        ),
+        (
+            {"0.weight": np.ones((2, 3, 1)), "0.bias": np.ones(2)},
+            "array 0 must be a weight of a linear layer",
+        ),
+        (
+            {
+                "0.weight": np.ones((2, 3)),
+                "0.bias": np.ones(2),
+                "2.weight": np.ones((1, 4)),
+                "2.bias": np.ones(1),
+            },
             r"2.weight must belong to a layer that takes 2 inputs, got a weight \(4, 1\) and a bias \(1,\)",
         ),
     ],
@@ -90,7 +114,9 @@ def test_equinox_computes_the_same():
 def test_what_is_no_chain_of_linear_layers_is_refused(state_dict, message):
     with pytest.raises(ValueError, match=message):
         jaxbp.interchange.from_torch_state_dict(state_dict)
-    with pytest.raises(ValueError, match=r"variables must hold params of Dense_0, Dense_1, \.\.\., got Conv_0"):
+    with pytest.raises(
+        ValueError, match=r"variables must hold params of Dense_0, Dense_1, \.\.\., got Conv_0"
+    ):
         jaxbp.interchange.from_flax_variables({"params": {"Conv_0": {}}})
 
 
@@ -98,7 +124,9 @@ def test_what_is_no_chain_of_linear_layers_is_refused(state_dict, message):
 def test_an_exported_program_runs_without_jaxbp_gradient_included(tmp_path, platforms):
     pytest.importorskip("flatbuffers")
     function = partial(jaxbp.predict, MLP, PARAMS)
-    path = jaxbp.interchange.export_program(function, 3, tmp_path / "program.bin", platforms=platforms)
+    path = jaxbp.interchange.export_program(
+        function, 3, tmp_path / "program.bin", platforms=platforms
+    )
     np.save(tmp_path / "points.npy", POINTS)
     code = (
         "import sys; sys.modules['jaxbp'] = None\n"
@@ -125,7 +153,9 @@ def test_leaves_are_named_as_equinox_names_them():
 def test_an_unknown_platform_is_refused(tmp_path):
     for num_inputs, argument in ((0, "num_inputs"), (1, r"platforms\[0\]")):
         with pytest.raises(ValueError, match=argument):
-            jaxbp.interchange.export_program(jnp.sin, num_inputs, tmp_path / "x", platforms=("gpu",))
+            jaxbp.interchange.export_program(
+                jnp.sin, num_inputs, tmp_path / "x", platforms=("gpu",)
+            )
     with pytest.raises(ValueError, match=r"platforms\[1\] must be one of cpu, .*; got 'gpu'"):
         jaxbp.interchange.export_program(
             partial(jaxbp.predict, MLP, PARAMS), 3, tmp_path / "x", platforms=("cuda", "gpu")

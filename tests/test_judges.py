@@ -11,7 +11,17 @@ from test_gradient import LOSS_AND_GRADIENT
 import error_law
 import jaxbp
 import judges
-from wrong_backward import AT_KINK, MLP, RIGHT, WRONG, WRONG_RULES, draw, gradient_by, reference, rule_by
+from wrong_backward import (
+    AT_KINK,
+    MLP,
+    RIGHT,
+    WRONG,
+    WRONG_RULES,
+    draw,
+    gradient_by,
+    reference,
+    rule_by,
+)
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 DTYPES = (np.float32, np.float64)
@@ -69,15 +79,26 @@ def accused(numbers, dtype):
         mlp, loss = ARCHITECTURES[number % len(ARCHITECTURES)]
         generator = np.random.default_rng(number)
         params = draw_params(mlp, number, dtype, scale=float(generator.choice([0.1, 1.0, 3.0])))
-        inputs, targets = generator.standard_normal((6, 3)).astype(dtype), targets_for(loss, (6, 4), generator)
+        inputs, targets = (
+            generator.standard_normal((6, 3)).astype(dtype),
+            targets_for(loss, (6, 4), generator),
+        )
         targets = targets if targets.ndim == 1 else targets.astype(dtype)
         gradient = LOSS_AND_GRADIENT(mlp, params, inputs, targets, loss)[1]
-        rule, judge = (jitted(function, mlp) for function in (jaxbp.predict, jaxbp.reference_predict))
+        rule, judge = (
+            jitted(function, mlp) for function in (jaxbp.predict, jaxbp.reference_predict)
+        )
         reports = {
-            "gradient": jaxbp.check_gradients(mlp, params, inputs, targets, loss, gradient=gradient),
+            "gradient": jaxbp.check_gradients(
+                mlp, params, inputs, targets, loss, gradient=gradient
+            ),
             "rule": jaxbp.check_rule(rule, judge, params, inputs, seed=number),
         }
-        found += [f"{number}, {name}: {report.summary}" for name, report in reports.items() if not report.ok]
+        found += [
+            f"{number}, {name}: {report.summary}"
+            for name, report in reports.items()
+            if not report.ok
+        ]
     return found
 
 
@@ -117,7 +138,9 @@ def test_the_experiment_counts_what_each_judge_misses(tmp_path, capsys):
 def test_the_law_of_errors_measures_both_gradients(tmp_path, capsys):
     wide = jax.config.jax_enable_x64
     try:
-        error_law.main(error_law.Config(out=str(tmp_path), networks=2, draws=2, work=1e5, quiet=True))
+        error_law.main(
+            error_law.Config(out=str(tmp_path), networks=2, draws=2, work=1e5, quiet=True)
+        )
     finally:
         jax.config.update("jax_enable_x64", wide)
     assert "error / bound over 4 cases" in capsys.readouterr().out

@@ -27,16 +27,22 @@ def test_every_number_of_the_3_4_2_network_by_its_name(x64):
     weights = [f"dL/dw{i}{j}" for i in (4, 5, 6, 7) for j in (1, 2, 3)] + [
         f"dL/dw{i}{j}" for i in (8, 9) for j in (4, 5, 6, 7)
     ]
-    names = weights + [f"{letter}{i}" for letter in ("z", "a", "e", "d", "dL/db") for i in range(4, 10)]
+    names = weights + [
+        f"{letter}{i}" for letter in ("z", "a", "e", "d", "dL/db") for i in range(4, 10)
+    ]
     assert sorted(entry.name for entry in ledger.entries) == sorted(names)
     assert len(weights) == 20
     # By hand: the product of what the formula names.
-    assert ledger["dL/dw84"].value == pytest.approx(ledger["a4"].value * ledger["d8"].value, rel=1e-15)
+    assert ledger["dL/dw84"].value == pytest.approx(
+        ledger["a4"].value * ledger["d8"].value, rel=1e-15
+    )
     assert ledger["d4"].value == pytest.approx(
         ledger["e4"].value * ledger["a4"].value * (1 - ledger["a4"].value), rel=1e-15
     )
     w84, w94 = (float(trace.params[1].weight[0, j]) for j in (0, 1))
-    assert ledger["e4"].value == pytest.approx(ledger["d8"].value * w84 + ledger["d9"].value * w94, rel=1e-14)
+    assert ledger["e4"].value == pytest.approx(
+        ledger["d8"].value * w84 + ledger["d9"].value * w94, rel=1e-14
+    )
     assert ledger["e4"].formula == "d8 w84 + d9 w94"
     steps = [entry.step for entry in ledger.entries]
     assert steps == sorted(steps, key=["forward", "step 1", "step 2"].index)
@@ -62,7 +68,11 @@ def test_products_of_the_factors_are_the_values(loss, num_samples, x64):
     ledger = trace_of(jaxbp.Mlp((2, 3, 2), hidden="tanh"), loss, num_samples).ledger()
     assert ledger.largest_difference < 1e-14
     for entry in ledger.entries:
-        if entry.name.startswith(("d", "e")) and entry.step == "step 1" and not entry.name.startswith("e"):
+        if (
+            entry.name.startswith(("d", "e"))
+            and entry.step == "step 1"
+            and not entry.name.startswith("e")
+        ):
             assert entry.value == pytest.approx(np.prod(entry.factors), rel=1e-13)
         if entry.name.startswith("dL/dw"):
             a, d = np.split(np.array(entry.factors), 2)
@@ -77,14 +87,18 @@ def test_products_of_the_factors_are_the_values(loss, num_samples, x64):
 
 def test_labels_are_targets_too(x64):
     mlp = jaxbp.Mlp((2, 3, 3))
-    trace = jaxbp.backprop(mlp, draw_params(mlp), np.ones((2, 2)), np.array([0, 2]), "softmax_cross_entropy")
+    trace = jaxbp.backprop(
+        mlp, draw_params(mlp), np.ones((2, 2)), np.array([0, 2]), "softmax_cross_entropy"
+    )
     assert trace.ledger()["e6[0]"].factors[-1] == 1.0
     assert trace.ledger().largest_difference < 1e-15
 
 
 def test_a_wrong_number_shows(x64):
     trace = trace_of(jaxbp.Mlp((2, 3, 1)))
-    wrong = dataclasses.replace(trace, node_errors=(trace.node_errors[0] * (1 + 1e-9), trace.node_errors[1]))
+    wrong = dataclasses.replace(
+        trace, node_errors=(trace.node_errors[0] * (1 + 1e-9), trace.node_errors[1])
+    )
     entry = wrong.ledger()["d3"]
     assert entry.difference / entry.value == pytest.approx(1e-9, rel=1e-3)
     assert wrong.ledger().largest_difference >= abs(entry.difference) > 0
@@ -101,7 +115,9 @@ def test_a_nan_does_not_hide(x64):
 def test_softmax_rows_can_be_recomputed(x64):
     entry = trace_of(jaxbp.Mlp((2, 3, 3)), "softmax_cross_entropy").ledger()["e7"]
     *outputs, target = entry.factors
-    assert entry.value == pytest.approx(np.exp(outputs[1]) / np.sum(np.exp(outputs)) - target, rel=1e-12)
+    assert entry.value == pytest.approx(
+        np.exp(outputs[1]) / np.sum(np.exp(outputs)) - target, rel=1e-12
+    )
     assert entry.formula == "exp(a7) / (exp(a6) + exp(a7) + exp(a8)) - y2"
 
 

@@ -1,8 +1,10 @@
-"""Other platforms without having them: every program is lowered for them, and on the CPU computes what it should.
+"""Other platforms without having them: every program is lowered for them, and on the CPU computes
+what it should.
 
-`jax.export` refuses custom calls that it does not promise to keep. Predictions, gradients and a first-order step need
-none of them, and take any number of samples in one program for all platforms. A Gauss-Newton step and the loop of `fit`
-have a batch of a fixed size, and a program for each platform: an NVIDIA GPU has symmetric products of its own.
+`jax.export` refuses custom calls that it does not promise to keep. Predictions, gradients and a
+first-order step need none of them, and take any number of samples in one program for all platforms.
+A Gauss-Newton step and the loop of `fit` have a batch of a fixed size, and a program for each
+platform: an NVIDIA GPU has symmetric products of its own.
 """
 
 from functools import partial
@@ -40,8 +42,14 @@ def shapes(num_samples):
 
 
 def lowered(function, *arguments, platforms=PLATFORMS):
-    checks = [export.DisabledSafetyCheck.custom_call("cusolver_syrk_ffi")] if platforms == ("cuda",) else []
-    program = export.export(jax.jit(function), platforms=platforms, disabled_checks=checks)(*arguments)
+    checks = (
+        [export.DisabledSafetyCheck.custom_call("cusolver_syrk_ffi")]
+        if platforms == ("cuda",)
+        else []
+    )
+    program = export.export(jax.jit(function), platforms=platforms, disabled_checks=checks)(
+        *arguments
+    )
     assert program.platforms == platforms
     assert len(program.mlir_module_serialized) > 0
     return program
@@ -71,7 +79,8 @@ def step_of(solver):
 PROGRAMS = {
     "predict": lambda params, inputs, targets: jaxbp.predict(MLP, params, inputs),
     "its gradient": jax.grad(
-        lambda params, inputs, targets: jnp.sum(targets * jaxbp.predict(MLP, params, inputs)), argnums=(0, 1)
+        lambda params, inputs, targets: jnp.sum(targets * jaxbp.predict(MLP, params, inputs)),
+        argnums=(0, 1),
     ),
     "the sweep": partial(jaxbp.loss_and_gradient, MLP),
 }
@@ -106,9 +115,12 @@ def test_many_gauss_newton_steps_are_batched_products_and_factors_on_a_gpu():
     calls = [line for line in program.mlir_module().splitlines() if "custom_call @cusolver" in line]
     products = [line for line in calls if "cusolver_syrk_ffi" in line]
     factors = [line for line in calls if "cusolver_potrf_ffi" in line]
-    # Of the inputs and of the seeds, which all of them share, there is one product; of what differs a batch.
+    # Of the inputs and of the seeds, which all of them share, there is one product; of what differs
+    # a batch.
     assert len(products) == 2 * MLP.num_layers
-    assert sum(f"tensor<{count}x{rows}x{rows}xf32>" in line for line in products) == len(products) - 2
+    assert (
+        sum(f"tensor<{count}x{rows}x{rows}xf32>" in line for line in products) == len(products) - 2
+    )
     assert len(factors) == 1
     assert f"tensor<{count}x{rows}x{rows}xf32>" in factors[0]
 

@@ -40,13 +40,22 @@ def assert_same(found, wanted):
 )
 def test_each_is_what_fit_trains(solver):
     key = jax.random.key(5)
-    options = {"solver": solver, "steps": 12, "batch_size": 16, "validation": HELD_OUT, "record_every": 4}
+    options = {
+        "solver": solver,
+        "steps": 12,
+        "batch_size": 16,
+        "validation": HELD_OUT,
+        "record_every": 4,
+    }
     fits = jaxbp.fit_many(MLP, STARTS, DATA, key=key, **options)
     alone = [
-        jaxbp.fit(MLP, start(i), DATA, key=own, **options) for i, own in enumerate(jax.random.split(key, len(KEYS)))
+        jaxbp.fit(MLP, start(i), DATA, key=own, **options)
+        for i, own in enumerate(jax.random.split(key, len(KEYS)))
     ]
     np.testing.assert_array_equal(fits.step, alone[0].history.step)
-    np.testing.assert_allclose(fits.loss, np.transpose([one.history.loss for one in alone]), rtol=1e-3)
+    np.testing.assert_allclose(
+        fits.loss, np.transpose([one.history.loss for one in alone]), rtol=1e-3
+    )
     validation = np.transpose([one.history.validation_loss for one in alone])
     np.testing.assert_allclose(fits.validation_loss, validation, rtol=1e-3)
     for i, one in enumerate(alone):
@@ -64,7 +73,9 @@ def test_each_is_what_fit_trains(solver):
     ids=["learning rates", "dampings"],
 )
 def test_settings_differ_from_one_to_the_next(make, settings):
-    fits = jaxbp.fit_many(MLP, STARTS, DATA, steps=6, solver=make, settings=settings, record_every=6)
+    fits = jaxbp.fit_many(
+        MLP, STARTS, DATA, steps=6, solver=make, settings=settings, record_every=6
+    )
     for i, setting in enumerate(settings):
         one = jaxbp.fit(MLP, start(i), DATA, steps=6, solver=make(float(setting)), record_every=6)
         assert_same(fits.member(i), one.state.params)
@@ -88,12 +99,16 @@ def test_threads_compute_in_the_callers_precision():
     with jax.enable_x64(True):
         wide = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), STARTS)
         wide_data = tuple(np.float64(array) for array in DATA)
-        fits = jaxbp.fit_many(MLP, wide, wide_data, steps=4, record_every=2, batch_size=16, key=KEYS[0])
+        fits = jaxbp.fit_many(
+            MLP, wide, wide_data, steps=4, record_every=2, batch_size=16, key=KEYS[0]
+        )
     assert {leaf.dtype for leaf in jax.tree.leaves(fits.params)} == {np.dtype(np.float64)}
     assert fits.loss.dtype == np.float64
 
 
-@pytest.mark.parametrize("options", [{}, {"batch_size": 16, "key": KEYS[0]}], ids=["under vmap", "in threads"])
+@pytest.mark.parametrize(
+    "options", [{}, {"batch_size": 16, "key": KEYS[0]}], ids=["under vmap", "in threads"]
+)
 def test_they_are_compiled_once(options):
     seen = []
 
@@ -102,7 +117,9 @@ def test_they_are_compiled_once(options):
         return jaxbp.first_order(optax.sgd(rate))
 
     rates = np.float32([0.01, 0.1, 0.02, 0.03])
-    jaxbp.fit_many(MLP, STARTS, DATA, steps=30, solver=make, settings=rates, record_every=5, **options)
+    jaxbp.fit_many(
+        MLP, STARTS, DATA, steps=30, solver=make, settings=rates, record_every=5, **options
+    )
     assert len(seen) == 2  # the first states, and the steps
 
 
@@ -110,15 +127,21 @@ def test_one_that_diverges_keeps_its_last_good_parameters_and_leaves_the_others_
     rates = np.float32([1e-2, 1e30, 1e-2, 1e-2])
     solver = lambda rate: jaxbp.first_order(optax.sgd(rate))  # noqa: E731
     with jax.debug_nans(False):
-        fits = jaxbp.fit_many(MLP, STARTS, DATA, steps=20, solver=solver, settings=rates, record_every=10)
+        fits = jaxbp.fit_many(
+            MLP, STARTS, DATA, steps=20, solver=solver, settings=rates, record_every=10
+        )
     np.testing.assert_array_equal(fits.diverged, [False, True, False, False])
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(fits.params))
-    assert_same(fits.member(2), jaxbp.fit(MLP, start(2), DATA, steps=20, solver=solver(1e-2)).state.params)
+    assert_same(
+        fits.member(2), jaxbp.fit(MLP, start(2), DATA, steps=20, solver=solver(1e-2)).state.params
+    )
 
 
 def test_without_held_out_samples_the_training_loss_is_watched():
     options = {"steps": 6, "solver": jaxbp.first_order(optax.sgd(1e-2)), "record_every": 2}
-    last, best = (jaxbp.fit_many(MLP, STARTS, DATA, keep_best=keep, **options) for keep in (False, True))
+    last, best = (
+        jaxbp.fit_many(MLP, STARTS, DATA, keep_best=keep, **options) for keep in (False, True)
+    )
     assert (np.diff(best.loss, axis=0) < 0).all()
     for i in range(len(best.diverged)):
         assert_same(best.member(i), last.member(i))
@@ -128,13 +151,20 @@ def test_the_best_of_each_is_kept_and_patience_ends_the_run():
     seen = []
     fits = jaxbp.fit_many(
         *(MLP, STARTS, DATA),
-        **{"steps": 400, "solver": jaxbp.first_order(optax.sgd(1.9)), "validation": HELD_OUT, "record_every": 5},
+        **{
+            "steps": 400,
+            "solver": jaxbp.first_order(optax.sgd(1.9)),
+            "validation": HELD_OUT,
+            "record_every": 5,
+        },
         patience=3,
         on_params=lambda step, params: seen.append((step, params)),
     )
     assert len(fits.step) < 81
     assert [step for step, _ in seen] == fits.step.tolist()
-    for i, row in enumerate(np.argmin(np.where(np.isnan(fits.validation_loss), np.inf, fits.validation_loss), axis=0)):
+    for i, row in enumerate(
+        np.argmin(np.where(np.isnan(fits.validation_loss), np.inf, fits.validation_loss), axis=0)
+    ):
         kept = jax.tree.map(lambda leaf, i=i: leaf[i], seen[row][1])
         for a, b in zip(jax.tree.leaves(fits.member(i)), jax.tree.leaves(kept), strict=True):
             np.testing.assert_array_equal(a, b)
@@ -152,16 +182,36 @@ def test_no_steps_give_the_starts():
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"settings": np.ones(3)}, ValueError, r"starts and settings must have one leading axis.*\[3, 4\]"),
-        ({"settings": np.ones(4)}, TypeError, "solver must be a Solver, or with settings a function"),
-        ({"solver": lambda rate: None}, TypeError, "solver must be a Solver, or with settings a function"),
+        (
+            {"settings": np.ones(3)},
+            ValueError,
+            r"starts and settings must have one leading axis.*\[3, 4\]",
+        ),
+        (
+            {"settings": np.ones(4)},
+            TypeError,
+            "solver must be a Solver, or with settings a function",
+        ),
+        (
+            {"solver": lambda rate: None},
+            TypeError,
+            "solver must be a Solver, or with settings a function",
+        ),
         ({"solver": 3}, TypeError, "solver must be a Solver, or with settings a function"),
         ({"batch_size": 5}, ValueError, "key must be given with batch_size or dropout"),
-        ({"batch_size": 50, "key": KEYS[0]}, ValueError, "batch_size must be at most the number of samples, 40"),
+        (
+            {"batch_size": 50, "key": KEYS[0]},
+            ValueError,
+            "batch_size must be at most the number of samples, 40",
+        ),
         ({"steps": -1}, ValueError, "steps must be"),
         ({"record_every": 0}, ValueError, "record_every must be"),
         ({"patience": 0}, ValueError, "patience must be"),
-        ({"starts": jax.tree.map(jnp.sum, STARTS)}, ValueError, "starts and settings must have one leading axis"),
+        (
+            {"starts": jax.tree.map(jnp.sum, STARTS)},
+            ValueError,
+            "starts and settings must have one leading axis",
+        ),
         ({"starts": STARTS[:1]}, ValueError, "params must have 2 layers"),
         ({"data": (INPUTS * np.nan, DATA[1])}, ValueError, "inputs must be finite"),
         ({"validation": INPUTS}, ValueError, "validation must be a pair"),

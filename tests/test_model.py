@@ -12,7 +12,10 @@ from architectures import draw_params
 import jaxbp
 from jaxbp.model import TILE, Score, _predict
 
-MLPS = (jaxbp.Mlp((2, 6, 5, 1), hidden=("tanh", "sine")), jaxbp.Mlp((2, 4, 3), hidden="gelu", output="softplus"))
+MLPS = (
+    jaxbp.Mlp((2, 6, 5, 1), hidden=("tanh", "sine")),
+    jaxbp.Mlp((2, 4, 3), hidden="gelu", output="softplus"),
+)
 POINTS = np.random.default_rng(0).uniform([-100, 3], [300, 4], (7, 2))
 
 
@@ -22,7 +25,9 @@ def model_of(num_outputs=0, dtype=np.float64):
     generator = np.random.default_rng(1)
     mlp = MLPS[num_outputs == 3]
     points = generator.uniform([-100, 3], [300, 4], (50, 2))
-    outputs = generator.normal([1e3, -2.0, 5e-4], [50, 0.1, 1e-5], (50, 3))[:, : max(1, num_outputs)]
+    outputs = generator.normal([1e3, -2.0, 5e-4], [50, 0.1, 1e-5], (50, 3))[
+        :, : max(1, num_outputs)
+    ]
     with jax.enable_x64(dtype == np.float64):
         params = draw_params(mlp, dtype=dtype)
         return jaxbp.Model.for_data(mlp, params, points, outputs if num_outputs else outputs[:, 0])
@@ -32,7 +37,9 @@ def by_numpy(model, points):
     """Standardizes, runs the network in NumPy float64, restores."""
     a = (points - model.input_scaler.mean) / model.input_scaler.scale
     for (weight, bias), name in zip(model.params, model.mlps[0].activation_names, strict=True):
-        a = oracle.ACTIVATIONS[name][0](a @ np.asarray(weight, np.float64) + np.asarray(bias, np.float64))
+        a = oracle.ACTIVATIONS[name][0](
+            a @ np.asarray(weight, np.float64) + np.asarray(bias, np.float64)
+        )
     a = a * model.output_scaler.scale + model.output_scaler.mean
     return a[:, 0] if model.flat else a
 
@@ -79,14 +86,22 @@ def test_jax_in_jax_out(x64):
             predicted = call(points)
             assert isinstance(predicted, jax.Array)
             assert predicted.dtype == points.dtype
-            np.testing.assert_allclose(predicted, by_numpy(model_of(), POINTS), rtol=1e-13 if x64 else 1e-4)
+            np.testing.assert_allclose(
+                predicted, by_numpy(model_of(), POINTS), rtol=1e-13 if x64 else 1e-4
+            )
 
 
 def test_what_was_compiled_without_x64_leaves_the_numbers_alone():
     """A jitted function that closes over a model keeps float32 copies of its numbers; they are nobody else's."""
     with jax.enable_x64(True):
-        model = jaxbp.Model.for_data(MLPS[0], draw_params(MLPS[0], 3), POINTS, by_numpy(model_of(), POINTS))
-    compiled = [jax.jit(model), jax.jit(lambda points: model(points)), jax.jit(jax.grad(lambda p: model(p[None])[0]))]
+        model = jaxbp.Model.for_data(
+            MLPS[0], draw_params(MLPS[0], 3), POINTS, by_numpy(model_of(), POINTS)
+        )
+    compiled = [
+        jax.jit(model),
+        jax.jit(lambda points: model(points)),
+        jax.jit(jax.grad(lambda p: model(p[None])[0])),
+    ]
     with jax.enable_x64(False):
         points = jnp.asarray(POINTS)
         for function, some in zip(compiled, (points, points, points[0]), strict=True):
@@ -94,7 +109,11 @@ def test_what_was_compiled_without_x64_leaves_the_numbers_alone():
     np.testing.assert_allclose(model(POINTS), by_numpy(model, POINTS), rtol=1e-13)
     with jax.enable_x64(True):
         points = jnp.asarray(POINTS)
-        for call in (model, jax.jit(model), lambda points: jax.jit(lambda model: model(points))(model)):
+        for call in (
+            model,
+            jax.jit(model),
+            lambda points: jax.jit(lambda model: model(points))(model),
+        ):
             np.testing.assert_allclose(call(points), by_numpy(model, POINTS), rtol=1e-13)
 
 
@@ -103,7 +122,9 @@ def test_tables_of_any_length_share_a_few_compiled_programs():
     points = np.random.default_rng(3).uniform([-100, 3], [300, 4], (32, 2))
     before = _predict._cache_size()
     for count in range(17, 33):
-        np.testing.assert_allclose(model(points[:count]), by_numpy(model, points[:count]), rtol=1e-13)
+        np.testing.assert_allclose(
+            model(points[:count]), by_numpy(model, points[:count]), rtol=1e-13
+        )
     assert _predict._cache_size() == before + 1
 
 
@@ -121,25 +142,36 @@ def test_it_passes_through_transformations_as_a_pytree(x64):
     again = jax.tree.unflatten(structure, leaves)
     np.testing.assert_array_equal(again(POINTS), model(POINTS))
     points = jnp.asarray(POINTS)
-    np.testing.assert_allclose(jax.jit(lambda model, points: model(points))(model, points), model(POINTS), rtol=1e-13)
+    np.testing.assert_allclose(
+        jax.jit(lambda model, points: model(points))(model, points), model(POINTS), rtol=1e-13
+    )
     one_by_one = jax.vmap(lambda point: model(point[None])[0])(points)
     np.testing.assert_allclose(one_by_one, model(POINTS), rtol=1e-13)
-    doubled = jax.tree.map(lambda *pair: jnp.stack(pair), model, model.with_params(draw_params(MLPS[1], 5)))
+    doubled = jax.tree.map(
+        lambda *pair: jnp.stack(pair), model, model.with_params(draw_params(MLPS[1], 5))
+    )
     both = jax.vmap(lambda model: model(points))(doubled)
-    np.testing.assert_allclose(both[1], model.with_params(draw_params(MLPS[1], 5))(POINTS), rtol=1e-13)
+    np.testing.assert_allclose(
+        both[1], model.with_params(draw_params(MLPS[1], 5))(POINTS), rtol=1e-13
+    )
 
 
 @pytest.mark.parametrize("num_outputs", [0, 3])
 def test_its_gradient_at_points_is_that_of_numpy(num_outputs, x64):
     """In the units of the data: slopes by central differences of the NumPy program, and a Hessian that is symmetric."""
-    model, weights = model_of(num_outputs), np.random.default_rng(3).standard_normal(max(1, num_outputs))
+    model, weights = (
+        model_of(num_outputs),
+        np.random.default_rng(3).standard_normal(max(1, num_outputs)),
+    )
 
     def value(point):
         return jnp.sum(jnp.atleast_1d(model(point[None])[0]) * weights)
 
     found = jax.jit(jax.vmap(jax.grad(value)))(jnp.asarray(POINTS))
     for point, slope in zip(POINTS, found, strict=True):
-        expected = central(lambda p: float(np.sum(np.atleast_1d(by_numpy(model, p[None])[0]) * weights)), point)
+        expected = central(
+            lambda p: float(np.sum(np.atleast_1d(by_numpy(model, p[None])[0]) * weights)), point
+        )
         np.testing.assert_allclose(slope, expected, rtol=1e-6, atol=1e-7 * np.abs(expected).max())
     hessian = jax.jit(jax.hessian(value))(jnp.asarray(POINTS[0]))
     np.testing.assert_allclose(hessian, hessian.T, rtol=1e-9, atol=1e-12 * np.abs(hessian).max())
@@ -160,11 +192,15 @@ def test_its_gradient_in_the_parameters_is_that_of_numpy(x64):
             def moved(leaf, layer=layer, name=name):
                 params = list(model.params)
                 params[layer] = params[layer]._replace(**{name: leaf})
-                return float(np.mean((by_numpy(model.with_params(tuple(params)), POINTS) - wanted) ** 2))
+                return float(
+                    np.mean((by_numpy(model.with_params(tuple(params)), POINTS) - wanted) ** 2)
+                )
 
             expected = central(moved, leaf)
             answer = getattr(found.params[layer], name)
-            np.testing.assert_allclose(answer, expected, rtol=1e-6, atol=1e-7 * np.abs(expected).max())
+            np.testing.assert_allclose(
+                answer, expected, rtol=1e-6, atol=1e-7 * np.abs(expected).max()
+            )
 
 
 def test_its_backward_pass_is_the_hand_written_one():
@@ -184,7 +220,9 @@ def test_standardizing_is_that_of_the_samples():
     assert model.num_inputs == 2
     mlp = jaxbp.Mlp((2, 1))
     linear = jaxbp.Model.for_data(mlp, draw_params(mlp, dtype=np.float32), POINTS, POINTS[:, 0])
-    assert {array.dtype for array in linear.standardize(POINTS, POINTS[:, 0])} == {np.dtype(np.float32)}
+    assert {array.dtype for array in linear.standardize(POINTS, POINTS[:, 0])} == {
+        np.dtype(np.float32)
+    }
 
 
 @pytest.mark.usefixtures("compiled_quickly")
@@ -196,7 +234,9 @@ def test_the_stages_of_a_fit_are_its_terms(x64):
     mlps = (jaxbp.Mlp((2, 8, 1), hidden="sine"), jaxbp.Mlp((2, 10, 1)))
     start = jaxbp.Model.for_data(mlps[0], draw_params(mlps[0]), points, outputs)
     samples = start.standardize(points, outputs)
-    result = jaxbp.fit_stages(mlps, [draw_params(mlp) for mlp in mlps], samples, steps=20, solver=jaxbp.gauss_newton())
+    result = jaxbp.fit_stages(
+        mlps, [draw_params(mlp) for mlp in mlps], samples, steps=20, solver=jaxbp.gauss_newton()
+    )
     assert len(result.stages) == 2
     model = start.with_terms(mlps, result.stages)
     right = start.output_scaler.restore(np.asarray(result.predict(result.stages, samples[0])))[:, 0]
@@ -217,7 +257,9 @@ def test_scores_are_those_of_scikit_learn(num_outputs):
     predicted = model(POINTS)
     assert isinstance(score, Score)
     assert float(score) == pytest.approx(metrics.r2_score(outputs, predicted), rel=1e-12)
-    assert score.rmse == pytest.approx(metrics.mean_squared_error(outputs, predicted) ** 0.5, rel=1e-12)
+    assert score.rmse == pytest.approx(
+        metrics.mean_squared_error(outputs, predicted) ** 0.5, rel=1e-12
+    )
     assert score.nrmse**2 == pytest.approx(1 - float(score), rel=1e-9)
     error = np.abs(outputs - predicted).reshape(7, -1).max(axis=1)
     assert score.max_error == error.max()
@@ -235,7 +277,11 @@ def test_scores_are_those_of_scikit_learn(num_outputs):
         (np.ones((4, 3), np.float32), ValueError, r"points must have shape \(n, 2\), got \(4, 3\)"),
         (np.ones(2, np.float32), ValueError, r"got \(2,\); add a batch axis: points\[None\]"),
         (np.float32(1), ValueError, r"points must have shape \(n, 2\), got \(\)"),
-        (np.ones((4, 2), np.complex64), TypeError, "points must be an array of real numbers, got dtype complex64"),
+        (
+            np.ones((4, 2), np.complex64),
+            TypeError,
+            "points must be an array of real numbers, got dtype complex64",
+        ),
     ],
 )
 def test_bad_points_are_named(points, error, message, kind):
@@ -247,7 +293,11 @@ def test_bad_samples_are_named():
     with pytest.raises(TypeError, match="points must be an array of real numbers"):
         model_of()([["a", "b"]])
     points = np.column_stack([np.arange(5.0), np.full(5, 2.0)])
-    with pytest.raises(ValueError, match=r"column y must vary to be standardized, got 2\.0 in every row"):
-        jaxbp.Model.for_data(MLPS[0], draw_params(MLPS[0], dtype=np.float32), points, np.arange(5.0), ("x", "y", "z"))
+    with pytest.raises(
+        ValueError, match=r"column y must vary to be standardized, got 2\.0 in every row"
+    ):
+        jaxbp.Model.for_data(
+            MLPS[0], draw_params(MLPS[0], dtype=np.float32), points, np.arange(5.0), ("x", "y", "z")
+        )
     with pytest.raises(ValueError, match="column 2 must vary"):
         jaxbp.Model.for_data(MLPS[0], draw_params(MLPS[0], dtype=np.float32), POINTS, np.ones(7))

@@ -27,17 +27,25 @@ def make_term(mlp, seed, dtype, scale_dtype=None):
     generator = np.random.default_rng(seed)
     layers = zip(mlp.sizes[:-1], mlp.sizes[1:], strict=True)
     params = tuple(
-        jaxbp.Layer(generator.normal(size=(a, b)).astype(dtype), generator.normal(size=b).astype(dtype))
+        jaxbp.Layer(
+            generator.normal(size=(a, b)).astype(dtype), generator.normal(size=b).astype(dtype)
+        )
         for a, b in layers
     )
     return Stage(params, generator.uniform(1e-3, 1, mlp.sizes[-1]).astype(scale_dtype or dtype))
 
 
 def make_model(kind="network", dtype="float64"):
-    mlps = (jaxbp.Mlp((2, 5, 4, 3), ("sine", "tanh")), jaxbp.Mlp((2, 7, 3), "silu"), jaxbp.Mlp((2, 3)))
+    mlps = (
+        jaxbp.Mlp((2, 5, 4, 3), ("sine", "tanh")),
+        jaxbp.Mlp((2, 7, 3), "silu"),
+        jaxbp.Mlp((2, 3)),
+    )
     first = make_term(mlps[0], 0, dtype)
     model = Model.for_data(mlps[0], first.params, POINTS, OUTPUTS, NAMES)
-    model = replace(model, history=(Candidate("tanh 5, 4", 0.25, 1.5), Candidate("sine 7", np.nan, 2.5, True)))
+    model = replace(
+        model, history=(Candidate("tanh 5, 4", 0.25, 1.5), Candidate("sine 7", np.nan, 2.5, True))
+    )
     if kind == "flat":
         mlp = jaxbp.Mlp((2, 6, 1))
         return Model.for_data(mlp, make_term(mlp, 1, dtype).params, POINTS, OUTPUTS[:, 0])
@@ -51,7 +59,9 @@ def same(model, other):
     leaves, others = jax.tree.leaves(model), jax.tree.leaves(other)
     words = [replace(some, terms=(), input_scaler=(), output_scaler=()) for some in (model, other)]
     return repr(words[0]) == repr(words[1]) and all(
-        isinstance(b, np.ndarray) and np.asarray(a).dtype == b.dtype and np.asarray(a).tobytes() == b.tobytes()
+        isinstance(b, np.ndarray)
+        and np.asarray(a).dtype == b.dtype
+        and np.asarray(a).tobytes() == b.tobytes()
         for a, b in zip(leaves, others, strict=True)
     )
 
@@ -80,14 +90,18 @@ def test_the_same_numbers_come_back(tmp_path, kind, dtype, x64):
         again = tmp_path / "again.npz"
         loaded.save(again)
         assert again.read_bytes() == (tmp_path / "model.npz").read_bytes()
-        gradient = jax.jit(jax.grad(lambda point: loaded(point[None]).sum()))(jax.numpy.asarray(POINTS[0]))
+        gradient = jax.jit(jax.grad(lambda point: loaded(point[None]).sum()))(
+            jax.numpy.asarray(POINTS[0])
+        )
         assert np.isfinite(np.asarray(gradient)).all()
 
 
 def test_leaves_of_jax_are_saved_too(tmp_path):
     model = jax.tree.map(jax.numpy.asarray, make_model("network", "float32"))
     model.save(tmp_path / "model.npz")
-    np.testing.assert_array_equal(jaxbp.load(tmp_path / "model.npz").params[0].weight, model.params[0].weight)
+    np.testing.assert_array_equal(
+        jaxbp.load(tmp_path / "model.npz").params[0].weight, model.params[0].weight
+    )
 
 
 @pytest.mark.parametrize("name", ["my model.npz", "größe", "no.suffix.at.all"])
@@ -175,7 +189,9 @@ def write_members(path, members, compression=zipfile.ZIP_STORED):
 
 
 def npy(array, **header):
-    text = repr({"descr": array.dtype.str, "fortran_order": False, "shape": array.shape} | header).replace("}", ", }")
+    text = repr(
+        {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape} | header
+    ).replace("}", ", }")
     text = (text + " " * (-(len(text) + 11) % 64) + "\n").encode()
     return b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text + array.tobytes()
 
@@ -219,16 +235,22 @@ def test_as_many_members_are_read_as_are_written_and_no_more(tmp_path, monkeypat
 
     def write(names):
         arrays = {name: np.arange(2, dtype=np.int32) for name in names}
-        _archive.write_archive(tmp_path / "some.npz", "a file", {"names": list(names)}, arrays, layout)
+        _archive.write_archive(
+            tmp_path / "some.npz", "a file", {"names": list(names)}, arrays, layout
+        )
 
     monkeypatch.setattr(_archive, "MAX_MEMBERS", 3)
     write("ab")
-    np.testing.assert_array_equal(_archive.read_archive(tmp_path / "some.npz", "a file", layout)[1]["b"], [0, 1])
+    np.testing.assert_array_equal(
+        _archive.read_archive(tmp_path / "some.npz", "a file", layout)[1]["b"], [0, 1]
+    )
     with pytest.raises(ValueError, match="less than 3 arrays"):
         write("abc")
     monkeypatch.setattr(_archive, "MAX_BYTES", 2 * _archive.MAX_HEADER * 3 + 40)
     write("ab")
-    assert _archive.read_archive(tmp_path / "some.npz", "a file", layout)[0] == {"names": ["a", "b"]}
+    assert _archive.read_archive(tmp_path / "some.npz", "a file", layout)[0] == {
+        "names": ["a", "b"]
+    }
     with pytest.raises(ValueError, match="40 bytes in all"):
         write(["a", "a long name"])
     monkeypatch.undo()
@@ -244,7 +266,8 @@ def test_compressed_and_encrypted_members(saved):
     refused(saved, "not stored as jaxbp stores it")
     write_members(saved, members.items())
     right = saved.read_bytes()
-    # In the directory: a flag of encryption, another method for bytes of the same number, another number of them.
+    # In the directory: a flag of encryption, another method for bytes of the same number, another
+    # number of them.
     for place, value in ((8, 1), (10, zipfile.ZIP_DEFLATED), (20, 1)):
         content = bytearray(right)
         content[content.index(b"PK\1\2") + place] ^= value
@@ -265,7 +288,9 @@ def test_headers_that_ask_for_more_than_there_is(saved, monkeypatch):
         "but .*V8": npy(array, descr="|V8"),
         "not an array": b"\x80\x05K\x01.",
     }
-    monkeypatch.setattr(_archive, "_numbers", only_the_description := OnlyTheDescription(_archive._numbers))
+    monkeypatch.setattr(
+        _archive, "_numbers", only_the_description := OnlyTheDescription(_archive._numbers)
+    )
     for pattern, content in wrong.items():
         write_members(saved, (members | {"0_0_weight.npy": content}).items())
         refused(saved, "0_0_weight", pattern)
@@ -301,7 +326,10 @@ def test_nothing_pickled_is_run(saved, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "pattern"),
     [
-        ({"schema": 2, "jaxbp": "9.0"}, "schema 2, written by jaxbp 9.0: this version reads schema 1"),
+        (
+            {"schema": 2, "jaxbp": "9.0"},
+            "schema 2, written by jaxbp 9.0: this version reads schema 1",
+        ),
         ({"schema": "1"}, "schema must be a int, got '1'"),
         ({"networks": []}, "same inputs and outputs"),
         ({"networks": [{"sizes": [2, 3]}]}, "dtype must be a str, got None"),
@@ -341,9 +369,13 @@ def test_networks_that_are_wrong(saved, network, pattern):
     refused(saved, pattern)
 
 
-@pytest.mark.parametrize("text", [b"[" * 100_000, b"nothing", b"\xff", b"[1]", b"1" * 5000, b" " * (2**20 + 1)])
+@pytest.mark.parametrize(
+    "text", [b"[" * 100_000, b"nothing", b"\xff", b"[1]", b"1" * 5000, b" " * (2**20 + 1)]
+)
 def test_descriptions_that_are_none(saved, text):
-    write_members(saved, (members_of(saved) | {"description.npy": npy(np.frombuffer(text, np.uint8))}).items())
+    write_members(
+        saved, (members_of(saved) | {"description.npy": npy(np.frombuffer(text, np.uint8))}).items()
+    )
     refused(saved)
 
 
@@ -362,9 +394,13 @@ def test_more_than_an_archive_holds_is_not_written(saved, monkeypatch):
     model, other = make_model("average"), saved.with_name("other")
     with np.load(saved) as archive:
         text = archive["description"].nbytes
-    with pytest.raises(ValueError, match="must hold less than 10000 arrays, 1048576 bytes of description"):
+    with pytest.raises(
+        ValueError, match="must hold less than 10000 arrays, 1048576 bytes of description"
+    ):
         dataclasses.replace(model, names=("x" * 2**20, *model.names[1:])).save(other)
-    monkeypatch.setattr(_archive, "MAX_BYTES", 2 * _archive.MAX_HEADER * _archive.MAX_MEMBERS + text + 1)
+    monkeypatch.setattr(
+        _archive, "MAX_BYTES", 2 * _archive.MAX_HEADER * _archive.MAX_MEMBERS + text + 1
+    )
     with pytest.raises(ValueError, match=rf"and {text + 1} bytes in all; got "):
         model.save(other)
     assert not other.exists()
@@ -375,7 +411,10 @@ def test_what_cannot_be_saved(tmp_path):
         make_model().save(tmp_path)
     model = make_model()
     for wrong, pattern in (
-        (jax.tree.map(lambda leaf: leaf.astype(np.float16), model), "dtype must be float32 or float64, got float16"),
+        (
+            jax.tree.map(lambda leaf: leaf.astype(np.float16), model),
+            "dtype must be float32 or float64, got float16",
+        ),
         (replace(model, names=("x",)), "2 inputs and 3 outputs"),
         (replace(model, input_scaler=Standardizer(np.zeros(3), np.ones(2))), "input_mean"),
         (model.with_params(model.params[:2]), "0_2_weight"),

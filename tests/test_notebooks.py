@@ -27,7 +27,8 @@ NOTEBOOK = Path(__file__).parent.parent / "docs" / "tour.ipynb"
 def layers(*sizes):
     generator = np.random.default_rng(0)
     return tuple(
-        jaxbp.Layer(generator.standard_normal(pair), generator.standard_normal(pair[1])) for pair in pairwise(sizes)
+        jaxbp.Layer(generator.standard_normal(pair), generator.standard_normal(pair[1]))
+        for pair in pairwise(sizes)
     )
 
 
@@ -36,7 +37,19 @@ def trace_of(*sizes, samples):
     mlp, params = jaxbp.Mlp(sizes, "tanh"), layers(*sizes)
     rows = tuple(np.full((samples, size), 0.5) for size in sizes[1:])
     inputs, targets = np.full((samples, sizes[0]), 0.25), np.zeros((samples, sizes[-1]))
-    return jaxbp.Trace(mlp, "mean_squared_error", params, inputs, targets, rows, rows, rows, rows, params, np.ones(()))
+    return jaxbp.Trace(
+        mlp,
+        "mean_squared_error",
+        params,
+        inputs,
+        targets,
+        rows,
+        rows,
+        rows,
+        rows,
+        params,
+        np.ones(()),
+    )
 
 
 def fit_result(losses):
@@ -49,12 +62,22 @@ def model():
     scalers = [standardizer(np.array([[1.0] * k, [5.0] * k])) for k in (2, 1)]
     tried = (Candidate(EVIL, 0.25, 1.5), Candidate("tanh 2-1", 0.125, 2.5, chosen=True))
     stage = Stage(layers(2, 1), np.ones(1))
-    return jaxbp.Model((jaxbp.Mlp((2, 1)),), (stage,), *scalers, True, history=tried, names=("east", EVIL, "height"))
+    return jaxbp.Model(
+        (jaxbp.Mlp((2, 1)),),
+        (stage,),
+        *scalers,
+        True,
+        history=tried,
+        names=("east", EVIL, "height"),
+    )
 
 
 def graph():
     value = np.array([1.5, 2.0])
-    nodes = (Node(0, "input", EVIL, (), value, value), Node(1, "sum", "", (0,), np.array(3.5), np.array(1.0)))
+    nodes = (
+        Node(0, "input", EVIL, (), value, value),
+        Node(1, "sum", "", (0,), np.array(3.5), np.array(1.0)),
+    )
     return Graph(nodes, 1)
 
 
@@ -62,10 +85,19 @@ RIGHT = Row("params[0].weight", "autodiff", 1e-17, 1e-15, (0, 1), 0.5, 0.5)
 WRONG = RIGHT._replace(path=EVIL, error=0.3, hand=0.4)
 RESULTS = {
     "trace": (lambda: trace_of(3, 4, 2, samples=1), ["3-4-2", "layer 2, unit 2", "<svg", "0.25"]),
-    "large trace": (lambda: trace_of(3, 40, 40, 2, samples=7), ["mean over 7 samples", "[7, 40], norm", "<svg"]),
-    "report": (lambda: Report((RIGHT, WRONG), notes=(EVIL,)), ["✗ WRONG", "✓ ok", "params[0].weight[0, 1]"]),
+    "large trace": (
+        lambda: trace_of(3, 40, 40, 2, samples=7),
+        ["mean over 7 samples", "[7, 40], norm", "<svg"],
+    ),
+    "report": (
+        lambda: Report((RIGHT, WRONG), notes=(EVIL,)),
+        ["✗ WRONG", "✓ ok", "params[0].weight[0, 1]"],
+    ),
     "graph": (graph, ["2 nodes", "%0", "1.5, 2", "<svg"]),
-    "fit": (lambda: fit_result([4.0, np.nan, np.inf, 0.25]), ["finished", "<polyline", "last 0.25"]),
+    "fit": (
+        lambda: fit_result([4.0, np.nan, np.inf, 0.25]),
+        ["finished", "<polyline", "last 0.25"],
+    ),
     "diverged fit": (lambda: fit_result([np.nan, np.nan]), ["nan"]),
     "model": (model, ["east", "height", "2-1, 3 parameters", "chosen", "0.125"]),
 }
@@ -78,8 +110,14 @@ def test_a_result_shows_itself_without_script_and_with_its_names_escaped(name):
     for text in texts:
         assert text in shown
     assert "<script" not in shown
-    ElementTree.fromstring(shown)  # well-formed, so that nothing of it leaks into the rest of the notebook
-    assert EVIL in "".join(ElementTree.fromstring(shown).itertext()) or name not in ("report", "graph", "model")
+    ElementTree.fromstring(
+        shown
+    )  # well-formed, so that nothing of it leaks into the rest of the notebook
+    assert EVIL in "".join(ElementTree.fromstring(shown).itertext()) or name not in (
+        "report",
+        "graph",
+        "model",
+    )
 
 
 def test_a_mean_is_told_where_there_is_one_and_a_run_from_its_first_loss_to_its_last():
@@ -132,7 +170,9 @@ def test_a_film_shows_itself_as_a_gif():
     grid = Grid(np.linspace(0, 1, 4), np.linspace(0, 1, 4))
     true = grid.points.prod(axis=1)
     shown = viz.animate_training(grid, [true + 1, true + 0.1], [0, 1], true)._repr_html_()
-    assert re.match(r'<img src="data:image/gif;base64,R0lGOD[\w+/=]+" alt="film of 2 frames">$', shown)
+    assert re.match(
+        r'<img src="data:image/gif;base64,R0lGOD[\w+/=]+" alt="film of 2 frames">$', shown
+    )
 
 
 def words_of(shown):

@@ -28,7 +28,10 @@ def test_it_is_the_gradient(method, tolerance, x64):
 
 
 def test_the_error_of_central_differences_falls_with_the_square_of_the_step(x64):
-    errors = [abs(float(numerical_gradient(jnp.exp, jnp.array(0.3), step=h)) - np.exp(0.3)) for h in (1e-2, 1e-3)]
+    errors = [
+        abs(float(numerical_gradient(jnp.exp, jnp.array(0.3), step=h)) - np.exp(0.3))
+        for h in (1e-2, 1e-3)
+    ]
     assert errors[0] / errors[1] == pytest.approx(100, rel=1e-2)
 
 

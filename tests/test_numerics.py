@@ -50,13 +50,18 @@ def test_the_formula_of_a_slope_names_what_the_slope_reads(name):
 @pytest.mark.parametrize("name", ACTIVATION_NAMES)
 def test_the_convention_at_zero_is_autodiffs(name, x64):
     mlp = jaxbp.Mlp((2, 3, 1), hidden=name)
-    params = (jaxbp.Layer(jnp.zeros((2, 3)), jnp.zeros(3)), jaxbp.Layer(jnp.ones((3, 1)), jnp.zeros(1)))
+    params = (
+        jaxbp.Layer(jnp.zeros((2, 3)), jnp.zeros(3)),
+        jaxbp.Layer(jnp.ones((3, 1)), jnp.zeros(1)),
+    )
     inputs = jnp.ones((4, 2))
     hand, auto = (
         jax.jit(jax.grad(lambda p, f=f: f(mlp, p, inputs).sum()))(params)
         for f in (jaxbp.predict, jaxbp.reference_predict)
     )
-    assert jax.tree.all(jax.tree.map(lambda a, b: np.allclose(a, b, rtol=1e-15, atol=0), hand, auto))
+    assert jax.tree.all(
+        jax.tree.map(lambda a, b: np.allclose(a, b, rtol=1e-15, atol=0), hand, auto)
+    )
     if name == "relu":
         assert not hand[0].weight.any()
 
@@ -100,12 +105,21 @@ def test_labels_are_one_hot_rows(x64):
     softmax = LOSSES["softmax_cross_entropy"]
     rows = jnp.eye(3)[labels]
     np.testing.assert_array_equal(softmax.values(outputs, labels), softmax.values(outputs, rows))
-    np.testing.assert_array_equal(softmax.gradient(outputs, labels), softmax.gradient(outputs, rows))
+    np.testing.assert_array_equal(
+        softmax.gradient(outputs, labels), softmax.gradient(outputs, rows)
+    )
 
 
 @pytest.mark.parametrize(
     ("scheme", "variance"),
-    [("glorot", 2 / 500), ("he", 2 / 300), ("lecun", 1 / 300), ("uniform", 1 / 3), ("normal", 1.0), ("sine", 2 / 300)],
+    [
+        ("glorot", 2 / 500),
+        ("he", 2 / 300),
+        ("lecun", 1 / 300),
+        ("uniform", 1 / 3),
+        ("normal", 1.0),
+        ("sine", 2 / 300),
+    ],
 )
 @pytest.mark.usefixtures("compiled_quickly")
 def test_schemes_have_their_variance(scheme, variance):
@@ -116,7 +130,8 @@ def test_schemes_have_their_variance(scheme, variance):
         if scheme == "glorot"
         else np.asarray(layer.weight)
     )
-    # The variance of 60,000 draws is off by less than five of its standard deviations, at most sqrt(2 / 60,000) each.
+    # The variance of 60,000 draws is off by less than five of its standard deviations, at most
+    # sqrt(2 / 60,000) each.
     assert samples.var() == pytest.approx(variance, rel=5 * np.sqrt(2 / samples.size))
     assert abs(samples.mean()) < 5 * np.sqrt(variance / samples.size)
     assert not np.asarray(layer.bias).any()
@@ -124,18 +139,22 @@ def test_schemes_have_their_variance(scheme, variance):
 
 def test_a_scheme_of_the_tutorials_takes_any_scale():
     normal, uniform = (
-        jaxbp.init(jaxbp.Mlp((200, 300)), jax.random.key(0), s, scale=0.5)[0] for s in ("normal", "uniform")
+        jaxbp.init(jaxbp.Mlp((200, 300)), jax.random.key(0), s, scale=0.5)[0]
+        for s in ("normal", "uniform")
     )
     assert float(normal.weight.std()) == pytest.approx(0.5, rel=0.02)
     assert 0.49 < float(jnp.abs(uniform.weight).max()) <= 0.5
     left_out, given = (
-        jaxbp.init(jaxbp.Mlp((2, 3)), jax.random.key(0), "normal", **some) for some in ({}, {"scale": 1})
+        jaxbp.init(jaxbp.Mlp((2, 3)), jax.random.key(0), "normal", **some)
+        for some in ({}, {"scale": 1})
     )
     np.testing.assert_array_equal(left_out[0].weight, given[0].weight)
 
 
 @pytest.mark.usefixtures("compiled_quickly")
 def test_sine_networks_start_with_frequencies_and_phases():
-    layer = jaxbp.init(jaxbp.Mlp((2, 1000, 10, 1), hidden="sine"), jax.random.key(0), "sine", scale=7.0)[0]
+    layer = jaxbp.init(
+        jaxbp.Mlp((2, 1000, 10, 1), hidden="sine"), jax.random.key(0), "sine", scale=7.0
+    )[0]
     assert 6.9 < float(jnp.abs(layer.weight).max()) <= 7.0
     assert 3.1 < float(jnp.abs(layer.bias).max()) <= np.pi

@@ -27,7 +27,10 @@ QUICK = {
     "xla_backend_optimization_level": 0,
     "xla_llvm_disable_expensive_passes": True,
 }  # fifty programs that run once each
-XOR = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]), np.array([[0.0], [1.0], [1.0], [0.0]])
+XOR = (
+    np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]),
+    np.array([[0.0], [1.0], [1.0], [0.0]]),
+)
 NETWORKS = {
     "3-4-2": (jaxbp.Mlp((3, 4, 2), "sigmoid", "sigmoid"), 3, "half_squared_error"),
     "2-2-1": (jaxbp.Mlp((2, 2, 1), "sigmoid", "sigmoid"), 4, "mean_squared_error"),
@@ -36,15 +39,25 @@ NETWORKS = {
 }
 
 AXE = next(
-    (p for p in (ROOT / "node_modules/axe-core/axe.min.js", Path(os.environ.get("AXE_CORE", "-"))) if p.is_file()), None
+    (
+        p
+        for p in (ROOT / "node_modules/axe-core/axe.min.js", Path(os.environ.get("AXE_CORE", "-")))
+        if p.is_file()
+    ),
+    None,
 )
 
-needs_browser = pytest.mark.skipif(chromium.BROWSER is None, reason="NO CHROMIUM: install one to test the live page")
+needs_browser = pytest.mark.skipif(
+    chromium.BROWSER is None, reason="NO CHROMIUM: install one to test the live page"
+)
 
 
 def random_params(mlp, generator, scale=1.0):
     return tuple(
-        jaxbp.Layer(scale * generator.standard_normal((i, o)) / np.sqrt(i), 0.3 * generator.standard_normal(o))
+        jaxbp.Layer(
+            scale * generator.standard_normal((i, o)) / np.sqrt(i),
+            0.3 * generator.standard_normal(o),
+        )
         for i, o in pairwise(mlp.sizes)
     )
 
@@ -79,7 +92,11 @@ def leaves_of(trace):
     kept = (trace.preactivations, trace.activations, trace.activation_errors, trace.node_errors)
     return [
         np.asarray(a).ravel()
-        for a in (*(a for arrays in kept for a in arrays), *jax.tree.leaves(trace.gradient), trace.loss)
+        for a in (
+            *(a for arrays in kept for a in arrays),
+            *jax.tree.leaves(trace.gradient),
+            trace.loss,
+        )
     ]
 
 
@@ -97,13 +114,22 @@ def test_fifty_networks_have_jaxbps_numbers_in_the_browser(opened, pages, x64):
         hidden = tuple(tuple(ACTIVATIONS)[(seed + 2 * k) % 9] for k in range(depth - 1))
         output = "identity" if "entropy" in loss else tuple(ACTIVATIONS)[(seed * 5 + 1) % 9]
         mlp = jaxbp.Mlp(tuple(sizes), hidden, output)
-        params, inputs = random_params(mlp, generator), generator.standard_normal((1 + seed % 3, sizes[0]))
+        params, inputs = (
+            random_params(mlp, generator),
+            generator.standard_normal((1 + seed % 3, sizes[0])),
+        )
         targets = targets_for(loss, (len(inputs), sizes[-1]), generator)
         expected.append(leaves_of(traced(mlp, params, inputs, targets, loss)))
         rows = np.eye(sizes[-1])[targets] if targets.ndim == 1 else targets
         layers = [{"weight": weight.tolist(), "bias": bias.tolist()} for weight, bias in params]
         cases.append(
-            ({"sizes": sizes, "activations": mlp.activation_names}, layers, inputs.tolist(), rows.tolist(), loss)
+            (
+                {"sizes": sizes, "activations": mlp.activation_names},
+                layers,
+                inputs.tolist(),
+                rows.tolist(),
+                loss,
+            )
         )
     opened.show(pages("2-2-1"))
     found = opened.run(
@@ -130,16 +156,22 @@ def test_a_step_of_the_page_is_a_step_of_optax(opened, pages, x64, name):
 
     @jax.jit
     def step(params, state):
-        updates, state = optimizer.update(jaxbp.loss_and_gradient(mlp, params, *XOR, loss)[1], state)
+        updates, state = optimizer.update(
+            jaxbp.loss_and_gradient(mlp, params, *XOR, loss)[1], state
+        )
         return optax.apply_updates(params, updates), state
 
     moved, state = params, optimizer.init(params)
     for _ in range(30):
         moved, state = step(moved, state)
     opened.show(pages("2-2-1"), view="training")
-    opened.run(f"Object.assign(views.training.live, {{ rate: 0.5, optimizer: '{name}' }}); views.training.advance(30)")
+    opened.run(
+        f"Object.assign(views.training.live, {{ rate: 0.5, optimizer: '{name}' }}); views.training.advance(30)"
+    )
     found = opened.run("page.state.params.flatMap((layer) => [layer.weight.flat(), layer.bias])")
-    assert "Step 30" in opened.run("page.flush(), document.querySelector('#panel-training .numbers').textContent")
+    assert "Step 30" in opened.run(
+        "page.flush(), document.querySelector('#panel-training .numbers').textContent"
+    )
     for one, other in zip(found, jax.tree.leaves(moved), strict=True):
         np.testing.assert_allclose(one, np.ravel(other), rtol=1e-9, atol=1e-12)
 
@@ -234,7 +266,9 @@ def test_a_drag_costs_one_sweep_a_frame_and_builds_no_number_anew(opened, pages,
 
 @pytest.mark.slow
 @needs_browser
-@pytest.mark.skipif(AXE is None, reason="NO AXE: npm install axe-core to test that everybody can use the pages")
+@pytest.mark.skipif(
+    AXE is None, reason="NO AXE: npm install axe-core to test that everybody can use the pages"
+)
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [400, 1600])
 def test_axe_finds_no_violation(opened, pages, width, dark):
@@ -299,7 +333,8 @@ def test_a_recorded_run_is_replayed_to_the_digit(opened, tmp_path, x64):
     recording = {}
     for name, dtype in (("double", jnp.float64), ("single", jnp.float32)):
         params = jax.tree.map(
-            lambda leaf, dtype=dtype: jnp.asarray(leaf, dtype), random_params(mlp, np.random.default_rng(1))
+            lambda leaf, dtype=dtype: jnp.asarray(leaf, dtype),
+            random_params(mlp, np.random.default_rng(1)),
         )
         steps, losses = [], []
         for step in range(6):
@@ -307,9 +342,17 @@ def test_a_recorded_run_is_replayed_to_the_digit(opened, tmp_path, x64):
             loss, gradient = jaxbp.loss_and_gradient(mlp, wide, inputs, targets)
             steps.append((10**step, params))
             losses.append(float(loss))
-            params = jax.tree.map(lambda p, g, dtype=dtype: (p - 0.3 * g).astype(dtype), params, gradient)
+            params = jax.tree.map(
+                lambda p, g, dtype=dtype: (p - 0.3 * g).astype(dtype), params, gradient
+            )
         recording[name] = (mlp, steps, losses)
-    path = save_page((mlp, recording["double"][1][0][1]), inputs, targets, tmp_path / "runs.html", recording=recording)
+    path = save_page(
+        (mlp, recording["double"][1][0][1]),
+        inputs,
+        targets,
+        tmp_path / "runs.html",
+        recording=recording,
+    )
     assert path.stat().st_size <= 1_000_000
     opened.show(path, view="training")
     for k in range(6):
@@ -321,11 +364,19 @@ def test_a_recorded_run_is_replayed_to_the_digit(opened, tmp_path, x64):
             assert value == pytest.approx(losses[k], rel=1e-13)
             assert f"step {steps[k][0]}:" in text
             assert opened.run(f"format({losses[k]!r}, 10)") in text
-        assert opened.run("[...document.querySelectorAll('.run .verdict')].every((e) => e.classList.contains('good'))")
-        assert opened.run("page.state.params[0].weight[1][3]") == float(recording["double"][1][k][1][0].weight[1, 3])
+        assert opened.run(
+            "[...document.querySelectorAll('.run .verdict')].every((e) => e.classList.contains('good'))"
+        )
+        assert opened.run("page.state.params[0].weight[1][3]") == float(
+            recording["double"][1][k][1][0].weight[1, 3]
+        )
 
 
-COMMITTED = [p for p in sorted((ROOT / "figures").glob("*.html")) if 'id="data"' in p.read_text(encoding="utf-8")]
+COMMITTED = [
+    p
+    for p in sorted((ROOT / "figures").glob("*.html"))
+    if 'id="data"' in p.read_text(encoding="utf-8")
+]
 
 
 @needs_browser
@@ -349,7 +400,11 @@ def test_each_mistake_can_be_made_on_a_page_of_the_errata(opened):
     possible = set()
     for path in (path for path in COMMITTED if path.name.startswith("errata")):
         opened.show(path, view="check")
-        possible |= set(opened.run("Object.keys(MISTAKES).filter((name) => !MISTAKES[name].applies(page.state))"))
+        possible |= set(
+            opened.run(
+                "Object.keys(MISTAKES).filter((name) => !MISTAKES[name].applies(page.state))"
+            )
+        )
     assert possible == set(FIRST)
 
 
@@ -378,7 +433,9 @@ def test_the_map_of_a_unit_is_what_the_walk_shows_there(opened, pages):
 def test_a_click_in_the_plane_makes_the_sample_of_the_walk(opened, pages):
     opened.show(pages("2-2-1"), view="plane")
     opened.run("document.querySelector('.square').scrollIntoView({ block: 'center' })")
-    box = opened.run("(({ x, y, width }) => [x, y, width])(document.querySelector('.square').getBoundingClientRect())")
+    box = opened.run(
+        "(({ x, y, width }) => [x, y, width])(document.querySelector('.square').getBoundingClientRect())"
+    )
     for kind in ("mousePressed", "mouseReleased"):
         place = {"x": box[0] + box[2] / 2, "y": box[1] + box[2] / 4}
         opened.send("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **place)
@@ -391,20 +448,33 @@ def test_a_click_in_the_plane_makes_the_sample_of_the_walk(opened, pages):
     before = opened.run("page.state.inputs[0][0]")
     opened.press("ArrowRight")
     assert opened.run("page.state.inputs[0][0]") == pytest.approx(before + 1.4 / 50, abs=1e-3)
-    opened.run("[...document.querySelectorAll('header button')].find((b) => b.textContent === 'Reset').click()")
+    opened.run(
+        "[...document.querySelectorAll('header button')].find((b) => b.textContent === 'Reset').click()"
+    )
     opened.settle()
     assert opened.run("page.state.inputs[0]") == [0, 0]
 
 
 @needs_browser
-@pytest.mark.parametrize("views", [("walk",), ("plane",), ("training", "depth"), ("reveal", "check")])
+@pytest.mark.parametrize(
+    "views", [("walk",), ("plane",), ("training", "depth"), ("reveal", "check")]
+)
 def test_any_choice_of_views_makes_a_page(opened, tmp_path, views):
     mlp = NETWORKS["2-2-1"][0]
-    path = save_page((mlp, random_params(mlp, np.random.default_rng(0))), *XOR, tmp_path / "some.html", views=views)
+    path = save_page(
+        (mlp, random_params(mlp, np.random.default_rng(0))),
+        *XOR,
+        tmp_path / "some.html",
+        views=views,
+    )
     for width in (400, 1600):
         opened.show(path, width=width)
-        opened.run("tour.begin(), Array.from({ length: 7 }, (_, k) => tour.show(k)), tour.end(), page.flush()")
-        assert opened.run("[...document.querySelectorAll('[role=tabpanel]')].some((panel) => panel.offsetHeight > 50)")
+        opened.run(
+            "tour.begin(), Array.from({ length: 7 }, (_, k) => tour.show(k)), tour.end(), page.flush()"
+        )
+        assert opened.run(
+            "[...document.querySelectorAll('[role=tabpanel]')].some((panel) => panel.offsetHeight > 50)"
+        )
         assert opened.run("document.getElementById('badge').className") == "badge good"
 
 
@@ -458,7 +528,9 @@ def test_both_languages_have_all_words():
     used = set()
     for script in SCRIPTS:
         text = script.read_text(encoding="utf-8")
-        used |= {found for found in re.findall(r'"([a-z]\w*(?:\.\w+)+|[a-z_]+)"', text) if found in WORDS}
+        used |= {
+            found for found in re.findall(r'"([a-z]\w*(?:\.\w+)+|[a-z_]+)"', text) if found in WORDS
+        }
         for prefix, suffix in re.findall(r"say\(\s*`([\w.]*)\$\{[^}]*\}([\w.]*)`", text):
             matching = {key for key in WORDS if key.startswith(prefix) and key.endswith(suffix)}
             assert matching, (script.name, prefix, suffix)
@@ -467,16 +539,24 @@ def test_both_languages_have_all_words():
             assert key in WORDS, f"{script.name}: {key}"
     assert set(WORDS) - used - {"noscript", *LOSSES} == set()
     for key, both in WORDS.items():
-        assert sorted(re.findall(r"\{\d\}", both["en"])) == sorted(re.findall(r"\{\d\}", both["zh"])), key
+        assert sorted(re.findall(r"\{\d\}", both["en"])) == sorted(
+            re.findall(r"\{\d\}", both["zh"])
+        ), key
         formula = re.search(r"[=:]", both["en"]) and key.endswith((".right", ".wrong"))
-        assert formula or not re.search(r"[a-z]{3}", both["en"]) or re.search(r"[\u4e00-\u9fff]", both["zh"]), key
+        assert (
+            formula
+            or not re.search(r"[a-z]{3}", both["en"])
+            or re.search(r"[\u4e00-\u9fff]", both["zh"])
+        ), key
 
 
 def test_the_scripts_stay_readable():
     assert len((FOLDER / "engine.js").read_text(encoding="utf-8").splitlines()) < 200
     assert {f"{view}.js" for view in module.VIEWS} <= {script.name for script in SCRIPTS}
     for name in ("forward", "nodeErrors", "gradient", "loss", "backprop"):
-        assert re.search(rf"^function {name}\(", (FOLDER / "engine.js").read_text(encoding="utf-8"), re.MULTILINE)
+        assert re.search(
+            rf"^function {name}\(", (FOLDER / "engine.js").read_text(encoding="utf-8"), re.MULTILINE
+        )
 
 
 def test_a_model_is_shown_in_the_units_that_its_network_computes_in(tmp_path):
@@ -488,8 +568,12 @@ def test_a_model_is_shown_in_the_units_that_its_network_computes_in(tmp_path):
     alike = save_page((mlp, model.params), inputs, targets, tmp_path / "pair.html")
     assert path.read_text(encoding="utf-8") == alike.read_text(encoding="utf-8")
     with pytest.raises(ValueError, match="one network for a page, got 2"):
-        save_page(model.with_terms([mlp] * 2, model.terms * 2), points, outputs, tmp_path / "two.html")
-    with pytest.raises(ValueError, match=r"inputs and targets must be \(n, 2\).* got \(4, 3\) and \(4,\)"):
+        save_page(
+            model.with_terms([mlp] * 2, model.terms * 2), points, outputs, tmp_path / "two.html"
+        )
+    with pytest.raises(
+        ValueError, match=r"inputs and targets must be \(n, 2\).* got \(4, 3\) and \(4,\)"
+    ):
         save_page(model, np.ones((4, 3)), outputs, tmp_path / "wide.html")
 
 
@@ -508,9 +592,16 @@ def test_what_no_page_can_show_is_refused(tmp_path):
         "a loss for each": {"recording": {"run": (mlp, [(0, params)], [1.0, 2.0])}},
         "below 150,000 bytes": {"title": "long" * 40_000},
     }.items():
-        given = {"inputs": XOR[0], "targets": XOR[1], "path": tmp_path / "page.html", "loss": loss} | change
+        given = {
+            "inputs": XOR[0],
+            "targets": XOR[1],
+            "path": tmp_path / "page.html",
+            "loss": loss,
+        } | change
         with pytest.raises(ValueError, match=match):
             save_page((mlp, params), **given)
     with pytest.raises(ValueError, match="at most 100 units"):
-        save_page((jaxbp.Mlp((60, 60)), ()), np.zeros((1, 60)), np.zeros((1, 60)), tmp_path / "page.html")
+        save_page(
+            (jaxbp.Mlp((60, 60)), ()), np.zeros((1, 60)), np.zeros((1, 60)), tmp_path / "page.html"
+        )
     assert list(tmp_path.iterdir()) == []

@@ -41,8 +41,16 @@ def test_a_page_plays_pauses_and_steps(tmp_path):
     true = grid.points.prod(axis=1)
     film = viz.animate_training(grid, [true + 0.1 * k for k in range(4)], [0, 1, 2, 3], true)
     page = viz.save_film(film, tmp_path / "film.html")
-    page.write_text(page.read_text(encoding="utf-8").replace("</body>", CLICKS + "</body>"), encoding="utf-8")
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=6000", "--dump-dom"]
+    page.write_text(
+        page.read_text(encoding="utf-8").replace("</body>", CLICKS + "</body>"), encoding="utf-8"
+    )
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--virtual-time-budget=6000",
+        "--dump-dom",
+    ]
     private = f"--user-data-dir={tmp_path / 'profile'}"
     command = [BROWSER, *flags, private, page.as_uri()]
     dumped = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
@@ -51,5 +59,8 @@ def test_a_page_plays_pauses_and_steps(tmp_path):
     seen = [pair.split(":") for pair in title.group(1).split()]
     assert [frame for frame, _ in seen[:6]] == ["0", "1", "2", "1", "3", "0"]
     assert int(seen[6][0]) > 0  # it played
-    assert [frame for frame, _ in seen[7:]] == ["0", "1"]  # play begins again at the end; the arrow keys work at once
+    assert [frame for frame, _ in seen[7:]] == [
+        "0",
+        "1",
+    ]  # play begins again at the end; the arrow keys work at once
     assert all(shown == "true" for _, shown in seen)

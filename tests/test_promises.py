@@ -22,7 +22,11 @@ MLP = jaxbp.Mlp((2, 6, 6, 1), hidden="relu")
 
 
 def test_every_product_of_both_passes_runs_at_the_highest_precision():
-    arguments = draw_params(MLP, dtype=np.float32), np.ones((3, 2), np.float32), np.ones((3, 1), np.float32)
+    arguments = (
+        draw_params(MLP, dtype=np.float32),
+        np.ones((3, 2), np.float32),
+        np.ones((3, 1), np.float32),
+    )
     programs = [
         jax.make_jaxpr(lambda *some: jaxbp.loss_and_gradient(MLP, *some))(*arguments),
         jax.make_jaxpr(jax.grad(lambda p, x, _: jaxbp.predict(MLP, p, x).sum()))(*arguments),
@@ -30,20 +34,26 @@ def test_every_product_of_both_passes_runs_at_the_highest_precision():
     for program in programs:
         text = "".join(str(program).split())
         assert text.count("dot_general[") >= 8
-        assert text.count("dot_general[") == text.count("precision=(Precision.HIGHEST,Precision.HIGHEST)")
+        assert text.count("dot_general[") == text.count(
+            "precision=(Precision.HIGHEST,Precision.HIGHEST)"
+        )
 
 
 def test_long_sums_over_a_batch_round_little():
     """In blocks a sum of 131,072 products is off by a third of what one long sum is off by."""
     generator = np.random.default_rng(0)
     inputs, error = (generator.random((131_072, width)).astype(np.float32) for width in (3, 2))
-    weight, _ = dense_gradient(DenseResiduals(jnp.asarray(inputs), None, jnp.asarray(error), None), jnp.asarray(error))
+    weight, _ = dense_gradient(
+        DenseResiduals(jnp.asarray(inputs), None, jnp.asarray(error), None), jnp.asarray(error)
+    )
     exact = inputs.astype(np.float64).T @ error.astype(np.float64)
     assert np.abs(weight / exact - 1).max() < 24 * 2.0**-24
 
 
 @pytest.mark.parametrize("axis", [0, 1])
-@pytest.mark.parametrize(("num_samples", "width"), [(256, 128), (257, 128), (32, 1024), (32, 1023), (1, 2**15)])
+@pytest.mark.parametrize(
+    ("num_samples", "width"), [(256, 128), (257, 128), (32, 1024), (32, 1023), (1, 2**15)]
+)
 def test_a_sum_over_the_samples_is_one_whichever_way_it_is_taken(num_samples, width, axis, x64):
     """Of n terms, added one by one in any order, a sum is off by at most (n - 1) u times that of their sizes."""
     terms = np.random.default_rng(0).standard_normal((num_samples, width))
@@ -51,13 +61,17 @@ def test_a_sum_over_the_samples_is_one_whichever_way_it_is_taken(num_samples, wi
         rounded = terms.astype(dtype)
         found = np.asarray(sum_over_samples(jnp.asarray(np.moveaxis(rounded, 0, axis)), axis))
         assert (found.shape, found.dtype) == ((width,), dtype)
-        allowed = (num_samples - 1) * np.finfo(dtype).eps / 2 * np.abs(rounded.astype(float)).sum(axis=0)
+        allowed = (
+            (num_samples - 1) * np.finfo(dtype).eps / 2 * np.abs(rounded.astype(float)).sum(axis=0)
+        )
         assert (np.abs(found - [math.fsum(column) for column in rounded.T]) <= allowed).all()
 
 
 def test_a_slope_read_off_a_tiny_activation_keeps_its_digits():
     softplus, z = ACTIVATIONS["softplus"], jnp.array([-20.0, -40.0, -80.0], jnp.float32)
-    np.testing.assert_allclose(softplus.slope(z, softplus.value(z)), np.exp(np.float64(z)), rtol=1e-5)
+    np.testing.assert_allclose(
+        softplus.slope(z, softplus.value(z)), np.exp(np.float64(z)), rtol=1e-5
+    )
 
 
 def test_a_distribution_must_sum_to_one_to_rounding():
@@ -65,7 +79,9 @@ def test_a_distribution_must_sum_to_one_to_rounding():
     arguments = mlp, draw_params(mlp, dtype=np.float32), np.ones((4, 2), np.float32)
     jaxbp.loss_and_gradient(*arguments, rows, "softmax_cross_entropy")
     with pytest.raises(ValueError, match=r"targets\[2\] must sum to 1"):
-        jaxbp.loss_and_gradient(*arguments, rows * np.float32([[1], [1], [1.0005], [1]]), "softmax_cross_entropy")
+        jaxbp.loss_and_gradient(
+            *arguments, rows * np.float32([[1], [1], [1.0005], [1]]), "softmax_cross_entropy"
+        )
 
 
 def test_masks_of_layers_and_steps_are_drawn_apart():
@@ -84,7 +100,10 @@ def test_no_tile_is_larger_than_asked_for():
         return array.sum()
 
     for num_samples, tile in ((10, 4), (8, 4), (3, 7), (9, 1)):
-        assert sum_over_tiles(one, (jnp.arange(num_samples),), num_samples, tile) == num_samples * (num_samples - 1) / 2
+        assert (
+            sum_over_tiles(one, (jnp.arange(num_samples),), num_samples, tile)
+            == num_samples * (num_samples - 1) / 2
+        )
         assert max(seen) <= tile
         seen.clear()
 
@@ -114,14 +133,21 @@ def test_tiles_of_narrow_layers_are_smaller_but_not_short():
 
 def test_central_differences_refuse_a_gradient_by_themselves(x64, monkeypatch):
     generator = np.random.default_rng(0)
-    arguments = MLP, draw_params(MLP), generator.standard_normal((5, 2)), generator.standard_normal((5, 1))
+    arguments = (
+        MLP,
+        draw_params(MLP),
+        generator.standard_normal((5, 2)),
+        generator.standard_normal((5, 1)),
+    )
     right = jaxbp.loss_and_gradient(*arguments)[1]
     wrong = (*right[:2], right[2]._replace(weight=1.001 * right[2].weight))
     monkeypatch.setattr(gradients, "compare", lambda *_: [])
     monkeypatch.setattr(gradients, "allowances", lambda *_: [1e-14] * 6)
     assert jaxbp.check_gradients(*arguments, gradient=right).ok
     report = jaxbp.check_gradients(*arguments, gradient=wrong)
-    assert [(row.path, row.judge) for row in report.rows if not row.ok] == [("params[2].weight", "central difference")]
+    assert [(row.path, row.judge) for row in report.rows if not row.ok] == [
+        ("params[2].weight", "central difference")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -137,20 +163,27 @@ def test_central_differences_refuse_a_gradient_by_themselves(x64, monkeypatch):
 )
 def test_the_bound_on_rounding_is_that_of_the_statement(sizes, num_samples, units):
     for dtype, unit in ((np.float32, 2.0**-24), (np.float64, 2.0**-53)):
-        assert rounding_bound(jaxbp.Mlp(sizes), num_samples, dtype) == pytest.approx(units * unit, rel=1e-14)
+        assert rounding_bound(jaxbp.Mlp(sizes), num_samples, dtype) == pytest.approx(
+            units * unit, rel=1e-14
+        )
 
 
 def test_the_rounding_of_a_value_is_that_of_its_size(x64):
     """A constant has no second differences; what is left is the unit of the value."""
     for size in (1000.0, 1e-3):
         leaf = Leaf("x", 0, np.ones(3), 0.0, np.ones(3))
-        assert Probe(lambda x, size=size: size + 0 * x.sum(), (np.ones(3),), np.ones(())).noise(leaf) == 2.0**-52 * size
+        assert (
+            Probe(lambda x, size=size: size + 0 * x.sum(), (np.ones(3),), np.ones(())).noise(leaf)
+            == 2.0**-52 * size
+        )
 
 
 def test_units_on_another_side_of_a_kink_in_float32_are_counted():
     mlp = jaxbp.Mlp((2, 1, 1), hidden="relu")
     layers = ([[1.0], [1.0]], [-1.0]), ([[1.0]], [0.0])
-    params = tuple(jaxbp.Layer(*(jnp.array(leaf, jnp.float32) for leaf in layer)) for layer in layers)
+    params = tuple(
+        jaxbp.Layer(*(jnp.array(leaf, jnp.float32) for leaf in layer)) for layer in layers
+    )
     report = jaxbp.check_gradients(mlp, params, np.float32([[1.0, 1e-9]]), np.float32([[1.0]]))
     assert "1 units are on the other side of a kink in float32 than in float64" in report.notes
 
@@ -159,7 +192,9 @@ def test_the_value_that_a_rule_computes_is_judged_apart():
     square = jax.custom_vjp(jnp.square)
     square.defvjp(lambda x: (1.001 * x**2, x), lambda x, bar: (2 * x * bar,))
     report = jaxbp.check_rule(square, jnp.square, jnp.array([1.0, 2.0]))
-    assert [(row.path, row.judge) for row in report.rows if not row.ok] == [("value by the rule", "reference")]
+    assert [(row.path, row.judge) for row in report.rows if not row.ok] == [
+        ("value by the rule", "reference")
+    ]
 
 
 def test_what_is_said_of_a_divergence_is_of_the_step_that_diverged():
@@ -174,7 +209,10 @@ def test_what_is_said_of_a_divergence_is_of_the_step_that_diverged():
         return spoilt, state + 1, jnp.float32(0)
 
     solver = Solver("breaks one", lambda params: jnp.zeros((), jnp.int32), step)
-    params, data = draw_params(MLP, dtype=np.float32), (np.ones((4, 2), np.float32), np.ones((4, 1), np.float32))
+    params, data = (
+        draw_params(MLP, dtype=np.float32),
+        (np.ones((4, 2), np.float32), np.ones((4, 1), np.float32)),
+    )
     for seed in range(6):
         key = jax.random.key(seed)
         with jax.debug_nans(False), pytest.warns(RuntimeWarning, match="diverged"):
@@ -186,11 +224,21 @@ def test_what_is_said_of_a_divergence_is_of_the_step_that_diverged():
 def test_parameters_that_are_not_finite_end_a_run_though_the_loss_is():
     def step(problem, params, state, batch, key):
         broken = (params[0], params[1]._replace(bias=params[1].bias / (3 - state)), params[2])
-        return jax.tree.map(lambda a, b: jnp.where(state == 3, a, b), broken, params), state + 1, jnp.float32(0)
+        return (
+            jax.tree.map(lambda a, b: jnp.where(state == 3, a, b), broken, params),
+            state + 1,
+            jnp.float32(0),
+        )
 
     solver = Solver("breaks", lambda params: jnp.zeros((), jnp.float32), step)
-    params, data = draw_params(MLP, dtype=np.float32), (np.ones((4, 2), np.float32), np.ones((4, 1), np.float32))
-    with jax.debug_nans(False), pytest.warns(RuntimeWarning, match="the parameters of layer 2 are not finite"):
+    params, data = (
+        draw_params(MLP, dtype=np.float32),
+        (np.ones((4, 2), np.float32), np.ones((4, 1), np.float32)),
+    )
+    with (
+        jax.debug_nans(False),
+        pytest.warns(RuntimeWarning, match="the parameters of layer 2 are not finite"),
+    ):
         result = jaxbp.fit(MLP, params, data, steps=6, solver=solver, record_every=2)
     assert (result.outcome.step, result.outcome.layer) == (3, 2)
     np.testing.assert_array_equal(result.params[1].bias, params[1].bias)

@@ -29,7 +29,13 @@ def test_the_numbers_are_those_of_backprop(x64):
     mlp, params, data = problem()
     rate = 0.1
     result = jaxbp.fit(
-        mlp, params, data, steps=3, record_every=1, record_layers=True, solver=jaxbp.first_order(optax.sgd(rate))
+        mlp,
+        params,
+        data,
+        steps=3,
+        record_every=1,
+        record_layers=True,
+        solver=jaxbp.first_order(optax.sgd(rate)),
     )
     layers = result.layers
     assert layers.step.tolist() == [0, 1, 2, 3]
@@ -89,7 +95,9 @@ def test_many_samples_are_measured_by_the_first(x64):
 def test_parameters_are_handed_out_at_each_record(x64):
     mlp, params, data = problem()
     seen = {}
-    result = jaxbp.fit(mlp, params, data, steps=5, record_every=2, on_params=seen.__setitem__, solver=ADAM)
+    result = jaxbp.fit(
+        mlp, params, data, steps=5, record_every=2, on_params=seen.__setitem__, solver=ADAM
+    )
     assert list(seen) == [0, 2, 4, 5]
     np.testing.assert_array_equal(seen[0][0].weight, params[0].weight)
     np.testing.assert_array_equal(seen[5][0].weight, result.params[0].weight)

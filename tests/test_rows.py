@@ -18,8 +18,11 @@ from surface_flags import Config
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
-# a = z / sqrt(1 + z^2), and a relu that jumps from slope 1/2 to 2: one that keeps z, one with a kink.
-BENT = Activation(lambda z: z * (1 + z * z) ** -0.5, lambda z, a: (1 + z * z) ** -1.5, "(1 + {z}^2)^(-3/2)", True)
+# a = z / sqrt(1 + z^2), and a relu that jumps from slope 1/2 to 2: one that keeps z, one with a
+# kink.
+BENT = Activation(
+    lambda z: z * (1 + z * z) ** -0.5, lambda z, a: (1 + z * z) ** -1.5, "(1 + {z}^2)^(-3/2)", True
+)
 STEEP = Activation(
     lambda z: jnp.where(z > 0, 2 * z, z / 2),
     lambda z, a: jnp.where(a > 0, 2.0, 0.5).astype(a.dtype),
@@ -73,7 +76,10 @@ def test_the_checks_judge_them(hidden):
 
 def test_a_kink_is_known_by_its_row():
     mlp = jaxbp.Mlp((1, 2, 1), hidden="steep")
-    params = (jaxbp.Layer(np.ones((1, 2)), np.array([0.0, -1.0])), jaxbp.Layer(np.ones((2, 1)), np.zeros(1)))
+    params = (
+        jaxbp.Layer(np.ones((1, 2)), np.array([0.0, -1.0])),
+        jaxbp.Layer(np.ones((2, 1)), np.zeros(1)),
+    )
     report = jaxbp.check_gradients(mlp, params, np.ones((1, 1)), np.zeros((1, 1)))
     assert any("change sides of a kink" in note for note in report.notes)
 

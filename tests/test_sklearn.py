@@ -33,7 +33,9 @@ def _quick_to_compile():
     jax.clear_caches()
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")  # where pandas is not installed
+@pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.SkipTestWarning"
+)  # where pandas is not installed
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "estimator",
@@ -92,7 +94,9 @@ def test_early_stopping_keeps_the_best_on_rows_held_out():
     assert len(curve) == len(regressor.loss_curve_) == int(np.argmin(curve)) + 6
     held_out = np.random.RandomState(0).permutation(60)[:15]
     error = (regressor.predict(POINTS[held_out]) - noisy[held_out]) / noisy.std()
-    assert np.mean(error**2) <= min(curve) * (1 + 1e-9)  # the output layer, solved last, may do better still
+    assert np.mean(error**2) <= min(curve) * (
+        1 + 1e-9
+    )  # the output layer, solved last, may do better still
 
 
 def test_the_same_seed_gives_the_same_model():
@@ -119,7 +123,9 @@ def test_pipeline_search_scores_clone_and_pickle():
 def test_the_model_inside_is_saved_and_loaded(tmp_path):
     regressor = Regressor(**PLAIN).fit(POINTS, OUTPUTS)
     regressor.model_.save(tmp_path / "model.npz")
-    np.testing.assert_array_equal(jaxbp.load(tmp_path / "model.npz")(POINTS), regressor.predict(POINTS))
+    np.testing.assert_array_equal(
+        jaxbp.load(tmp_path / "model.npz")(POINTS), regressor.predict(POINTS)
+    )
 
 
 @pytest.mark.parametrize(
@@ -131,9 +137,18 @@ def test_the_model_inside_is_saved_and_loaded(tmp_path):
         ({"hidden": (16, -1)}, r"sizes\[2\] must be a whole number of at least 1, got -1"),
         ({"batch_size": 2.5}, "batch_size must be a whole number of at least 1, got 2.5"),
         ({"damping": 0.0}, "damping must be positive, got 0.0"),
-        ({"solver": "adam", "learning_rate": -1.0}, "learning_rate must be a finite number of at least 0, got -1.0"),
-        ({"early_stopping": True, "validation_fraction": 1.0}, "validation_fraction must be .* below 1, got 1.0"),
-        ({"early_stopping": True, "n_iter_no_change": 0}, "n_iter_no_change must be a whole number of at least 1"),
+        (
+            {"solver": "adam", "learning_rate": -1.0},
+            "learning_rate must be a finite number of at least 0, got -1.0",
+        ),
+        (
+            {"early_stopping": True, "validation_fraction": 1.0},
+            "validation_fraction must be .* below 1, got 1.0",
+        ),
+        (
+            {"early_stopping": True, "n_iter_no_change": 0},
+            "n_iter_no_change must be a whole number of at least 1",
+        ),
         ({"solver": "auto", "effort": "hihg"}, "effort must be one of high,.*; got 'hihg'"),
     ],
 )
@@ -144,12 +159,16 @@ def test_wrong_parameters_are_named(wrong, pattern):
 
 def test_rows_too_few_to_hold_any_out():
     assert Regressor((4,), steps=5).fit(POINTS[:4], OUTPUTS[:4]).predict(POINTS).shape == (60,)
-    with pytest.raises(ValueError, match="early_stopping must leave samples to train on, got n_samples = 1"):
+    with pytest.raises(
+        ValueError, match="early_stopping must leave samples to train on, got n_samples = 1"
+    ):
         Regressor(**PLAIN, early_stopping=True).fit(POINTS[:1], OUTPUTS[:1])
 
 
 def test_without_scikit_learn_the_extra_is_named():
     code = "import sys; sys.modules['sklearn'] = None; sys.modules['sklearn.base'] = None; import jaxbp.sklearn"
     root = str(Path(jaxbp.__file__).parent.parent)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=root)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=root
+    )
     assert done.stderr.endswith("jaxbp.sklearn needs scikit-learn: pip install 'jaxbp[sklearn]'\n")

@@ -43,7 +43,9 @@ def experiment(tmp_path, capsys):
 
     def run(module, stem="", **flags):
         module.main(module.Config(out=str(tmp_path), **flags))
-        return capsys.readouterr().out, json.loads((tmp_path / f"{stem or module.__name__}.json").read_text())["result"]
+        return capsys.readouterr().out, json.loads(
+            (tmp_path / f"{stem or module.__name__}.json").read_text()
+        )["result"]
 
     return run
 
@@ -56,7 +58,9 @@ def test_one_layer(experiment):
     inputs, targets = np.array([[0, 0], [0, 1], [1, 0], [1, 1.0]]), np.array([[0], [1], [1], [1.0]])
     a = 1 / (1 + np.exp(-(inputs @ weight + bias)))
     np.testing.assert_allclose(found["printed"][0]["weight"], inputs.T @ (a * (1 - a)), rtol=1e-12)
-    np.testing.assert_allclose(found["hand"][0]["weight"], inputs.T @ ((a - targets) / 2 * a * (1 - a)), rtol=1e-12)
+    np.testing.assert_allclose(
+        found["hand"][0]["weight"], inputs.T @ ((a - targets) / 2 * a * (1 - a)), rtol=1e-12
+    )
     assert [check["ok"] for check in found["checks"]] == [True, False]
     assert found["losses"]["chain rule"][-1] < 0.01 < 0.7 < found["losses"]["as printed"][-1]
     assert "86.3 degrees from the gradient" in text
@@ -80,7 +84,9 @@ def test_node_errors(experiment):
         assert found["values"][f"d{i}"] == pytest.approx(value, rel=1e-13)
     for j in range(2):
         for i in range(4):
-            assert found["values"][f"dL/dw{8 + j}{4 + i}"] == pytest.approx(hidden[i] * d2[j], rel=1e-13)
+            assert found["values"][f"dL/dw{8 + j}{4 + i}"] == pytest.approx(
+                hidden[i] * d2[j], rel=1e-13
+            )
     assert len(found["descent"]) == 21
     assert list(found["descent"]) == sorted(found["descent"], reverse=True)
     assert len(re.findall(r"^step 2 ", text, re.MULTILINE)) == 26
@@ -94,8 +100,12 @@ def test_xor(experiment):
     assert found["as printed"]["median_loss"] == pytest.approx(0.2366, abs=0.01)
     assert found["corrected"]["median_loss"] == pytest.approx(0.0350, abs=0.02)
     printed, corrected, twin = text.split("seed 0\n")[1:4]
-    assert re.findall(r"^Epoch (\d+), Loss: \d\.\d{4}$", printed, re.MULTILINE) == [str(1000 * i) for i in range(10)]
-    assert re.findall(r"^Epoch (\d+), Loss", corrected, re.MULTILINE) == [str(1000 * i) for i in range(10)]
+    assert re.findall(r"^Epoch (\d+), Loss: \d\.\d{4}$", printed, re.MULTILINE) == [
+        str(1000 * i) for i in range(10)
+    ]
+    assert re.findall(r"^Epoch (\d+), Loss", corrected, re.MULTILINE) == [
+        str(1000 * i) for i in range(10)
+    ]
     assert re.findall(r"^Epoch \[(\d+)/10000\], Loss: \d\.\d{4}$", twin, re.MULTILINE) == [
         str(1000 * i) for i in range(1, 11)
     ]
@@ -118,7 +128,9 @@ def test_fruit_graph(experiment, tmp_path):
     _, found = experiment(fruit_graph)
     apples = {node["name"]: node for node in found["apples"] if node["name"]}
     assert found["apples"][-1]["value"] == pytest.approx(220)
-    assert [apples[name]["derivative"] for name in ("apple", "apple_count", "tax")] == pytest.approx([2.2, 110, 200])
+    assert [
+        apples[name]["derivative"] for name in ("apple", "apple_count", "tax")
+    ] == pytest.approx([2.2, 110, 200])
     both = {node["name"]: node for node in found["apples_oranges"] if node["name"]}
     assert found["apples_oranges"][-1]["value"] == pytest.approx(715)
     names = ("apple", "apple_count", "orange", "orange_count", "tax")
@@ -144,9 +156,14 @@ def test_digits_from_idx_files(experiment, tmp_path):
         labels = generator.integers(0, 10, size).astype(np.uint8)
         images = np.zeros((size, 16), np.uint8)
         images[np.arange(size), labels] = 255
-        arrays |= {f"{part}-images-idx3-ubyte": images.reshape(size, 4, 4), f"{part}-labels-idx1-ubyte": labels}
+        arrays |= {
+            f"{part}-images-idx3-ubyte": images.reshape(size, 4, 4),
+            f"{part}-labels-idx1-ubyte": labels,
+        }
     write(tmp_path, arrays)
-    text, found = experiment(digits, "mnist", mnist=str(tmp_path), iterations=601, learning_rate=1.0)
+    text, found = experiment(
+        digits, "mnist", mnist=str(tmp_path), iterations=601, learning_rate=1.0
+    )
     assert found["test_accuracy"] == 1.0
     assert found["iteration"] == [1 + 6 * i for i in range(101)]
     assert len(re.findall("train acc", text)) == 101
@@ -155,8 +172,13 @@ def test_digits_from_idx_files(experiment, tmp_path):
 @pytest.mark.slow
 def test_check_gradients(experiment):
     text, found = experiment(check_gradients, "gradient_check")
-    # The criterion of the document is a mean difference; each judge's own bound is on the relative one.
-    for judge, allowed in (("central differences", 1e-9), ("complex step", 1e-15), ("jax.grad", 1e-15)):
+    # The criterion of the document is a mean difference; each judge's own bound is on the relative
+    # one.
+    for judge, allowed in (
+        ("central differences", 1e-9),
+        ("complex step", 1e-15),
+        ("jax.grad", 1e-15),
+    ):
         assert max(found["mean"][judge].values()) <= allowed
         assert all(row["error"] <= row["allowed"] for row in found["relative"][judge].values())
     guarded = "central differences of log(p + 1e-7)"
@@ -169,14 +191,25 @@ def test_check_gradients(experiment):
 @pytest.mark.slow
 def test_errata(experiment):
     _, found = experiment(errata, seeds=50, epochs=200)
-    by_name = {f"{one['mistake']}: {one['quantity']}": (one["printed"], one["corrected"]) for one in found["errata"]}
-    assert by_name["one layer: no upstream gradient: angle to the gradient, degrees"][0] == pytest.approx(
-        86.35, abs=0.01
+    by_name = {
+        f"{one['mistake']}: {one['quantity']}": (one["printed"], one["corrected"])
+        for one in found["errata"]
+    }
+    assert by_name["one layer: no upstream gradient: angle to the gradient, degrees"][
+        0
+    ] == pytest.approx(86.35, abs=0.01)
+    assert by_name["exclusive or: batch size divides twice: length / gradient's"] == (
+        pytest.approx(0.25, rel=1e-12),
+        1,
     )
-    assert by_name["exclusive or: batch size divides twice: length / gradient's"] == (pytest.approx(0.25, rel=1e-12), 1)
-    printed, corrected = by_name["exclusive or: batch size divides twice: share of 50 starts that learn"]
+    printed, corrected = by_name[
+        "exclusive or: batch size divides twice: share of 50 starts that learn"
+    ]
     assert printed < 0.2 < 0.4 < corrected
-    assert by_name["surface fit: half or whole: length / printed loss's gradient"] == (pytest.approx(0.5, rel=1e-8), 1)
+    assert by_name["surface fit: half or whole: length / printed loss's gradient"] == (
+        pytest.approx(0.5, rel=1e-8),
+        1,
+    )
     printed, corrected = by_name["surface fit: grid, not samples: squared error, 200 epochs"]
     assert printed == pytest.approx(0.3719, rel=2e-3)  # the document's, here in float32
     assert corrected > printed
@@ -192,7 +225,9 @@ def test_errata(experiment):
 def test_diagnose(experiment, monkeypatch):
     assert set(diagnose.RATES) == {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam"}
     monkeypatch.setattr(diagnose, "DEPTHS", (30,))
-    monkeypatch.setattr(diagnose, "RATES", {name: diagnose.RATES[name] for name in ("sgd", "momentum", "adam")})
+    monkeypatch.setattr(
+        diagnose, "RATES", {name: diagnose.RATES[name] for name in ("sgd", "momentum", "adam")}
+    )
     _, found = experiment(diagnose, steps=500, seeds=5)
     deepest = found["node_error_norms"]["30"]
     assert deepest["sigmoid"]["normal, 0.01"][0] < 1e-40  # vanishing
@@ -201,14 +236,20 @@ def test_diagnose(experiment, monkeypatch):
     assert 0.01 < deepest["tanh"]["Glorot"][0] < 10
     ends = {name: history["loss"][-1] for name, history in found["optimizers"]["surface"].items()}
     assert ends["adam"] < ends["momentum"] < ends["sgd"] < 0.1
-    # Steepest descent on x^2 / 20 + y^2 multiplies x by 1 - rate / 10 and y by 1 - 2 rate in each step.
+    # Steepest descent on x^2 / 20 + y^2 multiplies x by 1 - rate / 10 and y by 1 - 2 rate in each
+    # step.
     path = np.array(found["optimizers"]["valley"]["sgd, rate 0.95"])
     steps = np.arange(31)
-    np.testing.assert_allclose(path, np.stack([-7 * 0.905**steps, 2 * (-0.9) ** steps], axis=1), rtol=1e-10)
+    np.testing.assert_allclose(
+        path, np.stack([-7 * 0.905**steps, 2 * (-0.9) ** steps], axis=1), rtol=1e-10
+    )
     losses = np.array(found["learning_rates"]["losses"], float)  # null where it diverged
     assert np.isnan(losses[:, -1]).all()
     assert np.nanmin(losses) < 0.5 * losses[:, 0].min()
-    plain, decayed = (found["regularization"][name]["validation_loss"][-1] for name in ("none", "weight decay 0.003"))
+    plain, decayed = (
+        found["regularization"][name]["validation_loss"][-1]
+        for name in ("none", "weight decay 0.003")
+    )
     assert decayed < plain
 
 
@@ -217,10 +258,19 @@ def test_walk(experiment, tmp_path):
     text, found = experiment(walk, "walk_342")
     assert len(found["values"]) == 50
     assert found["ok"]
-    names = {"walk_342.svg", "walk_342.gif", "walk_342.html", "walk_342.md", "walk_342_programs.md", "walk_342.json"}
+    names = {
+        "walk_342.svg",
+        "walk_342.gif",
+        "walk_342.html",
+        "walk_342.md",
+        "walk_342_programs.md",
+        "walk_342.json",
+    }
     assert {path.name for path in tmp_path.iterdir()} == names
     products = re.findall(r"matrix products, \S+ ?\S* +(\d+)", text)
-    assert products[0] == products[1]  # two forward, two back, two for the gradients, in both programs
+    assert (
+        products[0] == products[1]
+    )  # two forward, two back, two for the gradients, in both programs
     assert "| e4 | d8 w84 + d9 w94 |" in (tmp_path / "walk_342.md").read_text()
 
 
@@ -254,8 +304,12 @@ def test_a_page_that_changed_is_found_and_what_changed_in_it(tmp_path, tmp_path_
         (other / name).write_bytes((ROOT / "figures" / name).read_bytes())
     assert make_figures.compare_pages(tmp_path, other, 0.0) == []
     text = (tmp_path / "walk_342.html").read_text(encoding="utf-8")
-    (other / "walk_342.html").write_text(text.replace("function forward(", "function forwards("), encoding="utf-8")
-    assert make_figures.compare_pages(tmp_path, other, 1e-9) == ["  walk_342.html: markup, style or scripts are others"]
+    (other / "walk_342.html").write_text(
+        text.replace("function forward(", "function forwards("), encoding="utf-8"
+    )
+    assert make_figures.compare_pages(tmp_path, other, 1e-9) == [
+        "  walk_342.html: markup, style or scripts are others"
+    ]
     data = json.loads(make_figures.DATA.search(text).group())
     params = np.frombuffer(base64.b64decode(data["params"])).copy()
     params[3] += 1e-6
@@ -274,7 +328,9 @@ def test_a_page_that_changed_is_found_and_what_changed_in_it(tmp_path, tmp_path_
 
 @pytest.mark.slow
 def test_figures_are_drawn_the_same_each_time_and_as_committed(capsys):
-    make_figures.main(make_figures.Config(only=("fruit_graph",), check=True, out=str(ROOT / "figures")))
+    make_figures.main(
+        make_figures.Config(only=("fruit_graph",), check=True, out=str(ROOT / "figures"))
+    )
     assert "the same" in capsys.readouterr().out
 
 
@@ -304,8 +360,16 @@ def test_a_row_more_in_a_table_is_a_choice_more_on_the_command_line(monkeypatch,
         (mean_of_two, "--samples 0", "samples must be a finite number of at least 1, got 0"),
         (digits, "--mnist nowhere", "nowhere must hold MNIST's file"),
         (digits, "--hidden 0", "hidden must be a finite number of at least 1, got 0"),
-        (digits, "--batch-size 5000", "batch_size must be at most the number of images, 1438, got 5000"),
-        (digits, "--learning-rate 1e30", "learning_rate must be smaller, with 1e+30 the fit diverged"),
+        (
+            digits,
+            "--batch-size 5000",
+            "batch_size must be at most the number of images, 1438, got 5000",
+        ),
+        (
+            digits,
+            "--learning-rate 1e30",
+            "learning_rate must be smaller, with 1e+30 the fit diverged",
+        ),
         (check_gradients, "--scale 0", "scale must be positive"),
         (errata, "--seeds 0", "seeds must be a finite number of at least 1, got 0"),
         (diagnose, "--steps 2", "steps must be a finite number of at least 5, got 2"),
@@ -315,13 +379,18 @@ def test_a_row_more_in_a_table_is_a_choice_more_on_the_command_line(monkeypatch,
 )
 def test_bad_flags_are_named_and_leave_nothing(module, flags, message, tmp_path):
     with pytest.raises(ValueError, match=re.escape(message)), jax.debug_nans(False):
-        module.main(parse(module.Config, [*flags.split(), "--out", str(tmp_path / "out"), "--quiet"]))
+        module.main(
+            parse(module.Config, [*flags.split(), "--out", str(tmp_path / "out"), "--quiet"])
+        )
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
 def test_a_fit_that_diverges_is_an_error(tmp_path):
-    with pytest.warns(RuntimeWarning, match="diverged"), pytest.raises(ValueError, match="the fit diverged"):
+    with (
+        pytest.warns(RuntimeWarning, match="diverged"),
+        pytest.raises(ValueError, match="the fit diverged"),
+    ):
         mean_of_two.main(mean_of_two.Config(out=str(tmp_path / "out"), learning_rate=1e9))
     assert not (tmp_path / "out").exists()
 
@@ -365,7 +434,8 @@ def test_who_closes_the_pipe_still_gets_the_files(tmp_path):
 
 @pytest.mark.slow
 def test_an_interrupt_ends_with_status_130_and_no_traceback(tmp_path):
-    # A shell's background jobs start with the signal ignored, and so would theirs; a handler is not inherited.
+    # A shell's background jobs start with the signal ignored, and so would theirs; a handler is not
+    # inherited.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         process = start("digits.py", "--iterations", 10_000_000, "--out", tmp_path / "out")

@@ -21,8 +21,13 @@ PREDICT = jax.jit(jaxbp.predict, static_argnums=0)
 def problem(num_outputs=1, dtype=np.float64):
     generator = np.random.default_rng(0)
     inputs = generator.uniform(-1, 1, (200, 2)).astype(dtype)
-    targets = np.stack([np.sin(3 * inputs[:, 0] + k) * inputs[:, 1] for k in range(num_outputs)], axis=1)
-    mlps = (jaxbp.Mlp((2, 8, num_outputs), hidden="sine"), jaxbp.Mlp((2, 12, num_outputs), hidden="tanh"))
+    targets = np.stack(
+        [np.sin(3 * inputs[:, 0] + k) * inputs[:, 1] for k in range(num_outputs)], axis=1
+    )
+    mlps = (
+        jaxbp.Mlp((2, 8, num_outputs), hidden="sine"),
+        jaxbp.Mlp((2, 12, num_outputs), hidden="tanh"),
+    )
     params = [draw_params(mlp, k, dtype) for k, mlp in enumerate(mlps)]
     return mlps, params, (inputs, targets.astype(dtype))
 
@@ -33,19 +38,26 @@ def test_the_sum_is_that_of_the_networks(num_outputs, x64):
     mlps, params, (inputs, targets) = problem(num_outputs)
     result = jaxbp.fit_stages(mlps, params, (inputs, targets), steps=40, solver=NEWTON)
     first, second = result.stages
-    by_hand = PREDICT(mlps[0], first.params, inputs) + second.scale[None] * PREDICT(mlps[1], second.params, inputs)
+    by_hand = PREDICT(mlps[0], first.params, inputs) + second.scale[None] * PREDICT(
+        mlps[1], second.params, inputs
+    )
     predicted = np.asarray(jax.jit(result.predict)(result.stages, inputs))
     np.testing.assert_allclose(predicted, by_hand, atol=1e-14)
     np.testing.assert_array_equal(first.scale, np.ones(num_outputs))
     left = targets - np.asarray(PREDICT(mlps[0], first.params, inputs))
     np.testing.assert_allclose(second.scale, np.sqrt((left**2).mean(axis=0)), rtol=1e-12)
-    # The second stage starts with targets of mean square 1, and its share of the squared error is what it says.
+    # The second stage starts with targets of mean square 1, and its share of the squared error is
+    # what it says.
     total = predicted - targets
     share = np.mean((total / np.asarray(second.scale)) ** 2)
-    assert share <= result.results[1].history.loss[-1] * (1 + 1e-6)  # less where its output layer was solved at the end
+    assert share <= result.results[1].history.loss[-1] * (
+        1 + 1e-6
+    )  # less where its output layer was solved at the end
     scaled = left / np.asarray(second.scale)
     alone = jaxbp.fit(mlps[1], params[1], (inputs, scaled), steps=40, solver=NEWTON)
-    np.testing.assert_allclose(share, LOSS_AND_GRADIENT(mlps[1], alone.params, inputs, scaled)[0], rtol=1e-4)
+    np.testing.assert_allclose(
+        share, LOSS_AND_GRADIENT(mlps[1], alone.params, inputs, scaled)[0], rtol=1e-4
+    )
     assert np.mean(total**2) < np.mean(left**2)
 
 
@@ -53,10 +65,18 @@ def test_the_sum_is_that_of_the_networks(num_outputs, x64):
 def test_the_history_is_that_of_the_whole_fit(num_outputs, x64):
     """All stages as one run: steps and seconds go on, losses are those of the sum, in the units of the targets."""
     mlps, params, (inputs, targets) = problem(num_outputs)
-    targets = targets * 10.0 ** np.arange(num_outputs)  # outputs of unequal size leave errors of unequal size
+    targets = targets * 10.0 ** np.arange(
+        num_outputs
+    )  # outputs of unequal size leave errors of unequal size
     held_out = inputs[::3] + 0.01, targets[::3]
     result = jaxbp.fit_stages(
-        mlps, params, (inputs, targets), steps=[20, 10], validation=held_out, record_every=10, solver=ADAM
+        mlps,
+        params,
+        (inputs, targets),
+        steps=[20, 10],
+        validation=held_out,
+        record_every=10,
+        solver=ADAM,
     )
     history = result.history
     left = targets - np.asarray(PREDICT(mlps[0], result.stages[0].params, inputs))
@@ -65,11 +85,17 @@ def test_the_history_is_that_of_the_whole_fit(num_outputs, x64):
     assert (np.diff(history.seconds) >= 0).all()
     assert history.seconds[-1] == pytest.approx(result.run_seconds)
     assert result.run_seconds == pytest.approx(sum(some.run_seconds for some in result.results))
-    assert result.compile_seconds == pytest.approx(sum(some.compile_seconds for some in result.results))
+    assert result.compile_seconds == pytest.approx(
+        sum(some.compile_seconds for some in result.results)
+    )
     assert result.outcome == result.results[-1].outcome == Outcome("finished", 10)
-    for losses, (points, values) in ((history.loss, (inputs, targets)), (history.validation_loss, held_out)):
+    for losses, (points, values) in (
+        (history.loss, (inputs, targets)),
+        (history.validation_loss, held_out),
+    ):
         one, two = (
-            np.asarray(PREDICT(mlp, some.params, points)) for mlp, some in zip(mlps, result.results, strict=True)
+            np.asarray(PREDICT(mlp, some.params, points))
+            for mlp, some in zip(mlps, result.results, strict=True)
         )
         first = np.mean((one - values) ** 2)
         both = np.mean((one + np.asarray(second_scale) * two - values) ** 2)
@@ -138,7 +164,11 @@ def test_lists_and_exact_outputs(x64):
     exact = (start[0], jaxbp.Layer(start[1].weight.at[:, 0].set(0), start[1].bias.at[0].set(0)))
     targets = np.stack([np.zeros(40), np.sin(5 * inputs[:, 0])], axis=1)
     result = jaxbp.fit_stages(
-        [mlp, mlp], [exact, exact], (inputs.tolist(), targets.tolist()), steps=np.int64(15), solver=NEWTON
+        [mlp, mlp],
+        [exact, exact],
+        (inputs.tolist(), targets.tolist()),
+        steps=np.int64(15),
+        solver=NEWTON,
     )
     assert len(result.stages) == 2
     assert np.all(np.asarray(result.stages[1].scale) > 0)
@@ -148,7 +178,9 @@ def test_an_exact_stage_is_the_last(x64):
     inputs = np.random.default_rng(0).uniform(-1, 1, (20, 2))
     mlp = jaxbp.Mlp((2, 1))
     start = (jaxbp.Layer(jnp.zeros((2, 1)), jnp.zeros(1)),)
-    result = jaxbp.fit_stages((mlp, mlp), (start, start), (inputs, np.zeros((20, 1))), steps=1, solver=ADAM)
+    result = jaxbp.fit_stages(
+        (mlp, mlp), (start, start), (inputs, np.zeros((20, 1))), steps=1, solver=ADAM
+    )
     assert len(result.stages) == len(result.results) == 1
 
 

@@ -11,7 +11,17 @@ from architectures import draw_params
 from test_gradient import LOSS_AND_GRADIENT
 
 import jaxbp
-from jaxbp.training import OPTIMIZERS, SCHEDULES, Batch, Outcome, Problem, Solver, TrainState, advance, named_optimizer
+from jaxbp.training import (
+    OPTIMIZERS,
+    SCHEDULES,
+    Batch,
+    Outcome,
+    Problem,
+    Solver,
+    TrainState,
+    advance,
+    named_optimizer,
+)
 from jaxbp.training.batches import next_batch, permutations_after, permutations_at
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
@@ -50,7 +60,9 @@ def test_plain_descent_is_the_loop_that_anyone_would_write(samples, params):
     expected = params
     for _ in range(7):
         _, gradient = LOSS_AND_GRADIENT(MLP, expected, *samples)
-        expected = jax.tree.map(lambda p, g: np.asarray(p) - np.float32(0.1) * np.asarray(g), expected, gradient)
+        expected = jax.tree.map(
+            lambda p, g: np.asarray(p) - np.float32(0.1) * np.asarray(g), expected, gradient
+        )
     for a, b in zip(jax.tree.leaves(result.params), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
     assert result.status == "finished"
@@ -65,13 +77,17 @@ def test_zero_steps_return_the_start(samples, params):
 
 
 def test_a_learning_rate_of_zero_changes_nothing(samples, params):
-    result = jaxbp.fit(MLP, params, samples, steps=3, solver=jaxbp.first_order(named_optimizer("sgd", 0.0)))
+    result = jaxbp.fit(
+        MLP, params, samples, steps=3, solver=jaxbp.first_order(named_optimizer("sgd", 0.0))
+    )
     assert_same(result.params, params)
 
 
 def test_records_come_at_the_start_at_each_chunk_and_at_the_end(samples, params):
     seen = []
-    result = jaxbp.fit(MLP, params, samples, steps=25, record_every=10, validation=samples, on_record=seen.append)
+    result = jaxbp.fit(
+        MLP, params, samples, steps=25, record_every=10, validation=samples, on_record=seen.append
+    )
     assert result.history.step.tolist() == [0, 10, 20, 25] == [record.step for record in seen]
     for i in (0, -1):
         at = params if i == 0 else result.params
@@ -85,7 +101,9 @@ def test_records_come_at_the_start_at_each_chunk_and_at_the_end(samples, params)
 def test_a_run_can_be_cut_in_two(samples, params, batch_size, solver):
     """The state holds all that the later steps depend on, and the result of a result is that of the whole run."""
     options = {
-        "solver": solver if solver is COSINE else jaxbp.gauss_newton(tail=0.0),  # whose step is the same at any length
+        "solver": solver
+        if solver is COSINE
+        else jaxbp.gauss_newton(tail=0.0),  # whose step is the same at any length
         "batch_size": batch_size,
         "key": jax.random.key(5),
         "dropout": 0.2 if solver is COSINE else 0.0,
@@ -117,7 +135,9 @@ def test_a_run_goes_on_as_often_as_one_likes(samples, params):
     for _ in range(3):
         result = jaxbp.fit(MLP, result, samples, steps=4, record_every=2, solver=ADAM)
     assert result.history.step.tolist() == [0, 2, 4, 6, 8, 10, 12]
-    assert_same(result.params, jaxbp.fit(MLP, params, samples, steps=12, record_every=2, solver=ADAM).params)
+    assert_same(
+        result.params, jaxbp.fit(MLP, params, samples, steps=12, record_every=2, solver=ADAM).params
+    )
 
 
 def test_a_start_is_not_changed(samples, params):
@@ -129,7 +149,9 @@ def test_a_start_is_not_changed(samples, params):
     assert_same(before, (params, first.state._replace(key=None), first.history))
 
 
-@pytest.mark.parametrize(("num_samples", "batch_size"), [(10, 3), (12, 4), (7, 7), (5, 1), (100, 64)])
+@pytest.mark.parametrize(
+    ("num_samples", "batch_size"), [(10, 3), (12, 4), (7, 7), (5, 1), (100, 64)]
+)
 def test_every_sample_is_used_equally_often(num_samples, batch_size):
     key = jax.random.key(0)
     draw, follow = jax.jit(next_batch, static_argnums=3), jax.jit(permutations_after)
@@ -147,7 +169,9 @@ def test_every_sample_is_used_equally_often(num_samples, batch_size):
     assert np.bincount(row, minlength=num_samples).tolist() == [batch_size] * num_samples
     epochs = row.reshape(batch_size, num_samples)
     assert all(sorted(epoch) == list(range(num_samples)) for epoch in epochs)
-    assert num_samples < 10 or batch_size == 1 or len({tuple(epoch) for epoch in epochs}) == batch_size
+    assert (
+        num_samples < 10 or batch_size == 1 or len({tuple(epoch) for epoch in epochs}) == batch_size
+    )
     middle = num_samples // 2
     epoch, place = (jnp.asarray(some, jnp.int32) for some in starts[middle])
     again = draw(permutations_at(key, epoch, num_samples), epoch, place, batch_size)[0]
@@ -159,17 +183,28 @@ def test_an_epoch_of_batches_sees_every_sample(samples, params):
 
     def after(targets):
         return jaxbp.fit(
-            MLP, params, (inputs, targets), steps=12, solver=ADAM, batch_size=5, key=jax.random.key(0)
+            MLP,
+            params,
+            (inputs, targets),
+            steps=12,
+            solver=ADAM,
+            batch_size=5,
+            key=jax.random.key(0),
         ).params
 
     plain = after(targets)
     for i in range(0, len(targets), 7):
         moved = targets + np.float32(np.arange(len(targets)) == i)[:, np.newaxis]
-        assert any((a != b).any() for a, b in zip(jax.tree.leaves(after(moved)), jax.tree.leaves(plain), strict=True))
+        assert any(
+            (a != b).any()
+            for a, b in zip(jax.tree.leaves(after(moved)), jax.tree.leaves(plain), strict=True)
+        )
 
 
 def test_the_state_knows_epoch_and_place(samples, params):
-    result = jaxbp.fit(MLP, params, samples, steps=20, batch_size=7, key=jax.random.key(0), solver=ADAM)
+    result = jaxbp.fit(
+        MLP, params, samples, steps=20, batch_size=7, key=jax.random.key(0), solver=ADAM
+    )
     state = result.state
     assert (int(state.step), int(state.epoch), int(state.place)) == (20, *divmod(20 * 7, 60))
     start = TrainState.start(params, ADAM)
@@ -178,7 +213,8 @@ def test_the_state_knows_epoch_and_place(samples, params):
 
 
 @pytest.mark.parametrize(
-    ("name", "schedule"), [*((name, "constant") for name in OPTIMIZERS), *(("sgd", schedule) for schedule in SCHEDULES)]
+    ("name", "schedule"),
+    [*((name, "constant") for name in OPTIMIZERS), *(("sgd", schedule) for schedule in SCHEDULES)],
 )
 def test_every_optimizer_and_every_schedule_learns(name, schedule, samples, params):
     optimizer = named_optimizer(name, 1e-2, schedule, steps=100)
@@ -207,7 +243,8 @@ def test_annealing_follows_its_schedule():
     """With a gradient of 1 the parameters move by the sum of the rates."""
     mlp = jaxbp.Mlp((1, 1))
     zero = (jaxbp.Layer(jnp.zeros((1, 1), jnp.float32), jnp.zeros(1, jnp.float32)),)
-    # The loss -x of a logit far from saturation would not be linear; half a square far from its minimum nearly is.
+    # The loss -x of a logit far from saturation would not be linear; half a square far from its
+    # minimum nearly is.
     far = (np.zeros((1, 1), np.float32), np.full((1, 1), 1e6, np.float32))
     solver = jaxbp.first_order(named_optimizer("sgd", 1e-6, "linear", steps=10))
     result = jaxbp.fit(mlp, zero, far, steps=10, solver=solver, loss="half_squared_error")
@@ -247,7 +284,14 @@ def test_early_stopping_keeps_the_best(samples, params):
     """Validation samples whose targets contradict training make the validation loss rise from some record on."""
     inputs, targets = samples
     result = jaxbp.fit(
-        MLP, params, samples, steps=5000, record_every=10, validation=(inputs, -targets), patience=4, solver=ADAM
+        MLP,
+        params,
+        samples,
+        steps=5000,
+        record_every=10,
+        validation=(inputs, -targets),
+        patience=4,
+        solver=ADAM,
     )
     losses = result.history.validation_loss
     assert result.status == "stopped early"
@@ -260,14 +304,18 @@ def test_early_stopping_keeps_the_best(samples, params):
 
 def test_keep_best_without_validation_watches_the_training_loss(samples, params):
     solver = jaxbp.first_order(optax.adam(0.3))
-    result = jaxbp.fit(MLP, params, samples, steps=40, record_every=1, solver=solver, keep_best=True)
+    result = jaxbp.fit(
+        MLP, params, samples, steps=40, record_every=1, solver=solver, keep_best=True
+    )
     best = loss_at(result.params, *samples)
     assert best == pytest.approx(result.history.loss.min(), rel=1e-6)
 
 
 def test_dropout_depends_on_the_key_and_acts(samples, params):
     fits = [
-        jaxbp.fit(MLP, params, samples, steps=5, dropout=rate, key=jax.random.key(seed), solver=ADAM).params
+        jaxbp.fit(
+            MLP, params, samples, steps=5, dropout=rate, key=jax.random.key(seed), solver=ADAM
+        ).params
         for rate, seed in ((0.5, 0), (0.5, 0), (0.5, 1), (0.0, 0))
     ]
     assert_same(fits[0], fits[1])
@@ -298,7 +346,9 @@ def quiet_nans():
 def test_overflow_at_the_start_names_the_layer(samples, params, quiet_nans):
     huge = jax.tree.map(lambda leaf: np.asarray(leaf) * np.float32(1e20), params)
     mlp = jaxbp.Mlp(MLP.sizes, hidden="relu")
-    with pytest.warns(RuntimeWarning, match=r"layer 2 of 2 was the first to become .* after step 0;") as warned:
+    with pytest.warns(
+        RuntimeWarning, match=r"layer 2 of 2 was the first to become .* after step 0;"
+    ) as warned:
         result = jaxbp.fit(mlp, huge, samples, steps=5)
     assert [warning.filename for warning in warned] == [__file__]
     assert result.status.startswith("diverged: layer 2 of 2 was the first to become non-finite (")
@@ -310,9 +360,18 @@ def test_overflow_at_the_start_names_the_layer(samples, params, quiet_nans):
 def test_divergence_keeps_the_last_good_parameters(samples, params, quiet_nans):
     mlp = jaxbp.Mlp(MLP.sizes, hidden="relu")
     with pytest.warns(RuntimeWarning, match="diverged: .*layer"):
-        result = jaxbp.fit(mlp, params, samples, steps=500, solver=jaxbp.first_order(optax.sgd(30.0)), record_every=100)
+        result = jaxbp.fit(
+            mlp,
+            params,
+            samples,
+            steps=500,
+            solver=jaxbp.first_order(optax.sgd(30.0)),
+            record_every=100,
+        )
     assert result.outcome.diverged
-    assert (result.outcome.layer is None) == result.outcome.reason.startswith("the loss is not finite")
+    assert (result.outcome.layer is None) == result.outcome.reason.startswith(
+        "the loss is not finite"
+    )
     assert result.outcome.step == int(result.state.step)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(result.params))
     assert 0 < int(result.state.step) < 500
@@ -324,7 +383,9 @@ def test_an_overflow_that_relu_hides_is_seen():
     mlp = jaxbp.Mlp((1, 1, 1), hidden="relu")
     layer = jaxbp.Layer(jnp.full((1, 1), -3e38, jnp.float32), jnp.zeros(1, jnp.float32))
     inputs = np.full((3, 1), 10, np.float32)
-    with pytest.warns(RuntimeWarning, match=r"layer 1 of 2 was the first to become non-finite \(3 preact"):
+    with pytest.warns(
+        RuntimeWarning, match=r"layer 1 of 2 was the first to become non-finite \(3 preact"
+    ):
         result = jaxbp.fit(mlp, (layer, layer), (inputs, np.zeros((3, 1), np.float32)), steps=3)
     assert result.outcome.layer == 1
 
@@ -336,7 +397,9 @@ def test_any_solver_of_the_right_form_runs(samples, params):
         loss, _ = problem.loss_and_gradient(params, batch, key)
         return jax.tree.map(lambda leaf: leaf / 2, params), state + 1, loss
 
-    result = jaxbp.fit(MLP, params, samples, steps=4, solver=Solver("halving", lambda params: jnp.array(0), step))
+    result = jaxbp.fit(
+        MLP, params, samples, steps=4, solver=Solver("halving", lambda params: jnp.array(0), step)
+    )
     assert_same(result.params, jax.tree.map(lambda leaf: leaf / 16, params))
     assert int(result.state.solver) == 4
 
@@ -350,22 +413,37 @@ def advance_from(key, params, samples, stop=5, solver=ADAM):
 
 
 def test_nothing_calls_back_to_python_inside_a_chunk(samples, params):
-    program = str(jax.make_jaxpr(lambda key: advance_from(key, params, samples).state.params)(jax.random.key(0)))
+    program = str(
+        jax.make_jaxpr(lambda key: advance_from(key, params, samples).state.params)(
+            jax.random.key(0)
+        )
+    )
     assert "while" in program
     assert "callback" not in program
 
 
 def test_advance_is_what_fit_runs(samples, params):
     chunk = advance_from(jax.random.key(3), params, samples)
-    fitted = jaxbp.fit(MLP, params, samples, steps=5, batch_size=7, key=jax.random.key(3), solver=ADAM)
+    fitted = jaxbp.fit(
+        MLP, params, samples, steps=5, batch_size=7, key=jax.random.key(3), solver=ADAM
+    )
     assert chunk.alive
     assert_same(chunk.state.params, fitted.params)
     assert int(chunk.before.step) == 4
-    halves = advance(PROBLEM, ADAM, advance_from(jax.random.key(3), params, samples, 2).state, Batch(*samples), 5, 5)
+    halves = advance(
+        PROBLEM,
+        ADAM,
+        advance_from(jax.random.key(3), params, samples, 2).state,
+        Batch(*samples),
+        5,
+        5,
+    )
     assert_same(halves.state._replace(key=None), chunk.state._replace(key=None))
 
 
-@pytest.mark.parametrize("solver", [ADAM, pytest.param(NEWTON, marks=pytest.mark.slow)], ids=lambda solver: solver.name)
+@pytest.mark.parametrize(
+    "solver", [ADAM, pytest.param(NEWTON, marks=pytest.mark.slow)], ids=lambda solver: solver.name
+)
 def test_many_networks_advance_at_once(samples, solver, x64):
     """Vmapped over keys and starts, each is the single run."""
     keys = jax.random.split(jax.random.key(0), 3)
@@ -377,9 +455,14 @@ def test_many_networks_advance_at_once(samples, solver, x64):
     assert together.alive.all()
     for i, (key, start) in enumerate(zip(keys, starts, strict=True)):
         alone = advance_from(key, start, samples, solver=solver).state
-        for many, one in zip(jax.tree.leaves(together.state.params), jax.tree.leaves(alone.params), strict=True):
+        for many, one in zip(
+            jax.tree.leaves(together.state.params), jax.tree.leaves(alone.params), strict=True
+        ):
             np.testing.assert_allclose(many[i], one, rtol=0, atol=1e-9)
-        assert (int(together.state.epoch[i]), int(together.state.place[i])) == (int(alone.epoch), int(alone.place))
+        assert (int(together.state.epoch[i]), int(together.state.place[i])) == (
+            int(alone.epoch),
+            int(alone.place),
+        )
 
 
 @pytest.mark.slow
@@ -402,10 +485,14 @@ def test_advance_stops_where_a_number_is_not_finite(samples, params, quiet_nans)
     starts = jax.tree.map(lambda leaf: jnp.stack([leaf, jnp.float32(1e25) * leaf, leaf]), params)
     mlp = jaxbp.Mlp(MLP.sizes, hidden="relu")
     problem, train = Problem(mlp), Batch(*map(jnp.asarray, samples))
-    chunk = jax.vmap(lambda start: advance(problem, ADAM, TrainState.start(start, ADAM), train, 5, 5))(starts)
+    chunk = jax.vmap(
+        lambda start: advance(problem, ADAM, TrainState.start(start, ADAM), train, 5, 5)
+    )(starts)
     assert chunk.alive.tolist() == [True, False, True]
     assert chunk.state.step.tolist() == [5, 0, 5]
-    assert_same(*(jax.tree.map(lambda leaf: leaf[1], some) for some in (chunk.state.params, starts)))
+    assert_same(
+        *(jax.tree.map(lambda leaf: leaf[1], some) for some in (chunk.state.params, starts))
+    )
 
 
 @contextmanager
@@ -428,10 +515,20 @@ def compilations():
 def test_a_second_fit_compiles_nothing(samples, params, solver):
     """One program for one solver, problem and shape, whatever the numbers, the key, the steps and the records."""
     options = {"batch_size": 7, "solver": solver, "validation": samples, "record_layers": True}
-    first = jaxbp.fit(MLP, params, samples, steps=9, record_every=4, key=jax.random.key(0), **options)
+    first = jaxbp.fit(
+        MLP, params, samples, steps=9, record_every=4, key=jax.random.key(0), **options
+    )
     other = draw_params(MLP, 1, np.float32)
     with compilations() as compiled:
-        jaxbp.fit(MLP, other, (samples[0] + 1, samples[1]), steps=17, record_every=3, key=jax.random.key(1), **options)
+        jaxbp.fit(
+            MLP,
+            other,
+            (samples[0] + 1, samples[1]),
+            steps=17,
+            record_every=3,
+            key=jax.random.key(1),
+            **options,
+        )
         jaxbp.fit(MLP, first, samples, steps=5, **options)
         jaxbp.fit(MLP, first.state, samples, steps=0, **options)
     assert compiled == []
@@ -447,7 +544,11 @@ def test_nor_does_a_second_fit_by_the_solver_that_fit_takes_itself(samples, para
 def test_the_count_of_compilations_sees_one(samples, params):
     with compilations() as compiled:
         jaxbp.fit(
-            jaxbp.Mlp((2, 3, 1)), draw_params(jaxbp.Mlp((2, 3, 1)), dtype=np.float32), samples, steps=2, solver=ADAM
+            jaxbp.Mlp((2, 3, 1)),
+            draw_params(jaxbp.Mlp((2, 3, 1)), dtype=np.float32),
+            samples,
+            steps=2,
+            solver=ADAM,
         )
     assert len(compiled) >= 2
 
@@ -465,7 +566,10 @@ def test_an_overflow_on_a_record_falls_back_as_well(samples, params, quiet_nans,
 def test_the_state_of_another_solver_or_network_is_refused(samples, params):
     result = jaxbp.fit(MLP, params, samples, steps=1, solver=ADAM)
     for start in (result, result.state):
-        with pytest.raises(ValueError, match="start must be a state of the solver gauss_newton, got that of another"):
+        with pytest.raises(
+            ValueError,
+            match="start must be a state of the solver gauss_newton, got that of another",
+        ):
             jaxbp.fit(MLP, start, samples, steps=1, solver=NEWTON)
         with pytest.raises(ValueError, match=r"params\[0\]\.weight must have shape \(2, 9\)"):
             jaxbp.fit(jaxbp.Mlp((2, 9, 1)), start, samples, steps=1, solver=ADAM)
@@ -487,7 +591,8 @@ def test_fit_warns_once_of_float64(samples, params):
 @pytest.mark.slow
 def test_without_jit_the_same_comes_out(samples, params, solver):
     options = {"steps": 2, "batch_size": 9, "key": jax.random.key(0), "solver": solver}
-    # The trained parameters, before an output layer is solved, whose condition number would enter the tolerance.
+    # The trained parameters, before an output layer is solved, whose condition number would enter
+    # the tolerance.
     right = jaxbp.fit(MLP, params, samples, **options).state.params
     with jax.disable_jit():
         plain = jaxbp.fit(MLP, params, samples, **options).state.params

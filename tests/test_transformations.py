@@ -49,14 +49,23 @@ TRANSFORMATIONS = {
     "jit of grad": lambda f, p, x: jax.jit(jax.grad(f))(p, x),
     "hessian": lambda f, p, x: jax.hessian(f)(p, x),
     "hessian in the inputs": lambda f, p, x: jax.hessian(f, argnums=1)(p, x),
-    "jvp of grad": lambda f, p, x: jax.jvp(lambda q: jax.grad(f)(q, x), (p,), (jax.tree.map(jnp.cos, p),)),
+    "jvp of grad": lambda f, p, x: jax.jvp(
+        lambda q: jax.grad(f)(q, x), (p,), (jax.tree.map(jnp.cos, p),)
+    ),
     "mixed second derivative": lambda f, p, x: jax.jacfwd(lambda y: jax.grad(f)(p, y))(x),
     "jacrev of jacrev": lambda f, p, x: jax.jacrev(jax.jacrev(f))(p, x),
-    "vmap": lambda f, p, x: jax.vmap(lambda s: f(jax.tree.map(lambda leaf: s * leaf, p), x))(jnp.arange(1.0, 4.0)),
-    "vmap of grad": lambda f, p, x: jax.vmap(jax.grad(f), in_axes=(None, 0))(p, jnp.stack([x, 2 * x])),
+    "vmap": lambda f, p, x: jax.vmap(lambda s: f(jax.tree.map(lambda leaf: s * leaf, p), x))(
+        jnp.arange(1.0, 4.0)
+    ),
+    "vmap of grad": lambda f, p, x: jax.vmap(jax.grad(f), in_axes=(None, 0))(
+        p, jnp.stack([x, 2 * x])
+    ),
     "remat": lambda f, p, x: jax.grad(jax.checkpoint(f))(p, x),
     "scan": lambda f, p, x: jax.lax.scan(
-        lambda q, _: (jax.tree.map(lambda a, g: a - 1e-3 * g, q, jax.grad(f)(q, x)), f(q, x)), p, None, length=3
+        lambda q, _: (jax.tree.map(lambda a, g: a - 1e-3 * g, q, jax.grad(f)(q, x)), f(q, x)),
+        p,
+        None,
+        length=3,
     ),
     "grad of scan": lambda f, p, x: jax.grad(
         lambda q: jax.lax.scan(lambda s, _: (s * 0.5 + f(q, x), None), 0.0, None, length=3)[0]
@@ -80,7 +89,9 @@ def test_transformation_agrees_with_the_reference(name, problem):
 @pytest.mark.parametrize("num_devices", [1, 8])
 def test_shard_map_agrees_with_the_reference(num_devices, check_vma, problem):
     _, params, inputs, loss = problem
-    mesh = jax.make_mesh((num_devices,), ("batch",), axis_types=(AxisType.Auto,), devices=jax.devices()[:num_devices])
+    mesh = jax.make_mesh(
+        (num_devices,), ("batch",), axis_types=(AxisType.Auto,), devices=jax.devices()[:num_devices]
+    )
     spec = PartitionSpec("batch")
 
     def gradient_of(loss):
@@ -106,13 +117,17 @@ def test_gradients_of_shards_average_to_that_of_the_batch(num_devices, problem):
     """Both ways to train on several devices: by autodiff of predict inside the shards, and by the sweep."""
     mlp, params, inputs, _ = problem
     targets = jnp.ones((8, mlp.sizes[-1]))
-    mesh = jax.make_mesh((num_devices,), ("batch",), axis_types=(AxisType.Auto,), devices=jax.devices()[:num_devices])
+    mesh = jax.make_mesh(
+        (num_devices,), ("batch",), axis_types=(AxisType.Auto,), devices=jax.devices()[:num_devices]
+    )
 
     def mean_loss(params, inputs, targets):
         return jax.lax.pmean(jnp.mean((jaxbp.predict(mlp, params, inputs) - targets) ** 2), "batch")
 
     def swept(params, inputs, targets):
-        return jax.lax.pmean(jaxbp.loss_and_gradient(mlp, params, inputs, targets, tile=2)[1], "batch")
+        return jax.lax.pmean(
+            jaxbp.loss_and_gradient(mlp, params, inputs, targets, tile=2)[1], "batch"
+        )
 
     def both(params, inputs, targets):
         return jax.grad(mean_loss)(params, inputs, targets), swept(params, inputs, targets)
@@ -124,7 +139,9 @@ def test_gradients_of_shards_average_to_that_of_the_batch(num_devices, problem):
     _, right = jax.jit(jaxbp.loss_and_gradient, static_argnums=0, compiler_options=QUICKLY)(
         mlp, params, inputs, targets
     )
-    for answer in jax.jit(jax.shard_map(both, mesh=mesh, **specs), compiler_options=QUICKLY)(params, inputs, targets):
+    for answer in jax.jit(jax.shard_map(both, mesh=mesh, **specs), compiler_options=QUICKLY)(
+        params, inputs, targets
+    ):
         assert_close(answer, right)
 
 
@@ -135,7 +152,10 @@ def test_a_shard_of_a_wide_layer_is_summed_by_a_product(check_vma):
     mesh = jax.make_mesh((2,), ("batch",), axis_types=(AxisType.Auto,), devices=jax.devices()[:2])
     specs = {"in_specs": PartitionSpec("batch"), "out_specs": PartitionSpec()}
     summed = jax.shard_map(
-        lambda some: jax.lax.psum(sum_over_samples(some, 0), "batch"), mesh=mesh, check_vma=check_vma, **specs
+        lambda some: jax.lax.psum(sum_over_samples(some, 0), "batch"),
+        mesh=mesh,
+        check_vma=check_vma,
+        **specs,
     )
     allowed = (len(terms) - 1) * 2.0**-24 * np.abs(terms.astype(float)).sum(axis=0)
     assert (np.abs(jax.jit(summed)(terms) - terms.astype(float).sum(axis=0)) <= allowed).all()
@@ -146,14 +166,18 @@ def test_a_shard_of_a_wide_layer_is_summed_by_a_product(check_vma):
     [
         lambda f, p: jax.jvp(f, (p,), (p,)),
         lambda f, p: jax.jacfwd(f)(p),
-        lambda f, p: jax.vmap(lambda s: jax.jvp(f, (p,), (jax.tree.map(lambda leaf: s * leaf, p),))[1])(jnp.ones(2)),
+        lambda f, p: jax.vmap(
+            lambda s: jax.jvp(f, (p,), (jax.tree.map(lambda leaf: s * leaf, p),))[1]
+        )(jnp.ones(2)),
     ],
 )
 def test_forward_mode_names_the_reference(transform, problem):
     mlp, params, inputs, _ = problem
     with pytest.raises(TypeError, match="reference_predict"):
         transform(lambda p: jaxbp.predict(mlp, p, inputs), params)
-    jax.eval_shape(lambda p: transform(lambda q: jaxbp.reference_predict(mlp, q, inputs), p), params)
+    jax.eval_shape(
+        lambda p: transform(lambda q: jaxbp.reference_predict(mlp, q, inputs), p), params
+    )
 
 
 def test_an_array_used_in_two_layers_gets_the_sum_of_both_gradients(x64):
@@ -161,7 +185,9 @@ def test_an_array_used_in_two_layers_gets_the_sum_of_both_gradients(x64):
     inputs = jax.random.normal(jax.random.key(1), (5, 3))
 
     def tied(predict):
-        return lambda w, b: jnp.sum(predict(mlp, (jaxbp.Layer(w, b), jaxbp.Layer(w, b)), inputs) ** 2)
+        return lambda w, b: jnp.sum(
+            predict(mlp, (jaxbp.Layer(w, b), jaxbp.Layer(w, b)), inputs) ** 2
+        )
 
     weight, bias = jax.random.normal(jax.random.key(0), (3, 3)), jnp.full((3,), 0.1)
     functions = [
@@ -175,7 +201,12 @@ def test_an_array_used_in_two_layers_gets_the_sum_of_both_gradients(x64):
 def test_outputs_keep_the_dtype_of_the_parameters(dtype, x64):
     mlp = jaxbp.Mlp((2, 3, 1))
     params = jaxbp.init(mlp, jax.random.key(0), dtype=dtype)
-    for inputs in ([[1, 2], [3, 4]], np.ones((2, 2), bool), jnp.ones((2, 2), jnp.int32), np.ones((2, 2))):
+    for inputs in (
+        [[1, 2], [3, 4]],
+        np.ones((2, 2), bool),
+        jnp.ones((2, 2), jnp.int32),
+        np.ones((2, 2)),
+    ):
         outputs = jaxbp.predict(mlp, params, inputs)
         assert outputs.dtype == dtype
         floats = jnp.asarray(np.asarray(inputs), dtype)

@@ -41,7 +41,9 @@ def test_a_bar_tells_its_ends_apart():
 def test_powers_of_ten_have_one_form():
     texts = {"1e−5": "×10⁻⁵", "+1e6": "+10⁶", "1e−3+1.5e7": "×10⁻³+1.5×10⁷", "": "", "0.25": "0.25"}
     assert {text: powers(text) for text in texts} == texts
-    drawn = viz.draw_panels({"a": {"b": (1e9 * STEPS, 1e-7 * STEPS)}}, xlabel="x", ylabel="y", yscale="linear")
+    drawn = viz.draw_panels(
+        {"a": {"b": (1e9 * STEPS, 1e-7 * STEPS)}}, xlabel="x", ylabel="y", yscale="linear"
+    )
     drawn.figure.draw_without_rendering()
     ax = drawn.axes["a"]
     assert [axis.get_offset_text().get_text() for axis in (ax.xaxis, ax.yaxis)] == ["×10⁹", "×10⁻⁷"]
@@ -59,7 +61,9 @@ def test_a_narrow_map_counts_its_gaps_within_itself():
 
 
 def test_the_verdicts_of_narrow_panels_do_not_run_into_each_other():
-    drawn = viz.draw_surface_comparison(GRID, X, {"exact": X, "near": X + 1e-9 * Y, "far": X + 2 * Y})
+    drawn = viz.draw_surface_comparison(
+        GRID, X, {"exact": X, "near": X + 1e-9 * Y, "far": X + 2 * Y}
+    )
     drawn.figure.draw_without_rendering()
     titles = [ax.title.get_window_extent() for ax in drawn.figure.axes if "error" in ax.get_title()]
     assert len(titles) == 3
@@ -80,7 +84,9 @@ def test_labels_at_the_ends_of_curves_move_as_little_as_they_must():
 
 
 def test_long_texts_are_wrapped_and_mathematics_is_not():
-    drawn = viz.draw_surface_comparison(GRID, X, {"a" * 9 + " " + "b" * 20: Y}, title="word " * 50, footer="word " * 90)
+    drawn = viz.draw_surface_comparison(
+        GRID, X, {"a" * 9 + " " + "b" * 20: Y}, title="word " * 50, footer="word " * 90
+    )
     assert drawn.figure.get_suptitle().count("\n") == 2
     assert drawn.figure.get_supxlabel().count("\n") == 3
     assert drawn.axes["a" * 9 + " " + "b" * 20].get_title().count("\n") == 0
@@ -126,12 +132,21 @@ def test_gaps_of_every_map_are_hatched():
         assert "3 of 20 not finite" in texts_of(ax)
     film = viz.animate_training(GRID, [broken, X], [0, 1], X)
     film.show(0)
-    (mesh,) = (found for ax in film.figure.axes for found in ax.collections if type(found).__name__ == "QuadMesh")
+    (mesh,) = (
+        found
+        for ax in film.figure.axes
+        for found in ax.collections
+        if type(found).__name__ == "QuadMesh"
+    )
     assert mesh.get_array().mask.sum() == 3
     assert mesh.axes.patch.get_hatch()
     weights = [np.full((2, 3), np.nan)]
     drawn = viz.draw_weights([np.ones((2, 3))], weights, [np.zeros((2, 3))])
-    hatched = [ax for ax in drawn.figure.axes if any(isinstance(c, FillBetweenPolyCollection) for c in ax.collections)]
+    hatched = [
+        ax
+        for ax in drawn.figure.axes
+        if any(isinstance(c, FillBetweenPolyCollection) for c in ax.collections)
+    ]
     assert len(hatched) == 1
     assert "6 not finite" in "".join(texts_of(drawn.figure))
     assert "0 everywhere" in texts_of(drawn.figure)
@@ -156,11 +171,17 @@ def test_layers_that_lost_their_numbers_or_have_none():
     assert texts_of(drawn.figure).count("0 everywhere") == 2
 
 
-@pytest.mark.parametrize("row", [{"a": 1e300, "b": 2e300}, {"a": 1e300, "b": 1.0}, {"a": 1e-300, "b": np.nan}])
+@pytest.mark.parametrize(
+    "row", [{"a": 1e300, "b": 2e300}, {"a": 1e300, "b": 1.0}, {"a": 1e-300, "b": np.nan}]
+)
 def test_dots_reach_as_far_as_the_floats(row):
     drawn = viz.draw_dots({"row": row}, xlabel="x")
     drawn.figure.canvas.draw()
-    low, high = drawn.axes["x"].get_xlim() if "x" in drawn.axes else next(iter(drawn.axes.values())).get_xlim()
+    low, high = (
+        drawn.axes["x"].get_xlim()
+        if "x" in drawn.axes
+        else next(iter(drawn.axes.values())).get_xlim()
+    )
     assert low <= min(v for v in row.values() if np.isfinite(v)) <= high
 
 
@@ -170,7 +191,9 @@ def test_samples_without_a_value_are_counted_and_without_a_place_refused(value):
     points[2, 2] = value
     assert "1 of 10 not finite" in texts_of(viz.draw_samples(points).figure)
     points[3, 1] = value
-    with pytest.raises(ValueError, match=rf"points must be finite, got points\[3, 1\] = {value} \(1 such in all\)"):
+    with pytest.raises(
+        ValueError, match=rf"points must be finite, got points\[3, 1\] = {value} \(1 such in all\)"
+    ):
         viz.draw_samples(points)
 
 
@@ -206,6 +229,8 @@ def test_the_rules_below_a_graph_stay_in_the_picture():
 
 @pytest.mark.skipif(chinese_family() is None, reason="no Chinese font")
 def test_no_english_is_left_in_a_chinese_picture():
-    texts = texts_of(viz.draw_surface_comparison(GRID, np.where(X < 0.1, np.nan, X), Y, lang="zh").figure)
+    texts = texts_of(
+        viz.draw_surface_comparison(GRID, np.where(X < 0.1, np.nan, X), Y, lang="zh").figure
+    )
     texts += texts_of(viz.draw_regression(np.where(X < 0.1, np.nan, X), Y, lang="zh").figure)
     assert not [text for text in texts if "largest" in text or "finite" in text]

@@ -48,7 +48,11 @@ def test_true_and_predicted_share_levels_and_one_colour_bar(surfaces):
     assert true.cmap.name == predicted.cmap.name == "viridis"
     assert true.levels[0] <= values.min() <= values.max() <= true.levels[-1]
     assert len(drawn.figure.axes) == 3
-    assert [len(ax.child_axes) for ax in drawn.figure.axes] == [0, 1, 1]  # two bars, each as high as its panel's map
+    assert [len(ax.child_axes) for ax in drawn.figure.axes] == [
+        0,
+        1,
+        1,
+    ]  # two bars, each as high as its panel's map
     assert [ax.get_aspect() for ax in drawn.figure.axes] == [1.0] * 3
 
 
@@ -60,7 +64,9 @@ def test_the_error_is_signed_and_centred_and_its_largest_place_is_named(surfaces
     error, scale = drawn.artists["error"]["predicted"], drawn.numbers["errors"]["predicted"]
     np.testing.assert_allclose(np.asarray(error.get_array()).ravel(), predicted - true)
     assert error.norm.vmin == -error.norm.vmax == -scale.limit
-    assert scale.limit == pytest.approx(np.percentile(np.abs(predicted - true), 99))  # the largest is far above
+    assert scale.limit == pytest.approx(
+        np.percentile(np.abs(predicted - true), 99)
+    )  # the largest is far above
     assert scale == (scale.limit, pytest.approx((predicted - true)[7]), 7, True)
     assert "largest 0.998 at (0.35, 0)" in drawn.figure.axes[2].get_title()
     near = viz.draw_surface_comparison(*surfaces).numbers["errors"]["predicted"]
@@ -134,11 +140,15 @@ def test_a_regression_shows_rows_errors_and_cuts(num_inputs):
     x = np.linspace(0, 1, 5)
     cuts = {f"x{i}": (x, i * x) for i in range(num_inputs)}
     drawn = settle(
-        viz.draw_regression(true, predicted, cuts=cuts, point=(np.full(num_inputs, 0.5), 0.1), label="z (m)")
+        viz.draw_regression(
+            true, predicted, cuts=cuts, point=(np.full(num_inputs, 0.5), 0.1), label="z (m)"
+        )
     )
     assert drawn.numbers["gaps"] == 1
     assert "1 of 300 rows" in drawn.axes["points"].get_title()
-    np.testing.assert_array_equal(drawn.artists["points"].get_offsets(), np.delete(np.c_[true, predicted], 7, axis=0))
+    np.testing.assert_array_equal(
+        drawn.artists["points"].get_offsets(), np.delete(np.c_[true, predicted], 7, axis=0)
+    )
     assert sum(bar.get_height() for bar in drawn.artists["bars"]) == 299
     for name, line in drawn.artists["cuts"].items():
         np.testing.assert_array_equal(line.get_xydata(), np.column_stack(cuts[name]))
@@ -164,7 +174,10 @@ def test_shapes_are_checked(surfaces):
 
 def test_curves_show_gaps_and_are_labelled_apart():
     steps = np.arange(5)
-    curves = {"one": np.array([1, 0.1, np.nan, 1e-3, 1e-3]), "two": np.array([1, 0.5, 0, 1e-3, 1.01e-3])}
+    curves = {
+        "one": np.array([1, 0.1, np.nan, 1e-3, 1e-3]),
+        "two": np.array([1, 0.5, 0, 1e-3, 1.01e-3]),
+    }
     drawn = settle(viz.draw_curves(steps, curves, references={"variance": 1.0}))
     lines = drawn.artists["lines"]
     assert np.isnan(lines["one"].get_ydata()[2])
@@ -189,9 +202,9 @@ def test_a_highlighted_curve_is_thick_and_solid_and_many_curves_differ():
     assert lines["8"].get_linestyle() == "-"
     assert lines["8"].get_linewidth() >= 2 * max(lines[f"{k}"].get_linewidth() for k in range(8))
     assert len({(line.get_color(), line.get_linestyle()) for line in lines.values()}) == 9
-    panels = viz.draw_panels({"p": {"a": (x, x), "b": (x, x)}}, xlabel="x", ylabel="y", highlight="b").artists["lines"][
-        "p"
-    ]
+    panels = viz.draw_panels(
+        {"p": {"a": (x, x), "b": (x, x)}}, xlabel="x", ylabel="y", highlight="b"
+    ).artists["lines"]["p"]
     assert panels["b"].get_linewidth() >= 2 * panels["a"].get_linewidth()
     settle(viz.draw_curves(x, {"diverged": 10.0 ** (75 * x)}))
 
@@ -208,8 +221,13 @@ def test_panels_of_one_figure_can_be_drawn_one_by_one(surfaces):
     viz.draw_kink_lines(grid, predicted - true, {1: (true - 0.5)[:, None]}, ax=c)
     assert one.figure is figure
     figure.draw_without_rendering()
-    assert not a.texts  # without a layout there is no room for labels beside the axes: a legend in them
-    assert [text.get_text() for text in a.get_legend().get_texts()] == ["label that is long", "another one"]
+    assert (
+        not a.texts
+    )  # without a layout there is no room for labels beside the axes: a legend in them
+    assert [text.get_text() for text in a.get_legend().get_texts()] == [
+        "label that is long",
+        "another one",
+    ]
     assert not figure.legends
     assert not d.has_data()
 
@@ -217,7 +235,8 @@ def test_panels_of_one_figure_can_be_drawn_one_by_one(surfaces):
 @pytest.mark.parametrize("suffix", [".png", ".svg"])
 def test_equal_figures_give_equal_bytes(suffix, surfaces, tmp_path):
     paths = [
-        viz.save_figure(viz.draw_surface_comparison(*surfaces).figure, tmp_path / f"{i}{suffix}") for i in range(2)
+        viz.save_figure(viz.draw_surface_comparison(*surfaces).figure, tmp_path / f"{i}{suffix}")
+        for i in range(2)
     ]
     assert paths[0].read_bytes() == paths[1].read_bytes()
     assert sorted(tmp_path.iterdir()) == paths
@@ -249,7 +268,9 @@ def test_text_in_every_colour_can_be_read_on_white():
     look = sys.modules["jaxbp.viz.style"]
     for colour in (*look.CYCLE, look.GREY, look.RED):
         channels = np.array(to_rgb(colour))
-        linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+        linear = np.where(
+            channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4
+        )
         luminance = linear @ [0.2126, 0.7152, 0.0722]
         assert 1.05 / (luminance + 0.05) >= 4.5, colour
 
@@ -275,14 +296,20 @@ def test_samples_are_where_they_are():
 def test_panels_give_a_label_one_look():
     x = np.arange(1.0, 5)
     drawn = viz.draw_panels(
-        {"one": {"a": (x, x), "b": (x, -x)}, "two": {"b": (x, x**2)}}, xlabel="x", ylabel="y", markers=True
+        {"one": {"a": (x, x), "b": (x, -x)}, "two": {"b": (x, x**2)}},
+        xlabel="x",
+        ylabel="y",
+        markers=True,
     )
     one, two = drawn.artists["lines"]["one"], drawn.artists["lines"]["two"]
     assert one["b"].get_color() == two["b"].get_color()
     assert one["a"].get_color() != one["b"].get_color()
     assert np.isnan(one["b"].get_ydata()).all()  # what a logarithmic axis cannot show is a gap
     np.testing.assert_array_equal(two["b"].get_ydata(), x**2)
-    assert [texts_of(ax) for ax in drawn.axes.values()] == [["b: nothing to show", "a"], ["b"]]  # where the lines end
+    assert [texts_of(ax) for ax in drawn.axes.values()] == [
+        ["b: nothing to show", "a"],
+        ["b"],
+    ]  # where the lines end
     three = viz.draw_panels({k: {"a": (x, x), "b": (x, x)} for k in "pqr"}, xlabel="x", ylabel="y")
     assert [text.get_text() for text in three.artists["legend"].get_texts()] == ["a", "b"]
     assert drawn.axes["one"].get_ylim() == drawn.axes["two"].get_ylim()
@@ -302,28 +329,46 @@ def test_the_walk_shows_the_traces_numbers(x64):
         for unit in range(trace.mlp.sizes[layer]):
             z, a, e, d = (
                 float(np.asarray(values[layer - 1])[0, unit])
-                for values in (trace.preactivations, trace.activations, trace.activation_errors, trace.node_errors)
+                for values in (
+                    trace.preactivations,
+                    trace.activations,
+                    trace.activation_errors,
+                    trace.node_errors,
+                )
             )
-            bias, bias_bar = float(trace.params[layer - 1].bias[unit]), float(trace.gradient[layer - 1].bias[unit])
+            bias, bias_bar = (
+                float(trace.params[layer - 1].bias[unit]),
+                float(trace.gradient[layer - 1].bias[unit]),
+            )
             assert numbers_in(forward[layer, unit]) == pytest.approx([z, bias, a], rel=1e-3)
             assert numbers_in(backward[layer, unit]) == pytest.approx([e, d, bias_bar], rel=1e-3)
     for unit in range(3):
-        assert numbers_in(forward[0, unit]) == pytest.approx([float(trace.inputs[0, unit])], rel=1e-3)
+        assert numbers_in(forward[0, unit]) == pytest.approx(
+            [float(trace.inputs[0, unit])], rel=1e-3
+        )
     edges = drawn.artists["edges"]
     for name, layers in (("forward", trace.params), ("backward", trace.gradient)):
         for (layer, i, j), text in edges[name].items():
-            assert numbers_in(text) == pytest.approx([float(layers[layer - 1].weight[i, j])], rel=1e-3)
+            assert numbers_in(text) == pytest.approx(
+                [float(layers[layer - 1].weight[i, j])], rel=1e-3
+            )
         assert len(edges[name]) == 20
         targets = [text for text in drawn.axes[name].texts if text.get_text().startswith("t ")]
-        assert [numbers_in(text) for text in targets] == [pytest.approx([float(t)], rel=1e-3) for t in trace.targets[0]]
+        assert [numbers_in(text) for text in targets] == [
+            pytest.approx([float(t)], rel=1e-3) for t in trace.targets[0]
+        ]
     assert "hand-written = jax.grad" in drawn.artists["badge"].get_text()
     assert viz.draw_walk(trace).artists["badge"] is None
 
 
 def test_the_badge_turns_red_and_names_the_first_wrong_number(x64):
     trace = walk_trace((2, 3, 1))
-    wrong = dataclasses.replace(trace, node_errors=(trace.node_errors[0] * (1 + 1e-9), trace.node_errors[1]))
-    right, bad = (viz.draw_walk(one, report=check_trace(one)).artists["badge"] for one in (trace, wrong))
+    wrong = dataclasses.replace(
+        trace, node_errors=(trace.node_errors[0] * (1 + 1e-9), trace.node_errors[1])
+    )
+    right, bad = (
+        viz.draw_walk(one, report=check_trace(one)).artists["badge"] for one in (trace, wrong)
+    )
     assert right.get_bbox_patch().get_facecolor() != bad.get_bbox_patch().get_facecolor()
     assert "DIFFERS" in bad.get_text()
     assert "node_errors[0]" in bad.get_text()
@@ -334,14 +379,18 @@ def overlapping(texts):
     return [(a, b) for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b)]
 
 
-@pytest.mark.parametrize("sizes", [(3, 4, 2), (1, 1, 1), (2, 64, 8, 1), (1000, 3, 1), (2, *[3] * 8, 1), (7, 7, 7, 7)])
+@pytest.mark.parametrize(
+    "sizes", [(3, 4, 2), (1, 1, 1), (2, 64, 8, 1), (1000, 3, 1), (2, *[3] * 8, 1), (7, 7, 7, 7)]
+)
 def test_no_text_of_a_walk_covers_another_and_what_is_not_shown_is_counted(x64, sizes):
     drawn = settle(viz.draw_walk(walk_trace(sizes)))
     assert drawn.figure.get_figwidth() == WIDTH  # what is wider is shown smaller
     for name, ax in drawn.axes.items():
         assert not overlapping(ax.texts)
         hidden = [size - 6 if size > 7 else 0 for size in sizes]
-        assert [text for text in texts_of(ax) if "more" in text] == [f"⋮ {n} more" for n in hidden if n]
+        assert [text for text in texts_of(ax) if "more" in text] == [
+            f"⋮ {n} more" for n in hidden if n
+        ]
         assert drawn.numbers["elided"] == tuple(hidden)
         shown = [min(size, 7) if size <= 7 else 6 for size in sizes]
         num_edges = sum(a * b for a, b in pairwise(shown))
@@ -351,7 +400,9 @@ def test_no_text_of_a_walk_covers_another_and_what_is_not_shown_is_counted(x64, 
 def test_a_walk_of_a_batch_says_which_sample_it_shows_and_what_the_numbers_include(x64):
     trace = walk_trace((2, 3, 1), 8)
     drawn = viz.draw_walk(trace, sample=2)
-    assert numbers_in(drawn.artists["nodes"]["forward"][0, 1]) == pytest.approx([float(trace.inputs[2, 1])], rel=1e-3)
+    assert numbers_in(drawn.artists["nodes"]["forward"][0, 1]) == pytest.approx(
+        [float(trace.inputs[2, 1])], rel=1e-3
+    )
     text = " ".join(text.get_text() for text in drawn.figure.texts)
     assert "sample 3 of 8" in text
     assert "1/8" in text
@@ -383,11 +434,15 @@ def test_a_graphs_four_forms_have_the_same_nodes_and_edges(x64):
     dot, mermaid, text = viz.graph_dot(graph), viz.graph_mermaid(graph), str(graph)
     assert sorted((int(a), int(b)) for a, b in re.findall(r"n(\d+) -> n(\d+)", dot)) == edges
     assert sorted((int(a), int(b)) for a, b in re.findall(r"n(\d+) --> n(\d+)", mermaid)) == edges
-    assert len(re.findall(r"n\d+ \[", dot)) == len(re.findall(r"n\d+\[", mermaid)) == len(graph.nodes)
+    assert (
+        len(re.findall(r"n\d+ \[", dot)) == len(re.findall(r"n\d+\[", mermaid)) == len(graph.nodes)
+    )
     assert len(text.splitlines()) == len(graph.nodes)
     for node in graph.nodes:
         assert numbers_in(drawn.artists["values"][node.index]) == pytest.approx([float(node.value)])
-        assert numbers_in(drawn.artists["derivatives"][node.index]) == pytest.approx([float(node.derivative)])
+        assert numbers_in(drawn.artists["derivatives"][node.index]) == pytest.approx(
+            [float(node.derivative)]
+        )
     many = jaxbp.trace_graph(lambda x: sum(jax.numpy.sin(x * k) for k in range(40)), 1.0)
     with pytest.raises(ValueError, match="at most 60 nodes to be drawn"):
         viz.draw_graph(many)
@@ -401,7 +456,12 @@ def chain(x):
 
 @pytest.mark.parametrize(
     "function",
-    [lambda x: x * x + x, chain, lambda x: sum(jax.numpy.sin(x * k) for k in range(14)), lambda x: x],
+    [
+        lambda x: x * x + x,
+        chain,
+        lambda x: sum(jax.numpy.sin(x * k) for k in range(14)),
+        lambda x: x,
+    ],
     ids=["parallel edges", "a chain", "a wide one", "nothing but the input"],
 )
 def test_no_box_of_a_graph_covers_another_and_no_edge_is_hidden(x64, function):
@@ -418,7 +478,9 @@ def test_no_box_of_a_graph_covers_another_and_no_edge_is_hidden(x64, function):
         assert box.x0 <= inside.x0
         assert inside.x1 <= box.x1
     paths = [arrow.get_path().vertices for arrow in arrows]
-    assert not any(a.shape == b.shape and np.allclose(a, b) for i, a in enumerate(paths) for b in paths[:i])
+    assert not any(
+        a.shape == b.shape and np.allclose(a, b) for i, a in enumerate(paths) for b in paths[:i]
+    )
     width, height = drawn.figure.get_size_inches()
     assert (width, height < 40) == (pytest.approx(8.6), True)
 
@@ -436,7 +498,9 @@ def test_a_units_line_is_where_its_preactivation_is_zero():
             assert w_x * point[0] + w_y * point[1] + b == pytest.approx(0, abs=1e-12)
     assert drawn.artists["boundaries"]["inputs"] is not None
     assert viz.draw_decision_map(grid, np.full(121, 0.2)).artists["boundaries"]["inputs"] is None
-    both = settle(viz.draw_decision_map(grid, outputs, **options, hidden=(grid, outputs, points[::-1])))
+    both = settle(
+        viz.draw_decision_map(grid, outputs, **options, hidden=(grid, outputs, points[::-1]))
+    )
     for name, places in (("inputs", points), ("hidden", points[::-1])):
         for target in (0, 1):
             offsets = both.artists["points"][name][target].get_offsets()
@@ -448,11 +512,15 @@ def test_a_units_line_is_where_its_preactivation_is_zero():
 
 
 def test_dots_show_every_number_and_zeros_open():
-    drawn = viz.draw_dots({"a": {"s": 1e-3, "t": 0.0}, "b": {"s": 10.0}}, xlabel="x", references={"limit": 1.0})
+    drawn = viz.draw_dots(
+        {"a": {"s": 1e-3, "t": 0.0}, "b": {"s": 10.0}}, xlabel="x", references={"limit": 1.0}
+    )
     dots = settle(drawn).artists["dots"]
     np.testing.assert_allclose(dots["s"][0].get_offsets()[:, 0], [1e-3, 10])
     assert dots["t"][0].get_facecolor()[0].tolist() == [1, 1, 1, 1]
-    with pytest.raises(ValueError, match="rows must hold numbers of at least 0, got -1 for 's' of 'a'"):
+    with pytest.raises(
+        ValueError, match="rows must hold numbers of at least 0, got -1 for 's' of 'a'"
+    ):
         viz.draw_dots({"a": {"s": -1, "t": 1.0}}, xlabel="x")
     drawn = viz.draw_dots({"a": {"s": np.nan, "t": 1.0}, "b": {"s": np.inf}}, xlabel="x")
     assert list(drawn.artists["dots"]) == ["t"]
@@ -466,7 +534,10 @@ def test_dots_of_several_quantities_have_an_axis_each():
     drawn = settle(viz.draw_dots(rows, xlabel={"a": "degrees", "b": "share", "c": "share"}))
     assert list(drawn.axes) == ["degrees", "share"]
     assert [ax.get_xlabel() for ax in drawn.axes.values()] == ["degrees", "share"]
-    assert [found.get_offsets()[:, 0].tolist() for found in drawn.artists["dots"]["s"]] == [[30.0], [0.5, 0.1]]
+    assert [found.get_offsets()[:, 0].tolist() for found in drawn.artists["dots"]["s"]] == [
+        [30.0],
+        [0.5, 0.1],
+    ]
     with pytest.raises(ValueError, match="quantity of every row, got none for 'c'"):
         viz.draw_dots(rows, xlabel={"a": "degrees", "b": "share"})
 
@@ -475,7 +546,9 @@ def test_maps_paths_and_images_hold_what_they_were_given():
     values = np.array([1.0, 2.0, np.inf, 3.0, np.nan, 5.0])
     grid = Grid(np.array([0.1, 1, 10]), np.array([0, 1]))
     drawn = settle(viz.draw_heatmap(grid, values, labels=("x", "y", "z")))
-    np.testing.assert_array_equal(drawn.artists["mesh"].get_array().mask.ravel(), ~np.isfinite(values))
+    np.testing.assert_array_equal(
+        drawn.artists["mesh"].get_array().mask.ravel(), ~np.isfinite(values)
+    )
     assert "2 of 6 hatched" in drawn.axes["map"].get_title()
     path = np.array([[0.0, 1], [1, 1], [2, 0]])
     plane = Grid(np.linspace(0, 2, 5), np.linspace(0, 2, 5))
@@ -483,7 +556,9 @@ def test_maps_paths_and_images_hold_what_they_were_given():
     drawn = settle(viz.draw_paths(plane, heights, {"a": path, "b": path + 1}))
     np.testing.assert_array_equal(np.stack(drawn.artists["paths"]["a"].get_data(), axis=1), path)
     assert drawn.axes["b"].get_title() == "b (1 outside)"
-    gallery = settle(viz.draw_images(np.zeros((20, 3, 3)), [str(i) for i in range(20)], title="images"))
+    gallery = settle(
+        viz.draw_images(np.zeros((20, 3, 3)), [str(i) for i in range(20)], title="images")
+    )
     assert (len(gallery.artists["images"]), gallery.numbers["left_out"]) == (16, 4)
     assert not viz.draw_images(np.zeros((0, 3, 3)), []).artists["images"]
     for call, message in (
@@ -537,7 +612,9 @@ def test_maps_of_units_equal_backprop_at_probe_points(x64):
 
 
 def test_a_unit_that_is_not_finite_leaves_the_others_their_scale():
-    grid = Grid(np.linspace(0, 10, 8), np.linspace(0, 1, 6))  # a plane of 10:1 is not drawn as slivers
+    grid = Grid(
+        np.linspace(0, 10, 8), np.linspace(0, 1, 6)
+    )  # a plane of 10:1 is not drawn as slivers
     values = grid.points @ np.array([[1.0, -2.0, 0.5], [1.0, 1.0, 1.0]])
     values[:, 1] = np.nan
     drawn = settle(viz.draw_unit_maps(grid, values, values))
@@ -557,14 +634,18 @@ def crossing_units(z):
 
 @pytest.mark.slow
 def test_kink_lines_are_where_preactivations_vanish(x64):
-    mlp, grid = jaxbp.Mlp((2, 6, 4, 1), hidden="relu"), Grid(np.linspace(-1, 1, 41), np.linspace(-1, 1, 41))
+    mlp, grid = (
+        jaxbp.Mlp((2, 6, 4, 1), hidden="relu"),
+        Grid(np.linspace(-1, 1, 41), np.linspace(-1, 1, 41)),
+    )
     params, _, _, trace = plane_trace(mlp, grid)
     z = {layer: np.asarray(trace.preactivations[layer - 1])[:, 0] for layer in (1, 2)}
     lines = settle(viz.draw_kink_lines(grid, np.ones(41 * 41), z)).artists["lines"]
     weight, _ = map(np.asarray, params[0])
     for layer in (1, 2):
         assert len(lines[layer]) == len(crossing_units(z[layer])) > 0
-    # The first layer: straight lines w.x + b = 0, which linear interpolation between grid points finds exactly.
+    # The first layer: straight lines w.x + b = 0, which linear interpolation between grid points
+    # finds exactly.
     for unit, contour in zip(crossing_units(z[1]), lines[1], strict=True):
         vertices = np.concatenate([path.vertices for path in contour.get_paths()])
         values = vertices @ weight[:, unit] + float(params[0].bias[unit])
@@ -604,13 +685,17 @@ def test_the_error_in_detail_is_the_error_along_its_cuts(surfaces):
 def test_weights_have_one_symmetric_scale_in_each_column():
     generator = np.random.default_rng(0)
     shapes = [(2, 64), (64, 64), (64, 1)]
-    weights, gradients, updates = ([generator.standard_normal(shape) for shape in shapes] for _ in range(3))
+    weights, gradients, updates = (
+        [generator.standard_normal(shape) for shape in shapes] for _ in range(3)
+    )
     gradients[1][:, 5] = 0  # a unit that nothing reaches
     drawn = viz.draw_weights(weights, gradients, updates)
     for name, matrices in (("W", weights), ("∂L/∂W", gradients), ("ΔW", updates)):
         for image, matrix in zip(drawn.artists["images"][name], matrices, strict=True):
             np.testing.assert_array_equal(image.get_array(), matrix)
-            assert image.norm.vmax == -image.norm.vmin == max(np.abs(some).max() for some in matrices)
+            assert (
+                image.norm.vmax == -image.norm.vmin == max(np.abs(some).max() for some in matrices)
+            )
     settle(drawn)
     widths = [
         image.axes.transData.transform([(-0.5, 0), (n - 0.5, 0)])[:, 0]
@@ -640,8 +725,14 @@ def test_gradient_flow_shows_the_recorders_numbers(x64):
         np.testing.assert_allclose(ratio[1:], layers.update[1:, layer] / layers.weight[1:, layer])
         assert np.isnan(ratio[0])
     settle(drawn)
-    for share, num_panels in ((0.0, 2), (0.25, 3)):  # a panel of dead units only where there are any
-        assert len(viz.draw_gradient_flow(layers._replace(dead=share + 0 * layers.dead)).axes) == num_panels
+    for share, num_panels in (
+        (0.0, 2),
+        (0.25, 3),
+    ):  # a panel of dead units only where there are any
+        assert (
+            len(viz.draw_gradient_flow(layers._replace(dead=share + 0 * layers.dead)).axes)
+            == num_panels
+        )
     with pytest.raises(ValueError, match="record_layers=True, got None"):
         viz.draw_gradient_flow(None)
 
@@ -657,12 +748,19 @@ def test_a_film_shows_each_frames_step_and_error(tmp_path, monkeypatch):
         film.show(number)
         film.figure.canvas.draw()
         assert title in [ax.get_title() for ax in axes]
-        (mesh,) = (found for ax in axes for found in ax.collections if type(found).__name__ == "QuadMesh")
+        (mesh,) = (
+            found for ax in axes for found in ax.collections if type(found).__name__ == "QuadMesh"
+        )
         size = np.abs(frames[number] - true)
-        np.testing.assert_allclose(mesh.get_array().ravel(), np.where(size == 0, mesh.norm.vmin, size))
+        np.testing.assert_allclose(
+            mesh.get_array().ravel(), np.where(size == 0, mesh.norm.vmin, size)
+        )
     pages = [viz.save_film(film, tmp_path / name).read_bytes() for name in ("a.html", "b.html")]
     assert (
-        pages[0].replace(b"<title>a<", b"<title>b<").replace(b"<h1>a<", b"<h1>b<").replace(b'alt="a,', b'alt="b,')
+        pages[0]
+        .replace(b"<title>a<", b"<title>b<")
+        .replace(b"<h1>a<", b"<h1>b<")
+        .replace(b'alt="a,', b'alt="b,')
         == pages[1]
     )
     assert b"http://" not in pages[0]
@@ -707,7 +805,9 @@ def test_the_walks_film_shows_one_term_more_in_each_frame(x64):
     (badge,) = (text for text in figure.texts if "jax.grad" in text.get_text())
     assert badge.get_visible()
     covered = badge.get_bbox_patch().get_window_extent()
-    assert not any(covered.overlaps(text.get_window_extent()) for ax in figure.axes for text in ax.texts)
+    assert not any(
+        covered.overlaps(text.get_window_extent()) for ax in figure.axes for text in ax.texts
+    )
 
 
 def test_chinese_labels_or_english_with_one_warning(x64, monkeypatch):
@@ -744,14 +844,23 @@ def test_one_odd_value_spoils_no_picture(value):
     settle(viz.draw_decision_map(grid, odd))
     settle(viz.draw_heatmap(grid, odd, labels=("x", "y", "z")))
     settle(viz.draw_weights([matrix], [good.reshape(9, 9)], [np.zeros((9, 9))]))
-    settle(viz.draw_panels({"p": {"a": (steps, odd)}, "q": {"a": (steps, good)}}, xlabel="x", ylabel="y", xscale="log"))
+    settle(
+        viz.draw_panels(
+            {"p": {"a": (steps, odd)}, "q": {"a": (steps, good)}},
+            xlabel="x",
+            ylabel="y",
+            xscale="log",
+        )
+    )
     for frames, true in (([odd, good], good), ([good, good], odd)):
         film = viz.animate_training(grid, frames, [0, 1], true)
         film.show(1)
         settle(film)
 
 
-@pytest.mark.parametrize("grid", [Grid(np.array([1.0]), np.array([2.0])), Grid(np.linspace(1, 2, 5), np.array([2.0]))])
+@pytest.mark.parametrize(
+    "grid", [Grid(np.array([1.0]), np.array([2.0])), Grid(np.linspace(1, 2, 5), np.array([2.0]))]
+)
 def test_a_grid_of_one_point_or_one_row(grid):
     values = np.arange(1.0, 1 + len(grid.points))
     settle(viz.draw_surface_comparison(grid, values, values + 1))
@@ -764,7 +873,9 @@ def test_a_picture_keeps_its_colours_where_they_are_few_and_nearly_where_they_ar
     few = Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3))
     np.testing.assert_array_equal(np.asarray(few_colours(few).convert("RGB")), np.asarray(few))
     ramp = np.linspace(0, 255, 64).astype(np.uint8)
-    many = Image.fromarray(np.stack([*np.meshgrid(ramp, ramp), np.full((64, 64), 128, np.uint8)], axis=-1))
+    many = Image.fromarray(
+        np.stack([*np.meshgrid(ramp, ramp), np.full((64, 64), 128, np.uint8)], axis=-1)
+    )
     found = few_colours(many)
     assert found.mode == "P"
     assert np.abs(np.asarray(found.convert("RGB"), int) - np.asarray(many, int)).max() < 24
@@ -773,11 +884,19 @@ def test_a_picture_keeps_its_colours_where_they_are_few_and_nearly_where_they_ar
 @pytest.mark.parametrize(("low", "high"), [(0.3, 0.8), (0.31, 0.33), (2e-5, 9e-4), (1e-9, 1e3)])
 def test_the_numbers_of_a_logarithmic_axis_stand_apart(low, high):
     x = np.geomspace(low, high, 5)
-    drawn = viz.draw_panels({f"{k}": {"curve": (x, x)} for k in range(3)}, xlabel="x", ylabel="y", xscale="log")
+    drawn = viz.draw_panels(
+        {f"{k}": {"curve": (x, x)} for k in range(3)}, xlabel="x", ylabel="y", xscale="log"
+    )
     drawn.figure.draw_without_rendering()
     for axis in (drawn.axes["0"].xaxis, drawn.axes["0"].yaxis):
-        texts = [text for text in (*axis.get_ticklabels(), *axis.get_ticklabels(minor=True)) if text.get_text()]
-        inside = [text for text in texts if low <= text.get_position()[axis.axis_name == "y"] <= high]
+        texts = [
+            text
+            for text in (*axis.get_ticklabels(), *axis.get_ticklabels(minor=True))
+            if text.get_text()
+        ]
+        inside = [
+            text for text in texts if low <= text.get_position()[axis.axis_name == "y"] <= high
+        ]
         boxes = [text.get_window_extent() for text in inside]
         assert len(boxes) >= 2
         assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
@@ -791,7 +910,9 @@ def test_contour_lines_are_numbered_inside_the_panel():
     drawn.figure.draw_without_rendering()
     for name in ("true", "predicted"):
         panel = drawn.axes[name].get_window_extent()
-        texts = [text for text in drawn.axes[name].texts if re.fullmatch(r"[−\-\d.]+", text.get_text())]
+        texts = [
+            text for text in drawn.axes[name].texts if re.fullmatch(r"[−\-\d.]+", text.get_text())
+        ]
         assert len(texts) >= 3
         for text in texts:
             box = text.get_window_extent()

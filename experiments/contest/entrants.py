@@ -21,7 +21,9 @@ def surface_entrants() -> list[Entrant]:
     """For surfaces. Only Gauss-Newton needs float64; the others are faster, and no worse, in float32."""
     return [
         Entrant(OWN[0], best_of({"relu": paced(_descend, 50)})),
-        Entrant(OWN[1], best_of({name: paced(partial(_adam, name), 500) for name in ("relu", "tanh")})),
+        Entrant(
+            OWN[1], best_of({name: paced(partial(_adam, name), 500) for name in ("relu", "tanh")})
+        ),
         Entrant(OWN[2], best_of({"sine": paced(_lbfgs, 20)})),
         Entrant(OWN[3], best_of({"sine": paced(_gauss_newton, 20)})),
         *function_entrants(),
@@ -43,10 +45,18 @@ def _fit_model(problem: Problem, seconds: float) -> Fitted:
 def _descend(problem: Problem, steps: int) -> Fitted:
     """The tutorial's start, NumPy's generator at seed 99, and its loss and learning rate."""
     generator = np.random.RandomState(99)
-    weights = [generator.uniform(-1, 1, shape) for shape in ((problem.num_inputs, 64), (64, 64), (64, 64), (64, 1))]
-    params = tuple(jaxbp.Layer(jnp.float32(weight), jnp.zeros(weight.shape[1], jnp.float32)) for weight in weights)
+    weights = [
+        generator.uniform(-1, 1, shape)
+        for shape in ((problem.num_inputs, 64), (64, 64), (64, 64), (64, 1))
+    ]
+    params = tuple(
+        jaxbp.Layer(jnp.float32(weight), jnp.zeros(weight.shape[1], jnp.float32))
+        for weight in weights
+    )
     solver = jaxbp.first_order(named_optimizer("sgd", 1e-3))
-    return _fit(problem, steps, (64, 64, 64), "relu", solver, params=params, loss="half_squared_error")
+    return _fit(
+        problem, steps, (64, 64, 64), "relu", solver, params=params, loss="half_squared_error"
+    )
 
 
 def _adam(activation: str, problem: Problem, steps: int) -> Fitted:
@@ -59,7 +69,9 @@ def _lbfgs(problem: Problem, steps: int) -> Fitted:
 
 
 def _gauss_newton(problem: Problem, steps: int) -> Fitted:
-    return _fit(problem, steps, (128, 128), "sine", jaxbp.gauss_newton(), batch_size=512, dtype=jnp.float64)
+    return _fit(
+        problem, steps, (128, 128), "sine", jaxbp.gauss_newton(), batch_size=512, dtype=jnp.float64
+    )
 
 
 def _fit(
@@ -90,4 +102,9 @@ def _fit(
     )
     predict = jax.jit(partial(jaxbp.predict, mlp, result.params))
     steps = result.outcome.step
-    return Fitted(lambda points: predict(points.astype(dtype)), result.run_seconds, result.compile_seconds, steps)
+    return Fitted(
+        lambda points: predict(points.astype(dtype)),
+        result.run_seconds,
+        result.compile_seconds,
+        steps,
+    )

@@ -19,14 +19,21 @@ DEEP = (64, 64, 64)
 # Activation, hidden layers, penalty on the weights; cheap ones first.
 LBFGS_SETTINGS = (("tanh", (32, 32), 1e-4), ("tanh", (64, 64), 1e-6), ("relu", (64, 64), 1e-4))
 TORCH_SETTINGS = (("tanh", (32, 32), 0.0), ("tanh", (64, 64), 1e-4), ("silu", (64, 64), 0.0))
-NLLS_SETTINGS = (((8, 8), 100), ((16, 16), 30), ((16, 16), 100), ((32, 32), 30))  # hidden layers, steps at most
+NLLS_SETTINGS = (
+    ((8, 8), 100),
+    ((16, 16), 30),
+    ((16, 16), 100),
+    ((32, 32), 30),
+)  # hidden layers, steps at most
 
 
 def surface_networks() -> list[Entrant]:
     """For surfaces: each with ReLU and with tanh, of which the better one counts."""
 
     def both(fit: Any, trial_steps: int) -> Compete:
-        return best_of({name: paced(partial(fit, name, DEEP, 0.0), trial_steps) for name in ("relu", "tanh")})
+        return best_of(
+            {name: paced(partial(fit, name, DEEP, 0.0), trial_steps) for name in ("relu", "tanh")}
+        )
 
     return [
         Entrant("scikit-learn Adam", both(partial(_sklearn, "adam"), 4)),
@@ -38,10 +45,16 @@ def surface_networks() -> list[Entrant]:
 def function_networks() -> list[Entrant]:
     """For functions of several inputs: widths, activations and penalties chosen on held-out samples."""
     adam = ("tanh", (64, 64), 1e-6)
-    own = {f"L-BFGS, {_words(*some)}": paced(partial(_sklearn, "lbfgs", *some), 20) for some in LBFGS_SETTINGS}
+    own = {
+        f"L-BFGS, {_words(*some)}": paced(partial(_sklearn, "lbfgs", *some), 20)
+        for some in LBFGS_SETTINGS
+    }
     own[f"Adam, {_words(*adam)}"] = paced(partial(_sklearn, "adam", *adam), 20)
     torch = {_words(*some): paced(partial(_torch, *some), 30) for some in TORCH_SETTINGS}
-    nlls = {f"tanh {_sizes(some[0])}, {some[1]} steps": partial(_nlls_gram, *some) for some in NLLS_SETTINGS}
+    nlls = {
+        f"tanh {_sizes(some[0])}, {some[1]} steps": partial(_nlls_gram, *some)
+        for some in NLLS_SETTINGS
+    }
     return [
         Entrant("scikit-learn MLP", chosen(own)),
         *([Entrant("PyTorch Adam", chosen(torch))] if find_spec("torch") else []),
@@ -58,25 +71,41 @@ def _sizes(hidden: tuple[int, ...]) -> str:
 
 
 def _sklearn(
-    solver: str, activation: str, hidden: tuple[int, ...], penalty: float, problem: Problem, steps: int
+    solver: str,
+    activation: str,
+    hidden: tuple[int, ...],
+    penalty: float,
+    problem: Problem,
+    steps: int,
 ) -> Fitted:
     """MLPRegressor with its default batches of 200 and rate of 1e-3; a step of Adam is an epoch, nothing stops it."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPRegressor
 
     settings: dict[str, Any] = {"activation": activation, "solver": solver, "alpha": penalty}
-    endless: dict[str, Any] = {"max_iter": steps, "tol": 0.0, "n_iter_no_change": steps + 1, "max_fun": 10**9}
-    network = MLPRegressor(hidden_layer_sizes=hidden, random_state=problem.seed, **settings, **endless)
+    endless: dict[str, Any] = {
+        "max_iter": steps,
+        "tol": 0.0,
+        "n_iter_no_change": steps + 1,
+        "max_fun": 10**9,
+    }
+    network = MLPRegressor(
+        hidden_layer_sizes=hidden, random_state=problem.seed, **settings, **endless
+    )
     dtype = np.float32 if solver == "adam" else np.float64
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         start = time.perf_counter()
         network.fit(problem.train.points.astype(dtype), problem.train.values.astype(dtype))
         seconds = time.perf_counter() - start
-    return Fitted(lambda points: network.predict(points.astype(dtype)), seconds, steps=int(network.n_iter_))
+    return Fitted(
+        lambda points: network.predict(points.astype(dtype)), seconds, steps=int(network.n_iter_)
+    )
 
 
-def _torch(activation: str, hidden: tuple[int, ...], penalty: float, problem: Problem, steps: int) -> Fitted:
+def _torch(
+    activation: str, hidden: tuple[int, ...], penalty: float, problem: Problem, steps: int
+) -> Fitted:
     """AdamW on batches of 500, a rate of 5e-3 that a cosine takes to 0, PyTorch's own initialization."""
     import torch
 
@@ -110,7 +139,9 @@ def _torch(activation: str, hidden: tuple[int, ...], penalty: float, problem: Pr
     return Fitted(predict, seconds, steps=steps)
 
 
-def _nlls_gram(hidden: tuple[int, ...], most_steps: int, problem: Problem, seconds: float) -> Fitted:
+def _nlls_gram(
+    hidden: tuple[int, ...], most_steps: int, problem: Problem, seconds: float
+) -> Fitted:
     """Levenberg-Marquardt with geodesic acceleration and QR on all samples; jaxbp draws the start."""
     from nlls_gram import QR, LevenbergMarquardt
 

@@ -31,7 +31,11 @@ class Part(NamedTuple):
 
 
 def compete(
-    part: Part, kept: Results, solvers: Sequence[str], seeds: Sequence[int], say: Callable[[str], object]
+    part: Part,
+    kept: Results,
+    solvers: Sequence[str],
+    seeds: Sequence[int],
+    say: Callable[[str], object],
 ) -> None:
     """Lets the named solvers, all unless any is, compete in a part, and replaces their entries in `kept`."""
     for problem in part.problems:
@@ -42,14 +46,22 @@ def compete(
             if name in (solvers or [name]):
                 entries[name] = []
                 for column in part.columns:
-                    entry = median_of([run(column.make(problem, seed=seed), column.seconds) for seed in seeds])
+                    entry = median_of(
+                        [run(column.make(problem, seed=seed), column.seconds) for seed in seeds]
+                    )
                     entries[name].append(entry)
-                    say(f"{problem}, {column.heading}, {name}: {entry.nrmse:.1e} in {entry.seconds:.1f} s")
+                    say(
+                        f"{problem}, {column.heading}, {name}: {entry.nrmse:.1e} in {entry.seconds:.1f} s"
+                    )
 
 
 def median_of(runs: Sequence[Entry]) -> Entry:
     """The medians, NaN where most are, and the settings of all."""
     error = float(np.median([nan_last(one.nrmse) for one in runs]))
-    steps, seconds, compiling = (float(np.median([one[field] for one in runs])) for field in range(3))
+    steps, seconds, compiling = (
+        float(np.median([one[field] for one in runs])) for field in range(3)
+    )
     settings = ", ".join(dict.fromkeys(one.settings for one in runs))
-    return Entry(round(steps), seconds, compiling, error if math.isfinite(error) else math.nan, settings)
+    return Entry(
+        round(steps), seconds, compiling, error if math.isfinite(error) else math.nan, settings
+    )

@@ -24,9 +24,14 @@ class Problem(NamedTuple):
     seed: int
 
     @classmethod
-    def standardized(cls, train: Samples, test: Samples, seed: int, names: tuple[str, ...]) -> "Problem":
+    def standardized(
+        cls, train: Samples, test: Samples, seed: int, names: tuple[str, ...]
+    ) -> "Problem":
         """Standardizes samples that are in their own units."""
-        inner, outer = standardizer(train.points, names[:-1]), standardizer(train.values[:, None], names[-1:])
+        inner, outer = (
+            standardizer(train.points, names[:-1]),
+            standardizer(train.values[:, None], names[-1:]),
+        )
         train, test = (
             Samples(inner.standardize(some.points), outer.standardize(some.values[:, None])[:, 0])
             for some in (train, test)
@@ -47,7 +52,9 @@ class Problem(NamedTuple):
         """The problem with a fifth of its own samples to judge by: what a solver may choose its settings with."""
         order = np.random.RandomState(self.seed).permutation(len(self.train.values))
         held_out, kept = np.split(order, [round(HELD_OUT_SHARE * len(order))])
-        train, test = (Samples(self.train.points[rows], self.train.values[rows]) for rows in (kept, held_out))
+        train, test = (
+            Samples(self.train.points[rows], self.train.values[rows]) for rows in (kept, held_out)
+        )
         return Problem(train, test, self.seed)
 
 
@@ -56,7 +63,9 @@ def surface_problem(name: str, num_samples: int, seed: int) -> Problem:
     generator = np.random.RandomState(seed)
     task = sample_surface(SURFACES[name], num_samples, generator)
     judged = generator.permutation(np.flatnonzero(task.scored))[:NUM_TEST]
-    return Problem.standardized(task.train, Samples(*(some[judged] for some in task.test)), seed, task.labels)
+    return Problem.standardized(
+        task.train, Samples(*(some[judged] for some in task.test)), seed, task.labels
+    )
 
 
 def function_problem(name: str, num_samples: int, seed: int) -> Problem:

@@ -23,7 +23,12 @@ def show(part: Part, results: Results) -> Any:
         for name, entries in solvers.items():
             cells = [f"{entry.nrmse:.1e} ({entry.seconds:.1f})" for entry in entries]
             rows.append(
-                [name, *cells, f"{max(entry.compile_seconds for entry in entries):.1f} s", entries[-1].settings]
+                [
+                    name,
+                    *cells,
+                    f"{max(entry.compile_seconds for entry in entries):.1f} s",
+                    entries[-1].settings,
+                ]
             )
         title = f"{problem}: error on other points / standard deviation (seconds taken)"
         print_columns(("", *headings, "compile", "settings of the last"), rows, title)
@@ -37,18 +42,33 @@ def print_defeats(results: Results, headings: Sequence[str]) -> None:
     defeats = []
     for problem, solvers in results.items():
         for i, heading in enumerate(headings):
-            errors = {name: entries[i].nrmse for name, entries in solvers.items() if entries[i].nrmse >= 0}
+            errors = {
+                name: entries[i].nrmse for name, entries in solvers.items() if entries[i].nrmse >= 0
+            }
             ours, theirs = (
-                sorted((errors[name], name) for name in errors if (name in OWN) is own) for own in (True, False)
+                sorted((errors[name], name) for name in errors if (name in OWN) is own)
+                for own in (True, False)
             )
             if ours and theirs:
                 ratios[heading].append(ours[0][0] / theirs[0][0])
                 if theirs[0] < ours[0]:
-                    defeats.append((problem, heading, *(f"{name} {error:.1e}" for error, name in (theirs[0], ours[0]))))
+                    defeats.append(
+                        (
+                            problem,
+                            heading,
+                            *(f"{name} {error:.1e}" for error, name in (theirs[0], ours[0])),
+                        )
+                    )
     means = [f"{np.exp(np.mean(np.log(some))):.2g}" if some else "-" for some in ratios.values()]
-    print_columns(("", *headings), [["geometric mean", *means]], "jaxbp's smallest error over the best rival's")
+    print_columns(
+        ("", *headings),
+        [["geometric mean", *means]],
+        "jaxbp's smallest error over the best rival's",
+    )
     if defeats:
-        print_columns(("problem", "column", "best rival", "best of jaxbp"), defeats, "where a rival is better")
+        print_columns(
+            ("problem", "column", "best rival", "best of jaxbp"), defeats, "where a rival is better"
+        )
 
 
 def draw(part: Part, results: Results) -> Any:
@@ -58,20 +78,28 @@ def draw(part: Part, results: Results) -> Any:
         panels[problem] = {}
         for name, entries in solvers.items():
             pairs = zip(part.columns, entries, strict=True)
-            x = [entry.seconds if column.abscissa is None else column.abscissa for column, entry in pairs]
+            x = [
+                entry.seconds if column.abscissa is None else column.abscissa
+                for column, entry in pairs
+            ]
             panels[problem][name] = np.array(x), np.array([entry.nrmse for entry in entries])
     names = {name for curves in panels.values() for name in curves}
     words = {"highlight": next((name for name in reversed(OWN) if name in names), ""), **part.words}
-    return viz.draw_panels(panels, ylabel="error / standard deviation", markers=True, **words).figure
+    return viz.draw_panels(
+        panels, ylabel="error / standard deviation", markers=True, **words
+    ).figure
 
 
-def earlier_results(path: Path, flags: Mapping[str, Any], running: Mapping[str, Sequence[str]]) -> dict[str, Results]:
+def earlier_results(
+    path: Path, flags: Mapping[str, Any], running: Mapping[str, Sequence[str]]
+) -> dict[str, Results]:
     """Reads what an earlier run with the same times, samples and seeds found, by part.
 
     Args:
         path: the file that it wrote.
         flags: those of this run.
-        running: by part, the problems of which only some solvers run now: an earlier run must supply the others.
+        running: by part, the problems of which only some solvers run now: an earlier run must
+            supply the others.
 
     Raises:
         ValueError: it does not.
@@ -87,9 +115,13 @@ def earlier_results(path: Path, flags: Mapping[str, Any], running: Mapping[str, 
         if not all(same):
             found = {}
         if not set(running[part]) <= set(found):
-            raise ValueError(f"solvers must be left out where no earlier run's {path} can supply the others")
+            raise ValueError(
+                f"solvers must be left out where no earlier run's {path} can supply the others"
+            )
         kept[part] = {
-            problem: {name: [_entry(fields) for fields in entries] for name, entries in solvers.items()}
+            problem: {
+                name: [_entry(fields) for fields in entries] for name, entries in solvers.items()
+            }
             for problem, solvers in found.items()
         }
     return kept

@@ -16,7 +16,11 @@ from contest.rules import Entrant, Fitted, Predict, best_of, chosen, direct
 DEGREES = (5, 10, 15, 20, 25, 30, 35, 40, 50, 60, 70, 80)
 NEIGHBORS = (30, 60, 100, 150, 200)
 LOCAL_KERNELS = (("quintic", 1.0), *(("gaussian", epsilon) for epsilon in (0.35, 1.0, 3.0)))
-KERNELS = (("cubic", 1.0), ("quintic", 1.0), *(("gaussian", epsilon) for epsilon in (0.4, 0.2, 0.1, 0.05, 0.025)))
+KERNELS = (
+    ("cubic", 1.0),
+    ("quintic", 1.0),
+    *(("gaussian", epsilon) for epsilon in (0.4, 0.2, 0.1, 0.05, 0.025)),
+)
 FAILED = 1e12  # stands for an energy that is not finite
 FIRST_ROWS = 300  # samples on which the length scales of a Gaussian process are searched first
 
@@ -25,18 +29,28 @@ def surface_rivals() -> list[Entrant]:
     """For surfaces."""
     polynomials = {f"degree {degree}": direct(partial(_chebyshev, degree)) for degree in DEGREES}
     splines = {
-        f"{kernel} {epsilon:g}, {neighbors} neighbors": direct(partial(_rbf, kernel, epsilon, neighbors))
+        f"{kernel} {epsilon:g}, {neighbors} neighbors": direct(
+            partial(_rbf, kernel, epsilon, neighbors)
+        )
         for neighbors in NEIGHBORS
         for kernel, epsilon in LOCAL_KERNELS
     }
-    return [*surface_networks(), Entrant("Chebyshev", chosen(polynomials)), Entrant("scipy RBF", chosen(splines))]
+    return [
+        *surface_networks(),
+        Entrant("Chebyshev", chosen(polynomials)),
+        Entrant("scipy RBF", chosen(splines)),
+    ]
 
 
 def function_rivals() -> list[Entrant]:
     """For functions of several inputs."""
     splines = {f"{some[0]} {some[1]:g}": direct(partial(_rbf, *some, None)) for some in KERNELS}
-    trees = {f"exact splits, depth {depth}": direct(partial(_trees, None, depth)) for depth in (3, 4, 5)}
-    trees |= {f"histograms, {leaves} leaves": direct(partial(_trees, leaves, None)) for leaves in (4, 8)}
+    trees = {
+        f"exact splits, depth {depth}": direct(partial(_trees, None, depth)) for depth in (3, 4, 5)
+    }
+    trees |= {
+        f"histograms, {leaves} leaves": direct(partial(_trees, leaves, None)) for leaves in (4, 8)
+    }
     return [
         *function_networks(),
         Entrant("scipy RBF", chosen(splines)),
@@ -59,7 +73,9 @@ def _chebyshev(degree: int, problem: Problem) -> Predict:
         x, y = ((2 * points - low - high) / (high - low + 2 * margin)).T
         return chebvander(x, degree)[:, first] * chebvander(y, degree)[:, second]
 
-    coefficients = lstsq(basis(problem.train.points), problem.train.values, lapack_driver="gelsy")[0]
+    coefficients = lstsq(basis(problem.train.points), problem.train.values, lapack_driver="gelsy")[
+        0
+    ]
     return lambda points: basis(points) @ coefficients
 
 
@@ -77,10 +93,18 @@ def _trees(leaves: int | None, depth: int | None, problem: Problem) -> Predict:
 
     if depth is not None:
         options: dict[str, Any] = {"n_estimators": 500, "max_depth": depth, "subsample": 0.5}
-        return GradientBoostingRegressor(random_state=problem.seed, **options).fit(*problem.train).predict
+        return (
+            GradientBoostingRegressor(random_state=problem.seed, **options)
+            .fit(*problem.train)
+            .predict
+        )
     options = {"max_iter": 500, "max_leaf_nodes": leaves, "min_samples_leaf": 5}
     with threadpool_limits(1, "openmp"):  # so few samples are not worth a second thread
-        return HistGradientBoostingRegressor(random_state=problem.seed, **options).fit(*problem.train).predict
+        return (
+            HistGradientBoostingRegressor(random_state=problem.seed, **options)
+            .fit(*problem.train)
+            .predict
+        )
 
 
 def _gaussian_process(problem: Problem, seconds: float) -> Fitted:
@@ -91,7 +115,9 @@ def _gaussian_process(problem: Problem, seconds: float) -> Fitted:
 
     start = time.perf_counter()
 
-    def optimizer(deadline: float, objective: Any, theta: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, float]:
+    def optimizer(
+        deadline: float, objective: Any, theta: np.ndarray, bounds: np.ndarray
+    ) -> tuple[np.ndarray, float]:
         tried: list[tuple[float, np.ndarray]] = []
         longest = 0.0
 
@@ -115,16 +141,23 @@ def _gaussian_process(problem: Problem, seconds: float) -> Fitted:
         return best, value
 
     num_inputs = problem.num_inputs
-    first = ConstantKernel(1.0, (1e-3, 1e6)) * RBF(np.full(num_inputs, num_inputs**0.5), (1e-2, 1e4))
+    first = ConstantKernel(1.0, (1e-3, 1e6)) * RBF(
+        np.full(num_inputs, num_inputs**0.5), (1e-2, 1e4)
+    )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a length scale at its bound, as that of an input that does not matter
+        warnings.simplefilter(
+            "ignore"
+        )  # a length scale at its bound, as that of an input that does not matter
         found: list[Any] = []
-        # The scales that some samples suggest can be too smooth for the matrix of all: all begin once more, too.
+        # The scales that some samples suggest can be too smooth for the matrix of all: all begin
+        # once more, too.
         for rows, share in ((FIRST_ROWS, 0.3), (None, 0.65), (None, 1.0)):
             begin = found[0].kernel_ if len(found) == 1 else first
             for alpha in (1e-10, 1e-8, 1e-6):
                 search = partial(optimizer, start + share * seconds)
-                process = GaussianProcessRegressor(begin, alpha=alpha, normalize_y=True, optimizer=search)
+                process = GaussianProcessRegressor(
+                    begin, alpha=alpha, normalize_y=True, optimizer=search
+                )
                 with contextlib.suppress(np.linalg.LinAlgError):
                     found.append(process.fit(*(some[:rows] for some in problem.train)))
                     break

@@ -1,7 +1,8 @@
 """The rules: what a solver gets, how it may choose its settings, what counts.
 
-A budget in seconds is for training and, where a solver chooses by itself, for choosing and for the predictions that are
-judged; compiling is apart. Who trains in steps runs a schedule that ends with the budget.
+A budget in seconds is for training and, where a solver chooses by itself, for choosing and for the
+predictions that are judged; compiling is apart. Who trains in steps runs a schedule that ends with
+the budget.
 """
 
 import contextlib
@@ -16,7 +17,9 @@ from contest.problems import Problem
 
 REFIT = 2.0  # all samples take so much longer than four fifths of them: 0.8^-3, where a matrix is factorized
 
-Predict = Callable[[np.ndarray], np.ndarray]  # points (m, d) in standard units -> values (m,) or (m, 1)
+Predict = Callable[
+    [np.ndarray], np.ndarray
+]  # points (m, d) in standard units -> values (m,) or (m, 1)
 
 
 class Fitted(NamedTuple):
@@ -87,16 +90,20 @@ def best_of(trains: Mapping[str, Train]) -> Compete:
         for settings, train in trains.items():
             fitted = train(problem, seconds)
             error = problem.error(fitted.predict(problem.test.points))
-            entries.append(Entry(fitted.steps, fitted.seconds, fitted.compile_seconds, error, settings))
+            entries.append(
+                Entry(fitted.steps, fitted.seconds, fitted.compile_seconds, error, settings)
+            )
         return min(entries, key=lambda entry: nan_last(entry.nrmse))
 
     return compete
 
 
 def chosen(trains: Mapping[str, Train]) -> Compete:
-    """The setting that is best on held-out samples counts; trials, the last fit and predicting share the budget.
+    """The setting that is best on held-out samples counts; trials, the last fit and predicting
+    share the budget.
 
-    Trials run in the order given, cheap ones first, while the best so far can still be fitted in time.
+    Trials run in the order given, cheap ones first, while the best so far can still be fitted in
+    time.
     """
 
     def compete(problem: Problem, seconds: float) -> Entry:
@@ -109,7 +116,11 @@ def chosen(trains: Mapping[str, Train]) -> Compete:
             steps, error = 0, math.nan
             with contextlib.suppress(np.linalg.LinAlgError):  # singular equations: a failure
                 fitted = trains[settings](problem, allowed)
-                begun, steps, compiling = time.perf_counter(), fitted.steps, compiling + fitted.compile_seconds
+                begun, steps, compiling = (
+                    time.perf_counter(),
+                    fitted.steps,
+                    compiling + fitted.compile_seconds,
+                )
                 error = problem.error(fitted.predict(problem.test.points))
                 predicting = time.perf_counter() - begun
             spent = time.perf_counter() - start - compiling

@@ -34,10 +34,17 @@ def write(folder: Path, num_rows: int) -> tuple[Any, Any]:
 def seconds_a_step(samples: tuple[Any, Any]) -> float:
     """Of batches of BATCH: the difference of two runs with two records each, which evaluate all samples."""
     params = jaxbp.init(MLP, jax.random.key(0), dtype=jnp.float32)
-    options: dict[str, Any] = {"batch_size": BATCH, "record_every": 3 * STEPS, "key": jax.random.key(1)}
+    options: dict[str, Any] = {
+        "batch_size": BATCH,
+        "record_every": 3 * STEPS,
+        "key": jax.random.key(1),
+    }
     with one_blas_thread():
         short, long = (
-            min(jaxbp.fit(MLP, params, samples, steps=count, **options).run_seconds for _ in range(3))
+            min(
+                jaxbp.fit(MLP, params, samples, steps=count, **options).run_seconds
+                for _ in range(3)
+            )
             for count in (STEPS, 3 * STEPS)
         )
     return (long - short) / (2 * STEPS)

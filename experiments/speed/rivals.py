@@ -22,7 +22,10 @@ def entrants() -> dict[str, Run]:
     generator = np.random.default_rng(0)
     inputs = generator.standard_normal((SAMPLES, 2)).astype(np.float32)
     targets = np.sin(inputs[:, :1]) + inputs[:, 1:]
-    found = {"jaxbp": by_jaxbp(inputs, targets), "jax.value_and_grad, optax": by_optax(inputs, targets)}
+    found = {
+        "jaxbp": by_jaxbp(inputs, targets),
+        "jax.value_and_grad, optax": by_optax(inputs, targets),
+    }
     for module, name, make in (
         ("equinox", "Equinox, optax", by_equinox),
         ("flax", "Flax NNX, optax", by_flax),
@@ -75,7 +78,10 @@ def by_flax(inputs: np.ndarray, targets: np.ndarray) -> Run:
 
     rngs, layers = nnx.Rngs(0), []
     for i, (fan_in, fan_out) in enumerate(pairwise(SIZES)):
-        layers += [nnx.Linear(fan_in, fan_out, rngs=rngs), *([nnx.relu] if i < len(SIZES) - 2 else [])]
+        layers += [
+            nnx.Linear(fan_in, fan_out, rngs=rngs),
+            *([nnx.relu] if i < len(SIZES) - 2 else []),
+        ]
     graph, params = nnx.split(nnx.Sequential(*layers))
 
     def loss(params: Any, inputs: Any, targets: Any) -> Any:
@@ -106,9 +112,15 @@ def by_torch(inputs: np.ndarray, targets: np.ndarray, compiled: bool = False) ->
 
     layers: list[Any] = []
     for i, (fan_in, fan_out) in enumerate(pairwise(SIZES)):
-        layers += [torch.nn.Linear(fan_in, fan_out), *([torch.nn.ReLU()] if i < len(SIZES) - 2 else [])]
+        layers += [
+            torch.nn.Linear(fan_in, fan_out),
+            *([torch.nn.ReLU()] if i < len(SIZES) - 2 else []),
+        ]
     model = torch.nn.Sequential(*layers)
-    forward, points, wanted = torch.compile(model) if compiled else model, *map(torch.from_numpy, (inputs, targets))
+    forward, points, wanted = (
+        torch.compile(model) if compiled else model,
+        *map(torch.from_numpy, (inputs, targets)),
+    )
     optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
 
     def run() -> None:
@@ -122,7 +134,11 @@ def by_torch(inputs: np.ndarray, targets: np.ndarray, compiled: bool = False) ->
 
 def by_numpy(inputs: np.ndarray, targets: np.ndarray) -> Run:
     """The same passes in NumPy, as the tutorial's program takes them."""
-    generator, points, wanted = np.random.default_rng(0), inputs.astype(float), targets.astype(float)
+    generator, points, wanted = (
+        np.random.default_rng(0),
+        inputs.astype(float),
+        targets.astype(float),
+    )
     weights = [generator.normal(size=pair) / pair[0] ** 0.5 for pair in pairwise(SIZES)]
     biases = [np.zeros(size) for size in SIZES[1:]]
 

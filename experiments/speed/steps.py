@@ -26,26 +26,42 @@ def operations(mlp: jaxbp.Mlp, rows: int) -> float:
     """Of a Gauss-Newton step for one output: forward passes, node errors, the whole kernel, its factor, the solve."""
     pairs = list(pairwise(mlp.sizes))
     weights = sum(fan_in * fan_out for fan_in, fan_out in pairs)
-    passes = 2 * rows * weights * (2 + 1 + 2)  # forward before and after, node errors, J v and J^T u
-    return passes + sum(2 * rows**2 * (fan_in + fan_out) for fan_in, fan_out in pairs) + rows**3 / 3 + 4 * rows**2
+    passes = (
+        2 * rows * weights * (2 + 1 + 2)
+    )  # forward before and after, node errors, J v and J^T u
+    return (
+        passes
+        + sum(2 * rows**2 * (fan_in + fan_out) for fan_in, fan_out in pairs)
+        + rows**3 / 3
+        + 4 * rows**2
+    )
 
 
 def gauss_newton_steps() -> list[tuple[int, float, float]]:
     """Rows of the kernel, seconds a step, and seconds that its arithmetic takes at the peak of float64."""
-    mlp, solver, peak, found = jaxbp.Mlp((2, 128, 128, 1)), jaxbp.gauss_newton(), matmul_peak(np.float64), []
+    mlp, solver, peak, found = (
+        jaxbp.Mlp((2, 128, 128, 1)),
+        jaxbp.gauss_newton(),
+        matmul_peak(np.float64),
+        [],
+    )
     for rows in KERNEL_ROWS:
         batch = Batch(*data(rows))
         problem = Problem(mlp, num_steps=100 * STEPS)
 
         params = jaxbp.init(mlp, jax.random.key(0), dtype=jnp.float32)
         with one_blas_thread():
-            times = interleaved({"step": partial(take_steps, problem, solver, params, solver.init(params), batch)})
+            times = interleaved(
+                {"step": partial(take_steps, problem, solver, params, solver.init(params), batch)}
+            )
         found.append((rows, times["step"].minimum / STEPS, operations(mlp, rows) / peak))
     return found
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def take_steps(problem: Problem, solver: Solver, params: Params, state: Any, batch: Batch) -> tuple[Params, Any]:
+def take_steps(
+    problem: Problem, solver: Solver, params: Params, state: Any, batch: Batch
+) -> tuple[Params, Any]:
     """STEPS steps on the same batch."""
 
     def take(_: int, carry: tuple[Params, Any]) -> tuple[Params, Any]:
@@ -57,7 +73,9 @@ def take_steps(problem: Problem, solver: Solver, params: Params, state: Any, bat
 def data(rows: int) -> tuple[jax.Array, jax.Array]:
     """Samples of sin(x) + y."""
     inputs = np.random.default_rng(0).standard_normal((rows, 2))
-    return jnp.asarray(inputs, jnp.float32), jnp.asarray(np.sin(inputs[:, :1]) + inputs[:, 1:], jnp.float32)
+    return jnp.asarray(inputs, jnp.float32), jnp.asarray(
+        np.sin(inputs[:, :1]) + inputs[:, 1:], jnp.float32
+    )
 
 
 class Job(NamedTuple):
@@ -71,23 +89,35 @@ class Job(NamedTuple):
 
     def at_once(self, starts: Params, keys: jax.Array) -> Any:
         """All of them by `fit_many`."""
-        return jaxbp.fit_many(jaxbp.Mlp(self.sizes), starts, data(self.rows), key=keys[0], **self.options()).loss
+        return jaxbp.fit_many(
+            jaxbp.Mlp(self.sizes), starts, data(self.rows), key=keys[0], **self.options()
+        ).loss
 
     def in_turn(self, starts: list[Params], keys: jax.Array) -> Any:
         """One after the other by `fit`."""
         mlp, samples = jaxbp.Mlp(self.sizes), data(self.rows)
         pairs = zip(starts, keys, strict=True)
-        return [jaxbp.fit(mlp, start, samples, key=key, **self.options()).params for start, key in pairs]
+        return [
+            jaxbp.fit(mlp, start, samples, key=key, **self.options()).params for start, key in pairs
+        ]
 
     def by_vmap(self, starts: Params, keys: jax.Array) -> Any:
         """All of them as `fit_many` runs them on an accelerator."""
-        problem, samples = Problem(jaxbp.Mlp(self.sizes), batch_size=self.batch_size), (Batch(*data(self.rows)), None)
+        problem, samples = (
+            Problem(jaxbp.Mlp(self.sizes), batch_size=self.batch_size),
+            (Batch(*data(self.rows)), None),
+        )
         look = under_vmap(problem, self.make, (starts, None, keys))
         return [look(samples, stop, self.steps) for stop in (0, self.steps)]
 
     def options(self) -> dict[str, Any]:
         """What both `fit` and `fit_many` are told."""
-        return {"steps": self.steps, "solver": self.solver, "batch_size": self.batch_size, "record_every": self.steps}
+        return {
+            "steps": self.steps,
+            "solver": self.solver,
+            "batch_size": self.batch_size,
+            "record_every": self.steps,
+        }
 
     def make(self, setting: None) -> Solver:
         """The solver, which nothing sets here."""
@@ -110,7 +140,11 @@ def many_fits(count: int = 8) -> dict[str, dict[str, Times]]:
     for name, job in JOBS.items():
         starts = jax.vmap(partial(jaxbp.init, jaxbp.Mlp(job.sizes), dtype=jnp.float32))(keys)
         apart = [jax.tree.map(lambda leaf, i=i: leaf[i], starts) for i in range(count)]
-        ways = partial(job.at_once, starts, keys), partial(job.by_vmap, starts, keys), partial(job.in_turn, apart, keys)
+        ways = (
+            partial(job.at_once, starts, keys),
+            partial(job.by_vmap, starts, keys),
+            partial(job.in_turn, apart, keys),
+        )
         found[name] = interleaved(dict(zip(WAYS, ways, strict=True)), rounds=5)
     return found
 
@@ -141,6 +175,8 @@ def programs(runs: dict[str, tuple[str, int, dict[str, str]]], rounds: int = 3) 
     for _ in range(rounds):
         for name, (job, devices, environment) in runs.items():
             command = [sys.executable, "-c", PROGRAM, job, str(devices)]
-            ended = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=True)
+            ended = subprocess.run(
+                command, env=os.environ | environment, capture_output=True, text=True, check=True
+            )
             taken[name].append(float(ended.stdout))
     return {name: min(some) for name, some in taken.items()}

@@ -56,9 +56,17 @@ class Found(NamedTuple):
 
 def shapes(most_operations: float) -> Iterator[Shape]:
     """The known shapes, and those of the grid that are not too long or too large."""
-    grid = (((2, *[width] * depth, 1), "tanh", batch) for width in WIDTHS for depth in DEPTHS for batch in BATCHES)
+    grid = (
+        ((2, *[width] * depth, 1), "tanh", batch)
+        for width in WIDTHS
+        for depth in DEPTHS
+        for batch in BATCHES
+    )
     for shape in dict.fromkeys(Shape(*some) for some in (*KNOWN, *grid)):
-        if shape.operations <= most_operations and 8 * shape.samples * sum(shape.sizes) <= MOST_BYTES:
+        if (
+            shape.operations <= most_operations
+            and 8 * shape.samples * sum(shape.sizes) <= MOST_BYTES
+        ):
             yield shape
 
 
@@ -85,12 +93,25 @@ def measure(shape: Shape) -> Found:
 
     functions = {"sweep": by_hand, "autodiff": by_autodiff}
     count = max(1, min(1000, int(STEPS_SECONDS / (shape.operations / 1e11 + 1e-6))))
-    runs = {name: descent(function, count).lower(params, *samples).compile() for name, function in functions.items()}
-    alone = {name: jax.jit(function).lower(params, *samples).compile() for name, function in functions.items()}
+    runs = {
+        name: descent(function, count).lower(params, *samples).compile()
+        for name, function in functions.items()
+    }
+    alone = {
+        name: jax.jit(function).lower(params, *samples).compile()
+        for name, function in functions.items()
+    }
     memory: dict[str, Any] = {name: program.memory_analysis() for name, program in alone.items()}
-    times = interleaved({name: partial(run, params, *samples) for name, run in runs.items()}, ROUNDS)
+    times = interleaved(
+        {name: partial(run, params, *samples) for name, run in runs.items()}, ROUNDS
+    )
     seconds = {name: taken.minimum / count for name, taken in times.items()}
-    return Found(shape, seconds["sweep"], seconds["autodiff"], *(memory[name].temp_size_in_bytes for name in functions))
+    return Found(
+        shape,
+        seconds["sweep"],
+        seconds["autodiff"],
+        *(memory[name].temp_size_in_bytes for name in functions),
+    )
 
 
 def descent(function: Any, count: int) -> Any:

@@ -19,10 +19,13 @@ class Times(NamedTuple):
     minimum: float
 
 
-def interleaved(runs: Mapping[str, Callable[[], Any]], rounds: int = ROUNDS, pause: float = 0.0) -> dict[str, Times]:
+def interleaved(
+    runs: Mapping[str, Callable[[], Any]], rounds: int = ROUNDS, pause: float = 0.0
+) -> dict[str, Times]:
     """Calls each once to warm it up, then all of them in turn, some rounds long.
 
-    `pause` is waited before each: the threads of OpenBLAS and OpenMP go on in busy loops when their work is done.
+    `pause` is waited before each: the threads of OpenBLAS and OpenMP go on in busy loops when their
+    work is done.
     """
     for run in runs.values():
         jax.block_until_ready(run())

@@ -15,7 +15,21 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     name: getattr(np, name)
     for name in (
         *("sin", "cos", "tan", "arcsin", "arccos", "arctan", "arctan2", "hypot"),
-        *("sinh", "cosh", "tanh", "exp", "log", "log2", "log10", "sqrt", "abs", "sign", "floor", "minimum", "maximum"),
+        *(
+            "sinh",
+            "cosh",
+            "tanh",
+            "exp",
+            "log",
+            "log2",
+            "log10",
+            "sqrt",
+            "abs",
+            "sign",
+            "floor",
+            "minimum",
+            "maximum",
+        ),
     )
 }
 _CONSTANTS = {"pi": math.pi, "e": math.e}
@@ -35,9 +49,9 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
 def parse_expression(text: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """Makes a function of x and y from a formula such as `sin(x)*cos(y) + 3^(x/3)`.
 
-    It may hold numbers, x, y, pi, e, parentheses, + - * / % and ** or ^ for powers, and the elementary functions
-    sin, cos, tan, arcsin, arccos, arctan, arctan2, hypot, sinh, cosh, tanh, exp, log, log2, log10, sqrt, abs, sign,
-    floor, minimum and maximum. Nothing else is run.
+    It may hold numbers, x, y, pi, e, parentheses, + - * / % and ** or ^ for powers, and the
+    elementary functions sin, cos, tan, arcsin, arccos, arctan, arctan2, hypot, sinh, cosh, tanh,
+    exp, log, log2, log10, sqrt, abs, sign, floor, minimum and maximum. Nothing else is run.
 
     Args:
         text: the formula.
@@ -57,11 +71,15 @@ def parse_expression(text: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray
         evaluate = _compile(tree, source)
     except (SyntaxError, RecursionError, MemoryError, OverflowError, ValueError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else error
-        raise ValueError(f"expression must be a formula of x and y, got {text!r}: {reason}") from None
+        raise ValueError(
+            f"expression must be a formula of x and y, got {text!r}: {reason}"
+        ) from None
 
     def function(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-        with np.errstate(all="ignore"):  # a value that is not finite is reported with its place by the caller
+        with np.errstate(
+            all="ignore"
+        ):  # a value that is not finite is reported with its place by the caller
             return np.broadcast_to(evaluate({"x": x, "y": y}), x.shape).astype(np.float64)
 
     return function
@@ -90,13 +108,19 @@ def _compile(node: ast.AST, source: str) -> Callable[[dict[str, Any]], Any]:
             function = _FUNCTIONS[name]
             wanted = getattr(function, "nin", 1)
             if len(operands) != wanted:
-                raise ValueError(f"{name} takes {wanted} argument{'s' * (wanted > 1)}, got {len(operands)}")
+                raise ValueError(
+                    f"{name} takes {wanted} argument{'s' * (wanted > 1)}, got {len(operands)}"
+                )
             return _apply(function, operands, source)
         case ast.Call(func=ast.Name(id=name)) if name not in _FUNCTIONS:
-            raise ValueError(f"{name!r} is not a function (nearest: {', '.join(nearest_first(name, _FUNCTIONS)[:4])})")
+            raise ValueError(
+                f"{name!r} is not a function (nearest: {', '.join(nearest_first(name, _FUNCTIONS)[:4])})"
+            )
     raise ValueError(f"{ast.get_source_segment(source, node)!r} is not allowed in a formula")
 
 
-def _apply(function: Callable[..., Any], operands: list[Any], source: str) -> Callable[[dict[str, Any]], Any]:
+def _apply(
+    function: Callable[..., Any], operands: list[Any], source: str
+) -> Callable[[dict[str, Any]], Any]:
     arguments = [_compile(operand, source) for operand in operands]
     return lambda names: function(*(argument(names) for argument in arguments))

@@ -1,7 +1,10 @@
-"""Functions of 5 to 10 inputs that surrogate models are compared on, each with the ranges that are usual for it.
+"""Functions of 5 to 10 inputs that surrogate models are compared on, each with the ranges that are
+usual for it.
 
-Formulas, ranges and units are those of Surjanovic and Bingham, Virtual Library of Simulation Experiments: Test
-Functions and Datasets, https://www.sfu.ca/~ssurjano; each function names the publication that it comes from.
+Formulas, ranges and units are those of Surjanovic and Bingham, Virtual Library of Simulation
+Experiments: Test
+Functions and Datasets, https://www.sfu.ca/~ssurjano; each function names the publication that it
+comes from.
 """
 
 from collections.abc import Callable
@@ -27,10 +30,14 @@ class Function(NamedTuple):
     names: tuple[str, ...]
     source: str
 
-    def sample(self, generator: np.random.Generator | np.random.RandomState, num_points: int) -> np.ndarray:
+    def sample(
+        self, generator: np.random.Generator | np.random.RandomState, num_points: int
+    ) -> np.ndarray:
         """Draws points (num_points, d) that are independent and uniform over the box."""
         low, high = np.array(self.bounds).T
-        return generator.uniform(low, high, (check_count("num_points", num_points, minimum=1), len(self.bounds)))
+        return generator.uniform(
+            low, high, (check_count("num_points", num_points, minimum=1), len(self.bounds))
+        )
 
 
 def borehole(points: np.ndarray) -> np.ndarray:
@@ -46,7 +53,9 @@ def otl_circuit(points: np.ndarray) -> np.ndarray:
     base_1, base_2, feedback, collector_1, collector_2, gain = points.T
     amplified = gain * (collector_2 + 9)
     bias = 12 * base_2 / (base_1 + base_2)
-    weighted = (bias + 0.74) * amplified + 11.35 * feedback + 0.74 * feedback * amplified / collector_1
+    weighted = (
+        (bias + 0.74) * amplified + 11.35 * feedback + 0.74 * feedback * amplified / collector_1
+    )
     return weighted / (amplified + feedback)
 
 
@@ -54,9 +63,14 @@ def wing_weight(points: np.ndarray) -> np.ndarray:
     """The weight of a light aircraft's wing, in pounds (Forrester, Sobester and Keane 2008)."""
     area, fuel, aspect, sweep, pressure, taper, thickness, load, gross, paint = points.T
     cosine = np.cos(np.deg2rad(sweep))
-    return (0.036 * area**0.758 * fuel**0.0035 * (aspect / cosine**2) ** 0.6 * pressure**0.006 * taper**0.04) * (
-        100 * thickness / cosine
-    ) ** -0.3 * (load * gross) ** 0.49 + area * paint
+    return (
+        0.036
+        * area**0.758
+        * fuel**0.0035
+        * (aspect / cosine**2) ** 0.6
+        * pressure**0.006
+        * taper**0.04
+    ) * (100 * thickness / cosine) ** -0.3 * (load * gross) ** 0.49 + area * paint
 
 
 def friedman(points: np.ndarray) -> np.ndarray:
@@ -78,7 +92,16 @@ FUNCTIONS: dict[str, Function] = {
             (1120, 1680),
             (9855, 12_045),
         ),
-        ("r_w (m)", "r (m)", "T_u (m2/yr)", "H_u (m)", "T_l (m2/yr)", "H_l (m)", "L (m)", "K_w (m/yr)"),
+        (
+            "r_w (m)",
+            "r (m)",
+            "T_u (m2/yr)",
+            "H_u (m)",
+            "T_l (m2/yr)",
+            "H_l (m)",
+            "L (m)",
+            "K_w (m/yr)",
+        ),
         "Harper and Gupta 1983, BMI/ONWI-516; ranges of Morris, Mitchell and Ylvisaker 1993, Technometrics 35",
     ),
     "otl_circuit": Function(

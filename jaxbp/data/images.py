@@ -1,4 +1,5 @@
-"""Images of handwritten digits with labels: scikit-learn's, and MNIST from IDX files that the user has.
+"""Images of handwritten digits with labels: scikit-learn's, and MNIST from IDX files that the user
+has.
 
 References:
     LeCun, Cortes and Burges: the IDX format (magic number, sizes, bytes; all big-endian).
@@ -14,7 +15,12 @@ import numpy as np
 
 from jaxbp._checks import check_number
 
-MNIST_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+MNIST_FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
 UNSIGNED_BYTE = 0x08  # the only type of IDX data that images and labels come in
 NUM_CLASSES = 10
 
@@ -38,7 +44,8 @@ class LabelledImages(NamedTuple):
 
 
 def digit_images(test_share: float = 0.2, seed: int = 0) -> LabelledImages:
-    """Loads the 1,797 digits of 8 x 8 pixels that come with scikit-learn, and splits them at random.
+    """Loads the 1,797 digits of 8 x 8 pixels that come with scikit-learn, and splits them at
+    random.
 
     Args:
         test_share: the share to test with, in [0, 1).
@@ -75,13 +82,17 @@ def mnist_images(folder: str | Path) -> LabelledImages:
         The images, pixels divided by 255.
 
     Raises:
-        ValueError: a file is missing, is no such IDX file, or does not fit the others; the message names it.
+        ValueError: a file is missing, is no such IDX file, or does not fit the others; the message
+            names it.
     """
     folder = Path(folder).expanduser()
     train_images, train_labels, test_images, test_labels = (
         _read_idx(_find(folder, name), 3 if "images" in name else 1) for name in MNIST_FILES
     )
-    for part, images, labels in (("train", train_images, train_labels), ("t10k", test_images, test_labels)):
+    for part, images, labels in (
+        ("train", train_images, train_labels),
+        ("t10k", test_images, test_labels),
+    ):
         if len(images) != len(labels):
             raise ValueError(
                 f"the {part} files in {folder} must hold as many labels as images, "
@@ -90,17 +101,25 @@ def mnist_images(folder: str | Path) -> LabelledImages:
         if not len(images):
             raise ValueError(f"the {part} files in {folder} must hold at least one image, got none")
         if labels.max() >= NUM_CLASSES:
-            raise ValueError(f"the {part} labels in {folder} must be 0 to {NUM_CLASSES - 1}, got {labels.max()}")
+            raise ValueError(
+                f"the {part} labels in {folder} must be 0 to {NUM_CLASSES - 1}, got {labels.max()}"
+            )
     shapes = {images.shape[1:] for images in (train_images, test_images)}
     side = train_images.shape[1]
     if shapes != {(side, side)}:
-        raise ValueError(f"the images in {folder} must all be squares of one size, got {sorted(shapes)}")
+        raise ValueError(
+            f"the images in {folder} must all be squares of one size, got {sorted(shapes)}"
+        )
 
     def flat(images: np.ndarray) -> np.ndarray:
         return images.reshape(len(images), -1) / 255.0
 
     return LabelledImages(
-        flat(train_images), train_labels.astype(np.int32), flat(test_images), test_labels.astype(np.int32), side
+        flat(train_images),
+        train_labels.astype(np.int32),
+        flat(test_images),
+        test_labels.astype(np.int32),
+        side,
     )
 
 
@@ -122,9 +141,13 @@ def _read_idx(path: Path, num_dimensions: int) -> np.ndarray:
     magic = (UNSIGNED_BYTE << 8) | num_dimensions
     found = int.from_bytes(content[:4], "big")
     if len(content) < head or found != magic:
-        raise ValueError(f"{path} must start with IDX's magic number {magic:#010x}, got {found:#010x}")
+        raise ValueError(
+            f"{path} must start with IDX's magic number {magic:#010x}, got {found:#010x}"
+        )
     sizes = struct.unpack(f">{num_dimensions}I", content[4:head])
     wanted = head + int(np.prod(sizes, dtype=object))
     if len(content) != wanted:
-        raise ValueError(f"{path} must be {wanted} bytes long for the sizes {sizes} that it names, got {len(content)}")
+        raise ValueError(
+            f"{path} must be {wanted} bytes long for the sizes {sizes} that it names, got {len(content)}"
+        )
     return np.frombuffer(content, np.uint8, offset=head).reshape(sizes)

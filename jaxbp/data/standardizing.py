@@ -30,15 +30,19 @@ def standardizer(values: np.ndarray, names: tuple[str, ...] | None = None) -> St
 
     Args:
         values: (n, num_columns).
-        names: the columns' names, for errors; without them a constant column is no error: its scale is 1.
+        names: the columns' names, for errors; without them a constant column is no error: its scale
+            is 1.
 
     Raises:
         ValueError: a column is constant, and names are given.
     """
     mean, scale = values.mean(axis=0), values.std(axis=0)
-    # The mean of n equal numbers is rounded, so their deviation is a few units of rounding and not exactly 0.
+    # The mean of n equal numbers is rounded, so their deviation is a few units of rounding and not
+    # exactly 0.
     constant = scale <= 8 * np.finfo(np.float64).eps * np.abs(mean)
     if names is not None and constant.any():
         column = int(constant.argmax())
-        raise ValueError(f"column {names[column]} must vary to be standardized, got {values[0, column]} in every row")
+        raise ValueError(
+            f"column {names[column]} must vary to be standardized, got {values[0, column]} in every row"
+        )
     return Standardizer(np.where(constant, values[0], mean), np.where(constant, 1.0, scale))

@@ -68,8 +68,9 @@ def terrain() -> tuple[np.ndarray, Grid]:
     """Reads the elevation model of the Jacksboro fault that ships with matplotlib.
 
     Returns:
-        (n, 3) longitude and latitude in degrees and elevation in metres, one row for each cell of the 344 x 403 grid,
-        from the north-west corner row by row; and the grid of the middles of the cells.
+        (n, 3) longitude and latitude in degrees and elevation in metres, one row for each cell of
+        the 344 x 403 grid, from the north-west corner row by row; and the grid of the middles of
+        the cells.
     """
     from matplotlib import cbook  # here, because importing jaxbp must not load matplotlib
 

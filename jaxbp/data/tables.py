@@ -18,29 +18,40 @@ Columns = tuple[str, ...] | Literal["all"] | None
 def read_table(path: str | Path, columns: Columns = None) -> tuple[np.ndarray, tuple[str, ...]]:
     """Reads columns of numbers.
 
-    A CSV file has a first line of names, between commas, or between semicolons as where numbers have decimal commas; an
-    npz file has one array for each name, all of one size.
+    A CSV file has a first line of names, between commas, or between semicolons as where numbers
+    have decimal commas; an npz file has one array for each name, all of one size.
 
     Args:
         path: a file that ends in .csv or .npz.
-        columns: the names to read, in this order; "all" of the file, or its first three unless given.
+        columns: the names to read, in this order; "all" of the file, or its first three unless
+            given.
 
     Returns:
         (num_rows, num_columns) in float64, and the names.
 
     Raises:
-        ValueError: the file is missing, not readable or of another kind, lacks a column, or holds something that is
-            not a finite number; the message names file, row (the header is row 1) and column.
+        ValueError: the file is missing, not readable or of another kind, lacks a column, or holds
+            something that is not a finite number; the message names file, row (the header is row 1)
+            and column.
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        raise ValueError(f"{path} must be a file, {'it is a directory' if path.is_dir() else 'there is none'}")
+        raise ValueError(
+            f"{path} must be a file, {'it is a directory' if path.is_dir() else 'there is none'}"
+        )
     readers = {".csv": _read_csv, ".npz": _read_npz}
     if path.suffix.lower() not in readers:
         raise ValueError(f"{path} must end in .csv or .npz")
     try:
         table, names = readers[path.suffix.lower()](path, columns)
-    except (OSError, UnicodeDecodeError, csv.Error, zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except (
+        OSError,
+        UnicodeDecodeError,
+        csv.Error,
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+    ) as error:
         raise ValueError(f"{path} could not be read: {error}") from error
     if not len(table):
         raise ValueError(f"{path} must hold at least one row of numbers")
@@ -50,13 +61,17 @@ def read_table(path: str | Path, columns: Columns = None) -> tuple[np.ndarray, t
 def _choose(path: Path, present: list[str], columns: Columns) -> tuple[str, ...]:
     if columns is None:
         if len(present) < 3:
-            raise ValueError(f"{path} must have at least three columns, got {', '.join(present) or 'none'}")
+            raise ValueError(
+                f"{path} must have at least three columns, got {', '.join(present) or 'none'}"
+            )
         columns = tuple(present[:3])
     elif columns == "all":
         columns = tuple(present)
     for name in columns:
         if name not in present:
-            raise ValueError(f"{path} has no column {name!r}; it has {', '.join(nearest_first(name, present))}")
+            raise ValueError(
+                f"{path} has no column {name!r}; it has {', '.join(nearest_first(name, present))}"
+            )
         if present.count(name) > 1:
             raise ValueError(f"{path} has {present.count(name)} columns named {name!r}")
     return columns
@@ -76,8 +91,12 @@ def _read_csv(path: Path, columns: Columns) -> tuple[np.ndarray, tuple[str, ...]
             if not fields:
                 continue
             if len(fields) != len(present):
-                raise ValueError(f"{path}, row {lines.line_num}: {len(fields)} fields under {len(present)} names")
-            texts = [fields[place].replace(",", ".") if semicolons else fields[place] for place in places]
+                raise ValueError(
+                    f"{path}, row {lines.line_num}: {len(fields)} fields under {len(present)} names"
+                )
+            texts = [
+                fields[place].replace(",", ".") if semicolons else fields[place] for place in places
+            ]
             pairs = zip(names, texts, strict=True)
             rows.append([_number(path, lines.line_num, name, text) for name, text in pairs])
     return np.array(rows, np.float64).reshape(-1, len(names)), names
@@ -104,12 +123,18 @@ def _read_npz(path: Path, columns: Columns) -> tuple[np.ndarray, tuple[str, ...]
                 array = np.asarray(archive[name])
             except (ValueError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
                 raise ValueError(f"{path}, array {name}: {error}") from error
-            if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)):
-                raise ValueError(f"{path}, array {name} must hold real numbers, got dtype {array.dtype}")
+            if not (
+                np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)
+            ):
+                raise ValueError(
+                    f"{path}, array {name} must hold real numbers, got dtype {array.dtype}"
+                )
             numbers = array.astype(np.float64).ravel()
             wrong = np.flatnonzero(~np.isfinite(numbers))
             if wrong.size:
-                raise ValueError(f"{path}, array {name}, element {wrong[0]}: {numbers[wrong[0]]} is not finite")
+                raise ValueError(
+                    f"{path}, array {name}, element {wrong[0]}: {numbers[wrong[0]]} is not finite"
+                )
             arrays.append(numbers)
     sizes = {name: array.size for name, array in zip(names, arrays, strict=True)}
     if len(set(sizes.values())) > 1:

@@ -53,7 +53,9 @@ class Task(NamedTuple):
             column = np.abs(self.grid.x - points[:, :1]).argmin(axis=1)
             row = np.abs(self.grid.y - points[:, 1:]).argmin(axis=1)
             return self.test.values.reshape(self.grid.shape)[row, column]
-        known = Samples(*(some[:: 1 + len(some) // 5000] for some in self.test))  # as many as can be searched through
+        known = Samples(
+            *(some[:: 1 + len(some) // 5000] for some in self.test)
+        )  # as many as can be searched through
         gaps = [(((known.points - point) / scale) ** 2).sum(axis=1) for point in points]
         return known.values[[int(gap.argmin()) for gap in gaps]]
 
@@ -61,19 +63,22 @@ class Task(NamedTuple):
 def sample_surface(
     surface: Surface, num_samples: int, generator: np.random.RandomState, *, on_grid: bool = False
 ) -> Task:
-    """Samples a surface: random points or a square grid to train on, random points held out, a grid to judge by.
+    """Samples a surface: random points or a square grid to train on, random points held out, a grid
+    to judge by.
 
     Args:
         surface: a row of `SURFACES`, or one of your own.
         num_samples: to train on; of a measured surface, whose other points then judge.
-        generator: draws the points. RandomState's streams are frozen: a seed gives the same samples for good.
+        generator: draws the points. RandomState's streams are frozen: a seed gives the same samples
+            for good.
         on_grid: trains on a square grid of `num_samples` points instead.
 
     Returns:
         The task.
 
     Raises:
-        ValueError: there are not that many samples, they are no square, or the surface is not finite somewhere.
+        ValueError: there are not that many samples, they are no square, or the surface is not
+            finite somewhere.
     """
     if surface.function is None:
         return _split_measured(surface, num_samples, generator)
@@ -84,20 +89,30 @@ def sample_surface(
         points = Grid.over(surface.domain, side).points
     else:
         points = uniform_points(generator, surface.domain, num_samples)
-    held_out = uniform_points(generator, surface.domain, max(1, round(HELD_OUT_SHARE * num_samples)))
+    held_out = uniform_points(
+        generator, surface.domain, max(1, round(HELD_OUT_SHARE * num_samples))
+    )
     grid = Grid.over(surface.domain, TEST_SIDE)
-    train, held, test = (_sampled(surface.function, surface.formula, some) for some in (points, held_out, grid.points))
+    train, held, test = (
+        _sampled(surface.function, surface.formula, some)
+        for some in (points, held_out, grid.points)
+    )
     scored = np.ones(len(grid.points), bool)
     return Task(surface.formula, surface.labels, train, held, test, scored, grid, surface.function)
 
 
 def sample_table(
-    path: str | Path, columns: tuple[str, ...] | None, num_samples: int, generator: np.random.RandomState
+    path: str | Path,
+    columns: tuple[str, ...] | None,
+    num_samples: int,
+    generator: np.random.RandomState,
 ) -> Task:
     """Trains on at most four fifths of a table's rows, drawn at random, and judges by the others; see `read_table`."""
     table, names = read_table(path, columns)
     if len(table) < 5:
-        raise ValueError(f"{path} must hold at least 5 rows, to train on four fifths of them; got {len(table)}")
+        raise ValueError(
+            f"{path} must hold at least 5 rows, to train on four fifths of them; got {len(table)}"
+        )
     num_train = min(num_samples, len(table) * 4 // 5)
     title = Path(path).name.replace("$", r"\$")
     return _split(title, names, table, num_train, len(table) - num_train, generator)
@@ -105,13 +120,17 @@ def sample_table(
 
 def _split_measured(surface: Surface, num_samples: int, generator: np.random.RandomState) -> Task:
     if surface.measured is None:
-        raise ValueError(f"surface must have a function or measured points, {surface.formula} has neither")
+        raise ValueError(
+            f"surface must have a function or measured points, {surface.formula} has neither"
+        )
     table, grid = surface.measured()
     num_held_out = max(1, round(HELD_OUT_SHARE * num_samples))
     if num_samples + num_held_out >= len(table):
         most = int(len(table) / (1 + HELD_OUT_SHARE))
         raise ValueError(f"samples must be below {most} for {surface.formula}, got {num_samples}")
-    return _split(surface.formula, surface.labels, table, num_samples, num_held_out, generator)._replace(grid=grid)
+    return _split(
+        surface.formula, surface.labels, table, num_samples, num_held_out, generator
+    )._replace(grid=grid)
 
 
 def _split(
@@ -127,7 +146,9 @@ def _split(
     train, held_out = permutation[:num_train], permutation[num_train:][:num_held_out]
     scored = np.ones(len(table), bool)
     scored[train] = False
-    first, second, every = (Samples(some[:, :-1], some[:, -1]) for some in (table[train], table[held_out], table))
+    first, second, every = (
+        Samples(some[:, :-1], some[:, -1]) for some in (table[train], table[held_out], table)
+    )
     return Task(title, labels, first, second, every, scored)
 
 

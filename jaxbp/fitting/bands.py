@@ -1,13 +1,14 @@
 """Few inputs: a ladder of frequency bands, each a layer of sine units with a solved output layer.
 
-A band is the ball of radius R that the frequencies fill, in pairs of a sine and a cosine, over standardized inputs.
-Uniform ones fill a box of side 2 sqrt(3), on which a ball holds about (sqrt(3) / pi)^d volume(R) independent functions.
-A band that is too narrow cannot follow the function, one that is too wide needs more units than there are: held-out
-rows decide.
+A band is the ball of radius R that the frequencies fill, in pairs of a sine and a cosine, over
+standardized inputs. Uniform ones fill a box of side 2 sqrt(3), on which a ball holds about (sqrt(3)
+/ pi)^d volume(R) independent functions. A band that is too narrow cannot follow the function, one
+that is too wide needs more units than there are: held-out rows decide.
 
-The frequencies fill the ball evenly rather than at random: random ones leave gaps, which the units beside them pay for
-with large weights. Radii are those of shells of equal volume; directions follow an additive recurrence, in the plane by
-the golden angle.
+The frequencies fill the ball evenly rather than at random: random ones leave gaps, which the units
+beside them pay for
+with large weights. Radii are those of shells of equal volume; directions follow an additive
+recurrence, in the plane by the golden angle.
 
 Legend: n rows, d inputs, k outputs, r ridges.
 
@@ -40,17 +41,27 @@ RIDGES: tuple[float, ...] = (
     *(1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1),
 )
 GOAL = 1e-11  # of the standard deviation: rounding is all that is left
-MANY, FINE = 1536, 100.0  # so many units are not worth their time where the error is within that factor of the goal
+MANY, FINE = (
+    1536,
+    100.0,
+)  # so many units are not worth their time where the error is within that factor of the goal
 PATIENCE = 2  # bands that are narrower and worse than the best, before the search ends
 MOST_ROWS = 5  # times the units: what a band is chosen on
 MOST_HELD_OUT = 500
 LEAST_ROWS = 1.25  # times the units
 FEWER_UNITS = (128, 256)  # where the rows are too few for the first of the effort
 ROUGH = 1e-2  # of the standard deviation: if the widest band leaves more, units are missing, and many at once are tried
-WIDER = 1.17  # times what holds as many functions as 0.6 of the units: the most that sampling supports
+WIDER = (
+    1.17  # times what holds as many functions as 0.6 of the units: the most that sampling supports
+)
 PLENTY = 3  # rows for each unit, for which that is safe
-# By the number of inputs: the steps of an additive recurrence, powers of the golden ratio and of the plastic number.
-RECURRENCE = {1: np.empty(0), 2: np.array([0.6180339887498949]), 3: np.array([0.7548776662466927, 0.5698402909980532])}
+# By the number of inputs: the steps of an additive recurrence, powers of the golden ratio and of
+# the plastic number.
+RECURRENCE = {
+    1: np.empty(0),
+    2: np.array([0.6180339887498949]),
+    3: np.array([0.7548776662466927, 0.5698402909980532]),
+}
 TIE = 1.04  # of the mean squared error: the larger ridge is the safer one
 
 
@@ -63,7 +74,8 @@ def choose_band(
     seed: int = 0,
     on_candidate: Callable[[Candidate], None] | None = None,
 ) -> Trial:
-    """Finds the sine units with random frequencies that the held-out rows prefer, and the ridge of their output layer.
+    """Finds the sine units with random frequencies that the held-out rows prefer, and the ridge of
+    their output layer.
 
     Args:
         rows: in standard units, float64, of at most three inputs.
@@ -74,7 +86,8 @@ def choose_band(
         on_candidate: called with each candidate when it has been tried.
 
     Returns:
-        The best trial; the output layer of its member is solved over the training rows, or some of them.
+        The best trial; the output layer of its member is solved over the training rows, or some of
+        them.
     """
     chosen, trials = look_up("effort", effort, EFFORTS), []
     with jax.enable_x64(True), one_blas_thread():
@@ -85,7 +98,9 @@ def choose_band(
     return min(trials, key=lambda trial: trial.candidate.held_out)
 
 
-def climb(rows: Rows, effort: Effort, seed: int, budget: Budget, goal: float = GOAL) -> Iterator[Trial]:
+def climb(
+    rows: Rows, effort: Effort, seed: int, budget: Budget, goal: float = GOAL
+) -> Iterator[Trial]:
     """Tries all bands with the fewest units, then more units in the best band and wider ones, until `goal` is met."""
     num_rows, num_inputs = len(rows.train.inputs), len(varying(rows.every.inputs))
     sizes = tuple(size for size in FEWER_UNITS if size < effort.bands[0]) + effort.bands
@@ -99,16 +114,25 @@ def climb(rows: Rows, effort: Effort, seed: int, budget: Budget, goal: float = G
         elif best[0] > ROUGH and best[1] >= widest(num_inputs, first):
             if units < enough[-1]:
                 continue
-            radii, ridges = [WIDER * top, top][: 1 if num_rows > PLENTY * units else 2], _near(best[2])[1:-1]
+            radii, ridges = (
+                [WIDER * top, top][: 1 if num_rows > PLENTY * units else 2],
+                _near(best[2])[1:-1],
+            )
         else:
             factors = (1.0, 1.4, 2.0) if units < 1536 else (1.0, 1.2)
-            radii, ridges = [factor * best[1] for factor in factors if factor * best[1] < 1.6 * top], _near(best[2])
+            radii, ridges = (
+                [factor * best[1] for factor in factors if factor * best[1] < 1.6 * top],
+                _near(best[2]),
+            )
         some = min(num_rows, MOST_ROWS * units)
         operations = some * units**2 + len(ridges) * units**3 // 2
         final = len(rows.every.inputs) * units**2 if rows.every is not rows.train else 0
         for position, radius in enumerate(radii):
-            # The first size is the least that a fit needs; whoever gives no time for it gets the linear candidate.
-            if best[0] < goal * (1 if units < MANY else FINE) or not budget.allows(operations, final=final):
+            # The first size is the least that a fit needs; whoever gives no time for it gets the
+            # linear candidate.
+            if best[0] < goal * (1 if units < MANY else FINE) or not budget.allows(
+                operations, final=final
+            ):
                 return
             if units == first and radius * 2 ** (PATIENCE / 2) < 0.99 * best[1]:
                 break
@@ -118,7 +142,13 @@ def climb(rows: Rows, effort: Effort, seed: int, budget: Budget, goal: float = G
 
 
 def _try(
-    rows: Rows, num_rows: int, units: int, radius: float, ridges: tuple[float, ...], seed: list[int], budget: Budget
+    rows: Rows,
+    num_rows: int,
+    units: int,
+    radius: float,
+    ridges: tuple[float, ...],
+    seed: list[int],
+    budget: Budget,
 ) -> tuple[Trial, float]:
     """Solves the output layer of one band for every ridge, and takes the one that the held-out rows prefer."""
     start = time.perf_counter()
@@ -128,22 +158,30 @@ def _try(
     hidden = np.asarray(hidden_activations(mlp, params, rows.held_out.inputs))
     targets, few = np.asarray(rows.held_out.targets), slice(0, MOST_HELD_OUT)
     layers = [penalized(factored, ridge * num_rows) for ridge in ridges]
-    errors = np.array([rms(hidden[few] @ weight + bias - targets[few]) ** 2 for weight, bias in layers])
+    errors = np.array(
+        [rms(hidden[few] @ weight + bias - targets[few]) ** 2 for weight, bias in layers]
+    )
     place = int(np.flatnonzero(errors <= TIE * errors.min())[-1])
     weight, bias = layers[place]
     predictions = hidden @ weight + bias
     found = Candidate(
-        f"{units} sine units, frequencies up to {radius:.3g}", rms(predictions - targets), time.perf_counter() - start
+        f"{units} sine units, frequencies up to {radius:.3g}",
+        rms(predictions - targets),
+        time.perf_counter() - start,
     )
     refit = partial(_solve_all, mlp, params, ridges[place], budget)
-    return Trial(found, ((mlp, with_output(params, weight, bias)),), predictions, refit), ridges[place]
+    return Trial(found, ((mlp, with_output(params, weight, bias)),), predictions, refit), ridges[
+        place
+    ]
 
 
 def _solve_all(mlp: Mlp, params: Params, ridge: float, budget: Budget, every: Batch) -> Members:
     """Solves the output layer of a band over all rows, or over as many as there is time for."""
     units = mlp.sizes[1]
     some = min(len(every.inputs), max(MOST_ROWS * units, int(budget.left / (2 * units**2))))
-    weight, bias = penalized(triangle(mlp, params, every.inputs[:some], every.targets[:some]), ridge * some)
+    weight, bias = penalized(
+        triangle(mlp, params, every.inputs[:some], every.targets[:some]), ridge * some
+    )
     return ((mlp, with_output(params, weight, bias)),)
 
 
@@ -153,7 +191,9 @@ def widest(num_inputs: int, units: int) -> float:
     return (0.6 * units / ((math.sqrt(3) / math.pi) ** num_inputs * ball)) ** (1 / num_inputs)
 
 
-def fill_ball(mlp: Mlp, columns: np.ndarray, radius: float, generator: np.random.Generator) -> Params:
+def fill_ball(
+    mlp: Mlp, columns: np.ndarray, radius: float, generator: np.random.Generator
+) -> Params:
     """Pairs of a sine and a cosine, their frequencies evenly in the ball over these columns; a zero output layer."""
     num_inputs, units, num_outputs = mlp.sizes
     places, d = np.arange(units // 2), len(columns)
@@ -166,7 +206,9 @@ def fill_ball(mlp: Mlp, columns: np.ndarray, radius: float, generator: np.random
         directions = np.stack([np.cos(np.pi * turns[0]), np.sin(np.pi * turns[0])])
     else:
         ring = np.sqrt(1 - turns[0] ** 2)
-        directions = np.stack([turns[0], ring * np.cos(2 * np.pi * turns[1]), ring * np.sin(2 * np.pi * turns[1])])
+        directions = np.stack(
+            [turns[0], ring * np.cos(2 * np.pi * turns[1]), ring * np.sin(2 * np.pi * turns[1])]
+        )
     frequencies = np.zeros((num_inputs, len(places)))
     frequencies[columns] = radii * directions
     return paired(frequencies, num_outputs)
@@ -176,7 +218,9 @@ def paired(frequencies: np.ndarray, num_outputs: int) -> Params:
     """A sine and a cosine of each frequency (d, units / 2), and a zero output layer."""
     half = frequencies.shape[1]
     phases = np.repeat([0.0, np.pi / 2], half)
-    hidden = Layer(jnp.asarray(np.concatenate([frequencies, frequencies], axis=1)), jnp.asarray(phases))
+    hidden = Layer(
+        jnp.asarray(np.concatenate([frequencies, frequencies], axis=1)), jnp.asarray(phases)
+    )
     return hidden, Layer(jnp.zeros((2 * half, num_outputs)), jnp.zeros((num_outputs,)))
 
 

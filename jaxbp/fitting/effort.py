@@ -30,7 +30,9 @@ class Effort(NamedTuple):
 
 EFFORTS = {
     "low": Effort(3.0, (512,), 60, 300, 1e10, (((32, 32), 2),), 100),
-    "normal": Effort(15.0, (512, 1024, 1536, 2048), 120, 500, 4e10, (((32, 32), 2), ((32,), 2)), 200),
+    "normal": Effort(
+        15.0, (512, 1024, 1536, 2048), 120, 500, 4e10, (((32, 32), 2), ((32,), 2)), 200
+    ),
     "high": Effort(
         *(60.0, (512, 1024, 1536, 2048, 3072), 200, 800, 2e11),
         *((((32, 32), 8), ((32,), 8), ((64,), 8), ((64, 64), 8)), 400),
@@ -41,9 +43,9 @@ EFFORTS = {
 class Budget:
     """What may still be started.
 
-    The decision rests on operations counted beforehand, so that a seed gives the same candidates on every machine. Only
-    where the caller gives a number of seconds is the clock read, and the estimates are scaled by what the candidates
-    before took in truth.
+    The decision rests on operations counted beforehand, so that a seed gives the same candidates on
+    every machine. Only where the caller gives a number of seconds is the clock read, and the
+    estimates are scaled by what the candidates before took in truth.
     """
 
     def __init__(self, seconds: float, *, by_clock: bool = False) -> None:

@@ -7,8 +7,8 @@ A fifth of the rows is held out, few candidates are tried, and the held-out rows
     units       more inputs, few rows or noise: sine units from a spectrum that the evidence chooses
     networks    where these leave much and no noise explains it: tanh networks by Gauss-Newton from node errors
 
-The winner is fitted once more to all rows, or the average of the best two where that predicts better.
-`model.history` lists what was tried.
+The winner is fitted once more to all rows, or the average of the best two where that predicts
+better. `model.history` lists what was tried.
 
 Legend: n rows, d inputs, k outputs.
 """
@@ -48,7 +48,9 @@ from jaxbp.training.stages import Stage
 LEAST_ROWS_OF_ALL = 5
 TINY = 10  # rows: of fewer, nothing but a linear function is to be had
 MOST_INPUTS_OF_BANDS = 3  # the units that a band needs grow with its volume
-ROWS_OF_BANDS = 4000  # of so many, a spectrum chosen on some hundred of them has nothing to add to a band
+ROWS_OF_BANDS = (
+    4000  # of so many, a spectrum chosen on some hundred of them has nothing to add to a band
+)
 EXACT = 1e-8  # of the held-out standard deviation: below it nothing more is tried
 ROUGH = 1e-3  # networks reach 1e-4 where rows are many: below this they do not win
 TIE = 1.02  # of the least error: the linear candidate is the safer one
@@ -72,16 +74,18 @@ def fit_model(
     Args:
         inputs: (n, d) in any units, n at least 5.
         outputs: (n,) or (n, k) in any units.
-        seconds: what the fit is to take; what is estimated to take longer is not started. The clock counts then, and
-            with another machine another candidate may win. Without it, operations counted beforehand decide.
+        seconds: what the fit is to take; what is estimated to take longer is not started. The clock
+            counts then, and with another machine another candidate may win. Without it, operations
+            counted beforehand decide.
         effort: low, normal or high: about 3, 15 or 60 seconds at most on one core of a laptop.
         seed: of the split, the frequencies and the starts: the same seed gives the same model.
         names: of the columns of inputs and outputs, kept in the model.
         on_candidate: called with each candidate when it has been tried.
 
     Returns:
-        The model. `model.history` has each candidate with its error on rows that it was not fitted to: a fifth of all
-        and at most 2,000, or of fewer than 100 rows each fifth in turn. Where an average won, `model.spread(points)`
+        The model. `model.history` has each candidate with its error on rows that it was not fitted
+        to: a fifth of all and at most 2,000, or of fewer than 100 rows each fifth in turn. Where an
+            average won, `model.spread(points)`
         is the standard deviation of what was averaged.
 
     Raises:
@@ -94,7 +98,9 @@ def fit_model(
     points, values = table("inputs", inputs, 2), table("outputs", outputs, 1, 2)
     if len(points) != len(values) or len(points) < LEAST_ROWS_OF_ALL:
         counts = f"{len(points)} and {len(values)}"
-        raise ValueError(f"inputs and outputs must have one row each, at least {LEAST_ROWS_OF_ALL}; got {counts}")
+        raise ValueError(
+            f"inputs and outputs must have one row each, at least {LEAST_ROWS_OF_ALL}; got {counts}"
+        )
     columns = values.reshape(len(values), -1)
     with jax.enable_x64(True), one_blas_thread():
         scalers = standardizer(points), standardizer(columns)
@@ -110,12 +116,16 @@ def fit_model(
     if not any(trial is best for trial in trials):
         history += (best.candidate._replace(chosen=True),)
     share = np.full(columns.shape[1], 1 / len(members))
-    model = Model((members[0][0],), (), *scalers, values.ndim == 1, history=history, names=tuple(names))
+    model = Model(
+        (members[0][0],), (), *scalers, values.ndim == 1, history=history, names=tuple(names)
+    )
     terms = [Stage(params, share) for _, params in members]
     return model.with_terms([mlp for mlp, _ in members], terms, average=len(members) > 1)
 
 
-def _trials(splits: list[Rows], effort: Effort, seed: int, budget: Budget, before: list[Trial]) -> Iterator[Trial]:
+def _trials(
+    splits: list[Rows], effort: Effort, seed: int, budget: Budget, before: list[Trial]
+) -> Iterator[Trial]:
     """Tries one kind after the other, until nothing is left to improve or the time is over."""
     rows = splits[0]
     num_rows, num_inputs = len(rows.every.inputs), len(varying(rows.every.inputs))
@@ -124,7 +134,12 @@ def _trials(splits: list[Rows], effort: Effort, seed: int, budget: Budget, befor
     def least() -> float:
         return min(trial.candidate.held_out for trial in before)
 
-    if num_rows < TINY or num_inputs == 0 or len(varying(rows.every.targets)) == 0 or least() < EXACT:
+    if (
+        num_rows < TINY
+        or num_inputs == 0
+        or len(varying(rows.every.targets)) == 0
+        or least() < EXACT
+    ):
         return
     few_inputs = num_inputs <= MOST_INPUTS_OF_BANDS
     if few_inputs and len(rows.train.inputs) >= LEAST_ROWS * FEWER_UNITS[0]:
@@ -145,14 +160,23 @@ def _trials(splits: list[Rows], effort: Effort, seed: int, budget: Budget, befor
 def _best(trials: list[Trial], splits: list[Rows]) -> Trial:
     """Chooses the least error, or the average of two where that is better by 2 %.
 
-    The linear candidate wins within 2 %; of noisy rows the spectrum by evidence, unless another is surely better.
+    The linear candidate wins within 2 %; of noisy rows the spectrum by evidence, unless another is
+    surely better.
     """
     errors = np.array([trial.candidate.held_out for trial in trials])
     best = trials[0 if errors[0] <= TIE * errors.min() else int(np.argmin(errors))]
     for trial in trials:
-        if trial.noise > NOISY and best is not trials[0] and not _surely_better(best, trial, splits):
+        if (
+            trial.noise > NOISY
+            and best is not trials[0]
+            and not _surely_better(best, trial, splits)
+        ):
             best = trial
-    others = [trial for trial in trials if trial is not best and trial.candidate.held_out < NEAR * errors.min()]
+    others = [
+        trial
+        for trial in trials
+        if trial is not best and trial.candidate.held_out < NEAR * errors.min()
+    ]
     if not others:
         return best
     other = min(others, key=lambda trial: trial.candidate.held_out)

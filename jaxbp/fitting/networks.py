@@ -17,7 +17,10 @@ from jaxbp.training.many import fit_many
 SOLVER = gauss_newton(momentum=0.9, damping=1.0)
 MOST_ROWS = 500  # of a batch, times outputs: the side of the kernel that each step factorizes
 COMPILING = 4.0  # seconds
-LOOK, PATIENCE = 5, 10  # steps from one look at the held-out rows to the next, and looks without an improvement
+LOOK, PATIENCE = (
+    5,
+    10,
+)  # steps from one look at the held-out rows to the next, and looks without an improvement
 
 
 def try_networks(
@@ -45,12 +48,15 @@ def try_networks(
     )
     best = np.fmin.reduce(trained.validation_loss, axis=0)
     ranked = [trained.member(int(place)) for place in np.argsort(best)]
-    outputs = np.stack([np.asarray(forward(mlp, params, rows.held_out.inputs)[0]) for params in ranked])
+    outputs = np.stack(
+        [np.asarray(forward(mlp, params, rows.held_out.inputs)[0]) for params in ranked]
+    )
     targets = np.asarray(rows.held_out.targets)
     errors = [rms(outputs[:count].mean(axis=0) - targets) for count in range(1, num_starts + 1)]
     count = 1 + int(np.argmin(errors))
     members = tuple((mlp, params) for params in ranked[:count])
     name = f"tanh {'-'.join(map(str, hidden))}" + (f", average of {count}" if count > 1 else "")
     found = Candidate(name, errors[count - 1], time.perf_counter() - start)
-    # Early stopping needs held-out rows, so the networks stay as they are: they are not fitted to all rows.
+    # Early stopping needs held-out rows, so the networks stay as they are: they are not fitted to
+    # all rows.
     return Trial(found, members, predicted(members, rows.held_out.inputs), lambda every: members)

@@ -50,11 +50,15 @@ class Trial(NamedTuple):
     noise: float = 0.0
 
 
-def trial_of(name: str, fit: Fit, splits: list[Rows], noise: Callable[[], float] = lambda: 0.0) -> Trial:
+def trial_of(
+    name: str, fit: Fit, splits: list[Rows], noise: Callable[[], float] = lambda: 0.0
+) -> Trial:
     """Fits a candidate to the training rows of every split, and judges it by the rows held out."""
     start = time.perf_counter()
     fits = [fit(rows.train) for rows in splits]
-    predictions = [predicted(members, rows.held_out.inputs) for members, rows in zip(fits, splits, strict=True)]
+    predictions = [
+        predicted(members, rows.held_out.inputs) for members, rows in zip(fits, splits, strict=True)
+    ]
     error = rms(np.concatenate(predictions) - held_out_targets(splits))
     found = Candidate(name, error, time.perf_counter() - start)
     return Trial(found, fits[0], np.concatenate(predictions), fit, noise())
@@ -80,9 +84,13 @@ def split(inputs: np.ndarray, targets: np.ndarray, seed: int) -> list[Rows]:
     starts = range(0, 5 * (num_rows // 5), num_rows // 5) if num_rows < FEW else (0,)
     size = num_rows // 5 if num_rows < FEW else size
     parts = [
-        (permutation[first : first + size], np.delete(permutation, slice(first, first + size))) for first in starts
+        (permutation[first : first + size], np.delete(permutation, slice(first, first + size)))
+        for first in starts
     ]
-    return [Rows(every, _batch(inputs, targets, train), _batch(inputs, targets, held)) for held, train in parts]
+    return [
+        Rows(every, _batch(inputs, targets, train), _batch(inputs, targets, held))
+        for held, train in parts
+    ]
 
 
 def varying(inputs: Any) -> np.ndarray:
@@ -95,7 +103,9 @@ def table(name: str, array: Any, *dimensions: int) -> np.ndarray:
     with jax.enable_x64(True):
         values = np.asarray(as_float_array(name, array, jnp.float64))
     if values.ndim not in dimensions or 0 in values.shape:
-        shapes = " or ".join("(n,)" if d == 1 else "(n, d)" if name == "inputs" else "(n, k)" for d in dimensions)
+        shapes = " or ".join(
+            "(n,)" if d == 1 else "(n, d)" if name == "inputs" else "(n, k)" for d in dimensions
+        )
         raise ValueError(f"{name} must have shape {shapes} and not be empty, got {values.shape}")
     check_finite(name, values)
     return values

@@ -1,27 +1,31 @@
 """The spectrum of a sine layer, chosen where the rows are most probable.
 
-A layer of sine units with random frequencies and a solved output layer is regression with the kernel that the units
-have on average. Each unit reads few of the inputs; input i takes part with odds s_i : 1, and then has a frequency from
-N(0, 1 / l_i^2); sine and cosine come in pairs. On average that is the kernel
+A layer of sine units with random frequencies and a solved output layer is regression with the
+kernel that the units have on average. Each unit reads few of the inputs; input i takes part with
+odds s_i : 1, and then has a frequency from N(0, 1 / l_i^2); sine and cosine come in pairs. On
+average that is the kernel
 
     k(x, z) = c prod over i of (1 + s_i exp(-(x_i - z_i)^2 / (2 l_i^2)))
 
-which knows which inputs matter, how fast, and which act together. (l, s, c, noise) minimise the negative log evidence
+which knows which inputs matter, how fast, and which act together. (l, s, c, noise) minimise the
+negative log evidence
 
-    E = 1/2 tr(T^T A^-1 T) + k/2 log det A,  A = K + noise I,  A_bar = 1/2 (k A^-1 - alpha alpha^T),  alpha = A^-1 T
+    E = 1/2 tr(T^T A^-1 T) + k/2 log det A,  A = K + noise I,  A_bar = 1/2 (k A^-1 - alpha alpha^T),
+     alpha = A^-1 T
 
 whose gradient is written by hand, backward through the product:
 
-    W_i = K A_bar s_i e_i / (1 + s_i e_i),  dE/dlog s_i = sum W_i,  dE/dlog l_i = sum W_i ((x_i - z_i) / l_i)^2
+    W_i = K A_bar s_i e_i / (1 + s_i e_i),  dE/dlog s_i = sum W_i,  dE/dlog l_i = sum W_i ((x_i -
+    z_i) / l_i)^2
 
-The kernel serves for this choice alone. The fit is the least-squares problem of the units, whose condition number is
-the square root of the kernel's.
+The kernel serves for this choice alone. The fit is the least-squares problem of the units, whose
+condition number is the square root of the kernel's.
 
 Legend: n rows, d inputs, k outputs; theta = log of (l (d,), s (d,), c, noise).
 
 References:
-    Rahimi and Recht 2007 (random features); Rasmussen and Williams 2006, section 5.4 (evidence); Duvenaud, Nickisch and
-    Rasmussen 2011 (additive kernels).
+    Rahimi and Recht 2007 (random features); Rasmussen and Williams 2006, section 5.4 (evidence);
+    Duvenaud, Nickisch and Rasmussen 2011 (additive kernels).
 """
 
 from typing import Any, NamedTuple
@@ -63,7 +67,9 @@ class Spectrum(NamedTuple):
 
 
 @jax.jit
-def energy_and_gradient(theta: Array, x: Array, y: Array, mean: Array, width: Array) -> tuple[Array, Array]:
+def energy_and_gradient(
+    theta: Array, x: Array, y: Array, mean: Array, width: Array
+) -> tuple[Array, Array]:
     """E and dE/dtheta at theta (2 d + 2,), with a wide normal prior N(mean, width^2); x (n, d) and y (n, k)."""
     n, d = x.shape
     length, strength = jnp.exp(theta[:d]), jnp.exp(theta[d : 2 * d])
@@ -77,7 +83,8 @@ def energy_and_gradient(theta: Array, x: Array, y: Array, mean: Array, width: Ar
     kernel = jax.lax.scan(multiply, jnp.full((n, n), scale), (x.T, length, strength))[0]
     lower = jnp.linalg.cholesky(kernel + noise * jnp.eye(n))
     half_log_det = jnp.log(jnp.diag(lower)).sum()
-    # `0 * half_log_det` puts the calls of LAPACK in order: two at a time can lock up XLA's thread pool.
+    # `0 * half_log_det` puts the calls of LAPACK in order: two at a time can lock up XLA's thread
+    # pool.
     inverse = jax.scipy.linalg.cho_solve((lower, True), jnp.eye(n) + 0 * half_log_det)
     alpha = inverse @ y
     energy = 0.5 * jnp.sum(y * alpha) + y.shape[1] * half_log_det
@@ -98,15 +105,18 @@ def energy_and_gradient(theta: Array, x: Array, y: Array, mean: Array, width: Ar
     return energy + 0.5 * jnp.sum(away**2), gradient
 
 
-def choose_spectrum(x: Any, y: Any, *, evaluations: int, start: np.ndarray | None = None) -> Spectrum:
-    """Maximises the evidence by L-BFGS; bounded by evaluations, so that the same rows give the same spectrum.
+def choose_spectrum(
+    x: Any, y: Any, *, evaluations: int, start: np.ndarray | None = None
+) -> Spectrum:
+    """Maximises the evidence by L-BFGS; bounded by evaluations, so that the same rows give the same
+    spectrum.
 
     Args:
         x: (n, d) standardized inputs.
         y: (n, k) standardized targets.
         evaluations: of E, about as many at most.
-        start: theta to go on from; without it the search starts from long lengths, and from the best of twelve probes
-            too if the noise stays high there.
+        start: theta to go on from; without it the search starts from long lengths, and from the
+            best of twelve probes too if the noise stays high there.
     """
     d = x.shape[1]
     mean = np.r_[np.full(d, np.log(4.0)), np.full(d, np.log(0.2)), 0.0, np.log(1e-8)]
@@ -131,11 +141,16 @@ def choose_spectrum(x: Any, y: Any, *, evaluations: int, start: np.ndarray | Non
 
     if start is None:
         search(best[1], SMOOTH_EVALUATIONS)
-        # Where the lengths are too long, waves look like noise, and the search does not come back from there.
+        # Where the lengths are too long, waves look like noise, and the search does not come back
+        # from there.
         if best[1][-1] > np.log(CLEAN):
-            probes = [np.r_[np.full(d, np.log(length)), mean[d:-1], np.log(noise)] for length, noise in PROBES]
+            probes = [
+                np.r_[np.full(d, np.log(length)), mean[d:-1], np.log(noise)]
+                for length, noise in PROBES
+            ]
             search(min(probes, key=lambda theta: value(theta)[0]), SMOOTH_EVALUATIONS)
-    # A step to where the factorization fails ends a search early: it goes on from the best point with an empty memory.
+    # A step to where the factorization fails ends a search early: it goes on from the best point
+    # with an empty memory.
     for _ in range(4):
         before, left = best[0], evaluations - count
         if left < 5:
@@ -154,7 +169,13 @@ def draw_frequencies(
     share = strength / (1 + strength)
     drawn = np.clip(share, *SHARES)
     reads = generator.random((num_inputs, pairs)) < drawn[:, np.newaxis]
-    odds = np.where(reads, np.log(share / drawn)[:, np.newaxis], np.log((1 - share) / (1 - drawn))[:, np.newaxis])
-    frequencies = np.where(reads, generator.standard_normal((num_inputs, pairs)) / length[:, np.newaxis], 0)
+    odds = np.where(
+        reads,
+        np.log(share / drawn)[:, np.newaxis],
+        np.log((1 - share) / (1 - drawn))[:, np.newaxis],
+    )
+    frequencies = np.where(
+        reads, generator.standard_normal((num_inputs, pairs)) / length[:, np.newaxis], 0
+    )
     total = np.exp(theta[-2]) * np.prod(1 + strength)
     return frequencies, np.sqrt(total / pairs * np.exp(odds.sum(axis=0)))

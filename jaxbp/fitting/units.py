@@ -1,4 +1,5 @@
-"""More inputs, few rows, or noise: sine units drawn from a spectrum that the evidence chooses, the output layer solved.
+"""More inputs, few rows, or noise: sine units drawn from a spectrum that the evidence chooses, the
+output layer solved.
 
 Legend: n rows, d inputs, k outputs.
 """
@@ -62,7 +63,9 @@ class Units:
             theta = start
         else:
             evaluations = self.effort.evaluations if start is None else GO_ON
-            theta = choose_spectrum(inputs[rows][:, columns], targets[rows], evaluations=evaluations, start=start).theta
+            theta = choose_spectrum(
+                inputs[rows][:, columns], targets[rows], evaluations=evaluations, start=start
+            ).theta
         num = self._num_units(len(inputs), float(np.exp(theta[-1])))
         generator = np.random.default_rng([self.seed, num])
         frequencies = np.zeros((inputs.shape[1], num // 2))
@@ -73,13 +76,17 @@ class Units:
         )
         both, noise = np.r_[widths, widths], float(np.exp(theta[-1]))
         if self.last and self.found and len(inputs) > num + 1:
-            few = max(MOST_ROWS * num, int(self.budget.left / (2 * num**2)))  # as many as there is time for
+            few = max(
+                MOST_ROWS * num, int(self.budget.left / (2 * num**2))
+            )  # as many as there is time for
             factored_rows = triangle(mlp, params, batch.inputs[:few], batch.targets[:few])
             layer = penalized(factored_rows, self.found.penalty, both)
             return ((mlp, with_output(params, *layer)),)
         most = MOST_ROWS * num
         factored = factor(mlp, params, batch.inputs[:most], batch.targets[:most], both)
-        penalty = best_penalty(factored, np.r_[PENALTIES * factored.singular_values[0] ** 2, noise])[0]
+        penalty = best_penalty(
+            factored, np.r_[PENALTIES * factored.singular_values[0] ** 2, noise]
+        )[0]
         if not self.last and self.found is None:
             self.found = Found(theta, penalty, some)
         return ((mlp, with_output(params, *solution(factored, penalty))),)
@@ -139,7 +146,9 @@ def _operations(splits: list[Rows], effort: Effort, budget: Budget) -> tuple[flo
     if _most_units(num_rows, effort.operations) > FEWEST_UNITS:
         solve = 3.0 * num_rows**2 * TRIAL_UNITS + 10 * num_rows**3
     else:
-        solve = 2.0 * min(num_rows, MOST_ROWS * FEWEST_UNITS) * FEWEST_UNITS**2 + 10 * FEWEST_UNITS**3
+        solve = (
+            2.0 * min(num_rows, MOST_ROWS * FEWEST_UNITS) * FEWEST_UNITS**2 + 10 * FEWEST_UNITS**3
+        )
     wide = _most_units(every, effort.operations) > FEWEST_UNITS
     tall = 2.0 * every * _tall_units(every, budget) ** 2
     return len(splits) * (evidence + solve), effort.operations if wide else tall

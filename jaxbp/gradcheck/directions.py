@@ -1,6 +1,8 @@
-"""Judges of a cotangent that know the function by its values: along a direction of a leaf, and at single elements.
+"""Judges of a cotangent that know the function by its values: along a direction of a leaf, and at
+single elements.
 
-For phi(x) = <u, reference(x)> in float64, g the cotangent of one leaf under judgement, v a random unit direction in it:
+For phi(x) = <u, reference(x)> in float64, g the cotangent of one leaf under judgement, v a random
+unit direction in it:
 
     adjoint identity     <g, v> = <u, J v>, J v by forward mode (Griewank and Walther 2008)
     complex step         <g, v> = Im phi(x + i h v) / h, where phi is analytic (Squire and Trapp 1998)
@@ -76,12 +78,15 @@ class Probe(NamedTuple):
         """The values of phi with each of the changes (m, ...) added to one leaf."""
         leaves, structure = jax.tree.flatten(self.arguments)
         axes = [0 if i == position else None for i in range(len(leaves))]
-        many = jax.vmap(lambda *leaves: self.reference(*jax.tree.unflatten(structure, leaves)), tuple(axes))
+        many = jax.vmap(
+            lambda *leaves: self.reference(*jax.tree.unflatten(structure, leaves)), tuple(axes)
+        )
         moved = np.asarray(leaves[position]) + np.asarray(changes)
         size = max(1, min(len(moved), CHUNK // max(1, moved[0].size)))
         moved = np.concatenate([moved, np.repeat(moved[-1:], -len(moved) % size, axis=0)])
         parts = [
-            many(*leaves[:position], part, *leaves[position + 1 :]) for part in np.split(moved, len(moved) // size)
+            many(*leaves[:position], part, *leaves[position + 1 :])
+            for part in np.split(moved, len(moved) // size)
         ]
         return np.concatenate([self.weighted(part, size) for part in parts])[: len(changes)]
 
@@ -107,8 +112,13 @@ def judge_directions(probe: Probe, leaves: Sequence[Leaf]) -> tuple[list[Row], l
     arguments, structure = jax.tree.flatten(probe.arguments)
     for leaf in leaves:
         noise = probe.noise(leaf)
-        tangents = [leaf.direction if i == leaf.position else _zero_tangent(other) for i, other in enumerate(arguments)]
-        pushed = jax.jvp(probe.reference, tuple(probe.arguments), tuple(jax.tree.unflatten(structure, tangents)))[1]
+        tangents = [
+            leaf.direction if i == leaf.position else _zero_tangent(other)
+            for i, other in enumerate(arguments)
+        ]
+        pushed = jax.jvp(
+            probe.reference, tuple(probe.arguments), tuple(jax.tree.unflatten(structure, tangents))
+        )[1]
         pushed = jax.tree.map(lambda tangent: np.asarray(tangent)[np.newaxis], pushed)
         rows.append(leaf.row("adjoint identity", float(probe.weighted(pushed, 1)[0])))
         try:
@@ -122,10 +132,15 @@ def judge_directions(probe: Probe, leaves: Sequence[Leaf]) -> tuple[list[Row], l
         row, kinks = _at_elements(probe, leaf, noise)
         skipped += kinks
         rows += [row] if row is not None else []
-    notes = [f"no complex step: the reference takes no complex numbers ({refused})"] if refused else []
+    notes = (
+        [f"no complex step: the reference takes no complex numbers ({refused})"] if refused else []
+    )
     if not_analytic:
         notes.append(f"no complex step: the reference is not analytic in {', '.join(not_analytic)}")
-    return rows, [*notes, f"elements at a kink, where no difference is taken: {skipped}"] if skipped else notes
+    return rows, [
+        *notes,
+        f"elements at a kink, where no difference is taken: {skipped}",
+    ] if skipped else notes
 
 
 def _complex_step(probe: Probe, leaf: Leaf, noise: float) -> float | None:
@@ -150,9 +165,11 @@ def _at_elements(probe: Probe, leaf: Leaf, noise: float) -> tuple[Row | None, in
         changes[i, np.arange(len(chosen)), chosen] = multiple * h
     values = probe.values(leaf.position, changes.reshape(-1, *leaf.bar.shape)).reshape(5, -1)
     coarse, fine = (values[4] - values[0]) / (4 * h), (values[3] - values[1]) / (2 * h)
-    wide, narrow = (np.abs(a - 2 * values[2] + b) for a, b in ((values[4], values[0]), (values[3], values[1])))
-    # A quarter of it where phi is smooth; below that a kink is at 4/7 h or more, and moves `fine` by at most 3/2 of
-    # what it moves it from `coarse`.
+    wide, narrow = (
+        np.abs(a - 2 * values[2] + b) for a, b in ((values[4], values[0]), (values[3], values[1]))
+    )
+    # A quarter of it where phi is smooth; below that a kink is at 4/7 h or more, and moves `fine`
+    # by at most 3/2 of what it moves it from `coarse`.
     kink = narrow > 0.3 * wide + 8 * noise
     allowed = leaf.allowed + (2 * np.abs(coarse - fine) + 4 * noise / h) / leaf.scale
     error = np.abs(leaf.bar.ravel()[chosen] - fine) / leaf.scale
@@ -168,7 +185,11 @@ def _at_elements(probe: Probe, leaf: Leaf, noise: float) -> tuple[Row | None, in
         )
         for i in np.flatnonzero(~kink)
     ]
-    worst = max(rows, key=lambda row: math.inf if math.isnan(row.error) else row.error / row.allowed, default=None)
+    worst = max(
+        rows,
+        key=lambda row: math.inf if math.isnan(row.error) else row.error / row.allowed,
+        default=None,
+    )
     return worst, int(kink.sum())
 
 

@@ -4,11 +4,12 @@ The correctness statement, for every parameter leaf:
 
     || hand - g ||_2  <=  8 sqrt(L) max(1, (max(width, batch) / 64)^(1/4)) u || g ||_2
 
-with L affine layers, u half a unit in the last place of the dtype (2^-24 or 2^-53), and g the float64 gradient of
-`reference_predict` at the same stored parameters. It is normwise for each leaf: where terms cancel, a single element
-may be off by far more than the norm. Where the terms of a whole leaf cancel, as they do in a trained network, every
-program is off by more; how much more is measured on autodiff in float32. In float64 autodiff of the reference can show
-consistency only, so a second judge takes central differences along one random direction a leaf.
+with L affine layers, u half a unit in the last place of the dtype (2^-24 or 2^-53), and g the
+float64 gradient of `reference_predict` at the same stored parameters. It is normwise for each leaf:
+where terms cancel, a single element may be off by far more than the norm. Where the terms of a
+whole leaf cancel, as they do in a trained network, every program is off by more; how much more is
+measured on autodiff in float32. In float64 autodiff of the reference can show consistency only, so
+a second judge takes central differences along one random direction a leaf.
 """
 
 import math
@@ -32,7 +33,9 @@ from jaxbp.losses import LOSSES
 from jaxbp.network import forward, reference_predict
 from jaxbp.params import Mlp, Params
 
-CHANGE = 2.0**-36  # of the parameters, relative: far above the unit of float64, far below what bends a gradient
+CHANGE = (
+    2.0**-36
+)  # of the parameters, relative: far above the unit of float64, far below what bends a gradient
 
 
 def rounding_bound(mlp: Mlp, num_samples: int, dtype: DTypeLike) -> float:
@@ -53,9 +56,11 @@ def check_gradients(
 ) -> Report:
     """Holds the hand-written gradient of a loss against independent judges.
 
-    The judges, both in float64 whatever the dtype of the parameters: autodiff of `reference_predict`, leaf by leaf; and
-    central differences of the loss along one random direction a leaf, with the bound that their own two step sizes
-    give. Where a step crosses a kink of an activation the difference is not taken, and the report says so.
+    The judges, both in float64 whatever the dtype of the parameters: autodiff of
+    `reference_predict`, leaf by leaf; and
+    central differences of the loss along one random direction a leaf, with the bound that their own
+    two step sizes give. Where a step crosses a kink of an activation the difference is not taken,
+    and the report says so.
 
     Args:
         mlp: the network.
@@ -73,11 +78,14 @@ def check_gradients(
         TypeError: inputs or targets are not real numbers.
     """
     row = look_up("loss", loss, LOSSES)
-    hand = loss_and_gradient(mlp, params, inputs, targets, loss)[1] if gradient is None else gradient
+    hand = (
+        loss_and_gradient(mlp, params, inputs, targets, loss)[1] if gradient is None else gradient
+    )
     check_params(mlp, hand, "gradient")
     dtype, num_samples = params[0].weight.dtype, np.shape(inputs)[0]
     with jax.enable_x64(True):
-        # The stored numbers, not the caller's: the inputs as they were after the cast to the dtype of the parameters.
+        # The stored numbers, not the caller's: the inputs as they were after the cast to the dtype
+        # of the parameters.
         stored, points = widen((params, jnp.asarray(np.asarray(inputs), dtype)))
         wanted = widen(as_targets(row, targets, (num_samples, mlp.sizes[-1]), dtype))
         gradient_of = partial(_reference_gradient, mlp, loss, inputs=points, targets=wanted)
@@ -85,13 +93,21 @@ def check_gradients(
         rows = compare("params", hand, gradient_of(stored), "autodiff", allowed)
         value = partial(_reference_loss, mlp, loss, inputs=points, targets=wanted)
         more, notes = _central_differences(mlp, value, stored, points, hand, allowed)
-        notes = [*mask_flips(mlp, params, jnp.asarray(np.asarray(inputs), dtype)), *cancelled(rows), *notes]
+        notes = [
+            *mask_flips(mlp, params, jnp.asarray(np.asarray(inputs), dtype)),
+            *cancelled(rows),
+            *notes,
+        ]
     return Report(tuple(rows + more), notes=tuple(notes))
 
 
 def cancelled(rows: list[Row]) -> list[str]:
     """Says of which leaves the terms cancel so far that rounding leaves less than two digits."""
-    return [f"{row.path}: its terms cancel, rounding allows {row.allowed:.1g}" for row in rows if row.allowed > 0.01]
+    return [
+        f"{row.path}: its terms cancel, rounding allows {row.allowed:.1g}"
+        for row in rows
+        if row.allowed > 0.01
+    ]
 
 
 def widen(tree: Any) -> Any:
@@ -99,7 +115,9 @@ def widen(tree: Any) -> Any:
 
     def cast(leaf: Any) -> Array:
         array = np.asarray(leaf)
-        return jnp.asarray(array, jnp.float64 if jnp.issubdtype(array.dtype, jnp.floating) else None)
+        return jnp.asarray(
+            array, jnp.float64 if jnp.issubdtype(array.dtype, jnp.floating) else None
+        )
 
     return jax.tree.map(cast, tree)
 
@@ -117,13 +135,18 @@ _reference_gradient = jax.jit(jax.grad(_reference_loss, 2), static_argnums=(0, 1
 def allowances(
     judge: Callable[[Params], Any], params: Params, mlp: Mlp, num_samples: int, dtype: DTypeLike
 ) -> list[float]:
-    """For each leaf that the judge returns, the relative error that rounding in `dtype` may cause there.
+    """For each leaf that the judge returns, the relative error that rounding in `dtype` may cause
+    there.
 
-    Where the terms of a leaf cancel, the bound grows: by what autodiff's own error in float32 shows, and by what
-    a relative change of the parameters by u does to it, each four times for safety. Near a minimum the second is the
-    larger one: there a gradient is a small difference of large terms.
+    Where the terms of a leaf cancel, the bound grows: by what autodiff's own error in float32
+    shows, and by what
+    a relative change of the parameters by u does to it, each four times for safety. Near a minimum
+    the second is the larger one: there a gradient is a small difference of large terms.
     """
-    bounds = {kind: rounding_bound(mlp, num_samples, kind) for kind in (np.dtype(dtype), np.dtype(np.float32))}
+    bounds = {
+        kind: rounding_bound(mlp, num_samples, kind)
+        for kind in (np.dtype(dtype), np.dtype(np.float32))
+    }
     narrow = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), params)
     exact = judge(jax.tree.map(lambda leaf: leaf.astype(jnp.float64), narrow))
     single = bounds[np.dtype(np.float32)]
@@ -132,18 +155,28 @@ def allowances(
     signs = jax.tree.map(lambda leaf: generator.choice([-1.0, 1.0], leaf.shape), params)
     moved = jax.tree.map(lambda leaf, sign: leaf * (1 + CHANGE * sign), params, signs)
     unit = float(jnp.finfo(dtype).eps) / 2
-    # In float64 the judge rounds as well: two errors, each within the bound, are that much apart at most.
+    # In float64 the judge rounds as well: two errors, each within the bound, are that much apart at
+    # most.
     both = 2 if dtype == np.float64 else 1
     cancellations = compare("", judge(narrow), exact, "", unknown)
     changes = compare("", judge(moved), judge(params), "", unknown)
     return [
-        both * max(bounds[np.dtype(dtype)] * max(1.0, 4 * cancelled.error / single), 4 * changed.error / CHANGE * unit)
+        both
+        * max(
+            bounds[np.dtype(dtype)] * max(1.0, 4 * cancelled.error / single),
+            4 * changed.error / CHANGE * unit,
+        )
         for cancelled, changed in zip(cancellations, changes, strict=True)
     ]
 
 
 def _central_differences(
-    mlp: Mlp, value: Callable[[Params], Array], params: Params, inputs: Array, hand: Params, rounding: list[float]
+    mlp: Mlp,
+    value: Callable[[Params], Array],
+    params: Params,
+    inputs: Array,
+    hand: Params,
+    rounding: list[float],
 ) -> tuple[list[Row], list[str]]:
     """Compares <hand, v> with (f(p + h v) - f(p - h v)) / 2h for a random unit direction v in each leaf."""
     generator = np.random.default_rng(0)
@@ -153,20 +186,43 @@ def _central_differences(
         name = f"params{jax.tree_util.keystr(path)}"
         direction = generator.standard_normal(leaf.shape)
         direction /= np.linalg.norm(direction)
-        sides = [_kink_sides(mlp, shifted(params, position, h * direction), inputs) for h in (-2 * STEP, 2 * STEP)]
+        sides = [
+            _kink_sides(mlp, shifted(params, position, h * direction), inputs)
+            for h in (-2 * STEP, 2 * STEP)
+        ]
         crossed = _num_different(*sides)
         if crossed:
-            notes.append(f"{name}: {crossed} units change sides of a kink within the step, no difference taken")
+            notes.append(
+                f"{name}: {crossed} units change sides of a kink within the step, no difference taken"
+            )
             continue
-        ends = {h: float(value(shifted(params, position, h * direction))) for h in (-2 * STEP, -STEP, STEP, 2 * STEP)}
+        ends = {
+            h: float(value(shifted(params, position, h * direction)))
+            for h in (-2 * STEP, -STEP, STEP, 2 * STEP)
+        }
         fine, coarse = ((ends[h] - ends[-h]) / (2 * h) for h in (STEP, 2 * STEP))
         slope = float(np.sum(np.asarray(bar, np.float64) * direction))
-        # Truncation is h^2 times a third derivative, so a third of the change from 2h to h; rounding of f is a few
-        # units of f over h. Both with a factor 4, and the rounding of the gradient under judgement itself.
+        # Truncation is h^2 times a third derivative, so a third of the change from 2h to h;
+        # rounding of f is a few units of f over h. Both with a factor 4, and the rounding of the
+        # gradient under judgement itself.
         size = float(np.linalg.norm(np.asarray(bar, np.float64)))
-        allowed = 4 * abs(coarse - fine) / 3 + 4 * 2.0**-52 * (abs(ends[STEP]) + 1) / STEP + rounding[position] * size
+        allowed = (
+            4 * abs(coarse - fine) / 3
+            + 4 * 2.0**-52 * (abs(ends[STEP]) + 1) / STEP
+            + rounding[position] * size
+        )
         scale = max(size, 1e-30)
-        rows.append(Row(name, "central difference", abs(slope - fine) / scale, allowed / scale, (), slope, fine))
+        rows.append(
+            Row(
+                name,
+                "central difference",
+                abs(slope - fine) / scale,
+                allowed / scale,
+                (),
+                slope,
+                fine,
+            )
+        )
     return rows, notes
 
 
@@ -182,8 +238,14 @@ def _kink_sides(mlp: Mlp, params: Params, inputs: Array) -> list[Array]:
 
 def mask_flips(mlp: Mlp, params: Params, inputs: Array) -> list[str]:
     """Says how many units are on another side of a kink in the parameters' dtype than in float64, if any."""
-    flips = _num_different(_kink_sides(mlp, params, inputs), _kink_sides(mlp, *widen((params, inputs))))
-    return [f"{flips} units are on the other side of a kink in {inputs.dtype} than in float64"] if flips else []
+    flips = _num_different(
+        _kink_sides(mlp, params, inputs), _kink_sides(mlp, *widen((params, inputs)))
+    )
+    return (
+        [f"{flips} units are on the other side of a kink in {inputs.dtype} than in float64"]
+        if flips
+        else []
+    )
 
 
 def _num_different(sides: list[Array], others: list[Array]) -> int:

@@ -1,4 +1,5 @@
-"""Numerical derivatives of a scalar function, one element at a time: judges that know nothing of any rule.
+"""Numerical derivatives of a scalar function, one element at a time: judges that know nothing of
+any rule.
 
     central      (f(p + h) - f(p - h)) / 2h      error: h^2 f''' / 6 + rounding of f / h
     complex      Im f(p + i h) / h               error: h^2 f''' / 6, no difference taken, so h can be tiny
@@ -30,24 +31,31 @@ def shifted(tree: Any, position: int, change: Any) -> Any:
 
 
 def numerical_gradient(
-    function: Callable[[Any], Array], params: Any, method: str = "central", step: float | None = None
+    function: Callable[[Any], Array],
+    params: Any,
+    method: str = "central",
+    step: float | None = None,
 ) -> Any:
-    """Differentiates a function with respect to every element of a pytree, by moving one after the other.
+    """Differentiates a function with respect to every element of a pytree, by moving one after the
+    other.
 
-    It calls the function once or twice for each element: a judge for small problems, not a way to train.
+    It calls the function once or twice for each element: a judge for small problems, not a way to
+    train.
 
     Args:
         function: params -> a scalar. For "complex" it must be analytic and take complex parameters.
         params: a pytree of arrays of a floating dtype.
         method: "central" or "complex".
-        step: h; for "central" the cube root of the dtype's unit (6e-6 in float64, 5e-3 in float32, where differences
-            keep two or three digits) times the size of the element where that is above 1; for "complex" 1e-20.
+        step: h; for "central" the cube root of the dtype's unit (6e-6 in float64, 5e-3 in float32,
+            where differences keep two or three digits) times the size of the element where that is
+            above 1; for "complex" 1e-20.
 
     Returns:
         The gradient, with the structure, shapes and dtypes of the parameters.
 
     Raises:
-        ValueError: the method is not known, the step is not positive, or the function does not return a scalar.
+        ValueError: the method is not known, the step is not positive, or the function does not
+            return a scalar.
         TypeError: a leaf of the parameters is not of a floating dtype.
     """
     check_name("method", method, METHODS)
@@ -56,7 +64,9 @@ def numerical_gradient(
     params = jax.tree.map(jnp.asarray, params)
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
-            raise TypeError(f"params{jax.tree_util.keystr(path)} must be of a floating dtype, got {leaf.dtype}")
+            raise TypeError(
+                f"params{jax.tree_util.keystr(path)} must be of a floating dtype, got {leaf.dtype}"
+            )
     shape = jax.eval_shape(function, params).shape
     if shape != ():
         raise ValueError(f"function must return a scalar, got shape {shape}")
@@ -72,13 +82,19 @@ def numerical_gradient(
             tiny = COMPLEX_STEP if step is None else step
             return (jnp.imag(moved(1j * tiny)) / tiny).astype(leaf.dtype)
         size = jnp.maximum(1.0, jnp.abs(leaf.ravel()[index]))
-        h = jnp.finfo(leaf.dtype).eps ** (1 / 3) * size if step is None else jnp.asarray(step, leaf.dtype)
+        h = (
+            jnp.finfo(leaf.dtype).eps ** (1 / 3) * size
+            if step is None
+            else jnp.asarray(step, leaf.dtype)
+        )
         return ((moved(h) - moved(-h)) / (2 * h)).astype(leaf.dtype)
 
     @jax.jit
     def differentiate(params: Any) -> list[Array]:
         return [
-            jax.lax.map(partial(along, params, position, leaf), jnp.arange(leaf.size)).reshape(leaf.shape)
+            jax.lax.map(partial(along, params, position, leaf), jnp.arange(leaf.size)).reshape(
+                leaf.shape
+            )
             for position, leaf in enumerate(jax.tree.leaves(params))
         ]
 

@@ -16,7 +16,8 @@ class Row(NamedTuple):
     Attributes:
         path: the leaf, as `params[1].weight`.
         judge: who judged it.
-        error: || hand - judge || / || judge ||, or the plain difference where || judge || is below 1e-30.
+        error: || hand - judge || / || judge ||, or the plain difference where || judge || is below
+            1e-30.
         allowed: the largest error that passes.
         place: where the two differ most, () for a directional judge.
         hand: the hand-written value there.
@@ -66,7 +67,9 @@ class Report(NamedTuple):
     def worst(self) -> Row | None:
         """The row with the largest error in units of what is allowed, a NaN above all."""
         return max(
-            self.rows, key=lambda row: math.inf if math.isnan(row.error) else row.error / row.allowed, default=None
+            self.rows,
+            key=lambda row: math.inf if math.isnan(row.error) else row.error / row.allowed,
+            default=None,
         )
 
     @property
@@ -87,7 +90,13 @@ class Report(NamedTuple):
         """The report as JSON text: verdict, faults, notes, and every row; null for a number that is not finite."""
         rows = [row._asdict() | {"ok": row.ok} for row in self.rows]
         finite = [{name: _null_unless_finite(value) for name, value in row.items()} for row in rows]
-        content = {"ok": self.ok, "summary": self.summary, "rows": finite, "faults": self.faults, "notes": self.notes}
+        content = {
+            "ok": self.ok,
+            "summary": self.summary,
+            "rows": finite,
+            "faults": self.faults,
+            "notes": self.notes,
+        }
         return json.dumps(content, allow_nan=False)
 
     def __str__(self) -> str:
@@ -104,7 +113,12 @@ class Report(NamedTuple):
         rows = [
             (
                 *(f"{row.path}{list(row.place) if row.place else ''}", row.judge),
-                *(f"{row.error:.1e}", f"{row.allowed:.1e}", f"{row.hand:.8g}", f"{row.expected:.8g}"),
+                *(
+                    f"{row.error:.1e}",
+                    f"{row.allowed:.1e}",
+                    f"{row.hand:.8g}",
+                    f"{row.expected:.8g}",
+                ),
                 "✓ ok" if row.ok else "✗ WRONG",
             )
             for row in sorted(self.rows, key=lambda row: row.ok)
@@ -131,15 +145,31 @@ def compare(root: str, hand: Any, expected: Any, judge: str, allowed: list[float
         One row for each leaf.
     """
     rows = []
-    pairs = zip(jax.tree_util.tree_leaves_with_path(expected), jax.tree.leaves(hand), allowed, strict=True)
+    pairs = zip(
+        jax.tree_util.tree_leaves_with_path(expected), jax.tree.leaves(hand), allowed, strict=True
+    )
     for (path, right), leaf, limit in pairs:
-        if right.dtype == jax.dtypes.float0:  # the cotangent of an integer: there is nothing to compare
+        if (
+            right.dtype == jax.dtypes.float0
+        ):  # the cotangent of an integer: there is nothing to compare
             continue
         got, want = np.asarray(leaf, np.float64), np.asarray(right, np.float64)
         difference = np.abs(got - want)
         norm = float(np.linalg.norm(want))
         error = float(np.linalg.norm(difference)) / (norm if norm > 1e-30 else 1.0)
-        index = tuple(int(i) for i in np.unravel_index(np.argmax(difference), difference.shape)) if want.size else ()
-        row = Row(root + jax.tree_util.keystr(path), judge, error, limit, index, float(got[index]), float(want[index]))
+        index = (
+            tuple(int(i) for i in np.unravel_index(np.argmax(difference), difference.shape))
+            if want.size
+            else ()
+        )
+        row = Row(
+            root + jax.tree_util.keystr(path),
+            judge,
+            error,
+            limit,
+            index,
+            float(got[index]),
+            float(want[index]),
+        )
         rows.append(row)
     return rows

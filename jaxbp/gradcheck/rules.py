@@ -20,12 +20,13 @@ SINGLE = 2.0**-24
 def check_rule(function: Function, reference: Function, *arguments: Any, seed: int = 0) -> Report:
     """Holds a custom derivative rule against independent judges.
 
-    The reference, in float64, gives the values; the cotangents of all arguments under a random cotangent of the result;
-    and their derivatives along a random direction, so that the rule is judged at second order too. What the rule
-    returns must be linear in the cotangent, obey the adjoint identity with forward mode, agree with the complex step
-    where the reference is analytic and with central differences at some elements, and leave a Taylor remainder that
-    falls with the square of the step. Elements at a kink are left out and counted. JAX checks the shape of what a rule
-    returns, not its meaning.
+    The reference, in float64, gives the values; the cotangents of all arguments under a random
+    cotangent of the result; and their derivatives along a random direction, so that the rule is
+    judged at second order too. What the rule returns must be linear in the cotangent, obey the
+    adjoint identity with forward mode, agree with the complex step where the reference is analytic
+    and with central differences at some elements, and leave a Taylor remainder that falls with the
+    square of the step. Elements at a kink are left out and counted. JAX checks the shape of what a
+    rule returns, not its meaning.
 
     Args:
         function: a function with a custom_vjp or custom_jvp rule, of pytrees of real arrays.
@@ -34,10 +35,12 @@ def check_rule(function: Function, reference: Function, *arguments: Any, seed: i
         seed: of the random cotangent and directions.
 
     Returns:
-        The report. A function that answers two equal calls differently is not judged, and the report says so.
+        The report. A function that answers two equal calls differently is not judged, and the
+        report says so.
 
     Raises:
-        ValueError: function and reference differ in the structure or the shapes of what they return.
+        ValueError: function and reference differ in the structure or the shapes of what they
+            return.
         TypeError: the function returns no real numbers.
     """
     arguments = jax.tree.map(jnp.asarray, arguments)
@@ -48,17 +51,26 @@ def check_rule(function: Function, reference: Function, *arguments: Any, seed: i
     cotangent = jax.tree.map(lambda leaf: _draw(generator, leaf), value)
     hand, hand_again = pullback(cotangent), jax.vjp(function, *arguments)[1](cotangent)
     if not (_same(value, again) and _same(hand, hand_again)):
-        return Report((), faults=("not judged: the function is not deterministic, two equal calls differ",))
+        return Report(
+            (), faults=("not judged: the function is not deterministic, two equal calls differ",)
+        )
     doubled = pullback(_on_numbers(lambda bar: -2 * bar, cotangent))
     directions = jax.tree.map(lambda leaf: _draw(generator, leaf, unit=True), arguments)
     second, notes = _second_order(function, arguments, cotangent, directions)
-    # The number of roundings of an unknown function is not known. So the bound is generous, the 3/4 power of the unit:
-    # 3e-5 or 8e-12. Where terms cancel it grows by what autodiff of the reference loses in float32.
-    unit = max(float(jnp.finfo(leaf.dtype).eps) / 2 for leaf in jax.tree.leaves(value) if _is_floating(leaf))
+    # The number of roundings of an unknown function is not known. So the bound is generous, the 3/4
+    # power of the unit: 3e-5 or 8e-12. Where terms cancel it grows by what autodiff of the
+    # reference loses in float32.
+    unit = max(
+        float(jnp.finfo(leaf.dtype).eps) / 2
+        for leaf in jax.tree.leaves(value)
+        if _is_floating(leaf)
+    )
     bound = 8 * unit**0.75
     with jax.enable_x64(True):
         judge = jax.jit(reference)
-        exact, narrow = (_derivatives(judge, arguments, cotangent, directions, dtype) for dtype in ("f8", "f4"))
+        exact, narrow = (
+            _derivatives(judge, arguments, cotangent, directions, dtype) for dtype in ("f8", "f4")
+        )
         of_value = _allowed(narrow[0], exact[0], bound, unit)
         rows = compare("value", value, exact[0], "reference", of_value)
         rows += compare("value by the rule", ruled, exact[0], "reference", of_value)
@@ -84,12 +96,16 @@ def _check_result(value: Any, expected: Any) -> None:
         raise ValueError("function and reference must return the same structure")
     shapes = [jax.tree.map(jnp.shape, tree) for tree in (value, expected)]
     if shapes[0] != shapes[1]:
-        raise ValueError(f"function and reference must return the same shapes, got {shapes[0]} and {shapes[1]}")
+        raise ValueError(
+            f"function and reference must return the same shapes, got {shapes[0]} and {shapes[1]}"
+        )
     dtypes = [jnp.result_type(leaf) for leaf in jax.tree.leaves(value)]
     if not any(map(_is_floating, jax.tree.leaves(value))) or any(
         jnp.issubdtype(d, jnp.complexfloating) for d in dtypes
     ):
-        raise TypeError(f"function must return real numbers, got {', '.join(map(str, dtypes)) or 'nothing'}")
+        raise TypeError(
+            f"function must return real numbers, got {', '.join(map(str, dtypes)) or 'nothing'}"
+        )
 
 
 def _is_floating(leaf: Any) -> bool:
@@ -101,7 +117,9 @@ def _draw(generator: np.random.Generator, leaf: Any, unit: bool = False) -> Any:
     if not _is_floating(leaf):
         return np.zeros(np.shape(leaf), jax.dtypes.float0)
     drawn = generator.standard_normal(np.shape(leaf))
-    return jnp.asarray(drawn / max(float(np.linalg.norm(drawn)), 1e-30) if unit else drawn, leaf.dtype)
+    return jnp.asarray(
+        drawn / max(float(np.linalg.norm(drawn)), 1e-30) if unit else drawn, leaf.dtype
+    )
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -116,7 +134,9 @@ def _same(one: Any, other: Any) -> bool:
 def _on_numbers(change: Callable[..., Any], tree: Any, *others: Any) -> Any:
     """Maps over a pytree, but for cotangents of integers."""
     return jax.tree.map(
-        lambda leaf, *more: leaf if leaf.dtype == jax.dtypes.float0 else change(leaf, *more), tree, *others
+        lambda leaf, *more: leaf if leaf.dtype == jax.dtypes.float0 else change(leaf, *more),
+        tree,
+        *others,
     )
 
 
@@ -128,16 +148,22 @@ def _pulled(function: Function, cotangent: Any, arguments: Any) -> Any:
     return jax.vjp(function, *arguments)[1](cotangent)
 
 
-def _second_order(function: Function, arguments: Any, cotangent: Any, directions: Any) -> tuple[Any, list[str]]:
+def _second_order(
+    function: Function, arguments: Any, cotangent: Any, directions: Any
+) -> tuple[Any, list[str]]:
     """Differentiates what the rule returns along the directions; None, and why, where it cannot be."""
     try:
         return jax.vjp(partial(_pulled, function, cotangent), arguments)[1](directions)[0], []
     except Exception as error:
         reason = str(error).split("\n")[0][:100]
-        return None, [f"no second order: differentiating the rule raises {type(error).__name__}: {reason}"]
+        return None, [
+            f"no second order: differentiating the rule raises {type(error).__name__}: {reason}"
+        ]
 
 
-def _derivatives(judge: Function, arguments: Any, cotangent: Any, directions: Any, dtype: str) -> tuple[Any, Any, Any]:
+def _derivatives(
+    judge: Function, arguments: Any, cotangent: Any, directions: Any, dtype: str
+) -> tuple[Any, Any, Any]:
     """Value, cotangents and their derivatives by autodiff of the reference, in that dtype."""
 
     def cast(leaf: Any) -> Any:
@@ -155,7 +181,9 @@ def _allowed(narrow: Any, exact: Any, bound: float, unit: float) -> list[float]:
     rows = compare("", narrow, exact, "", [bound] * len(jax.tree.leaves(exact)))
     errors = iter(rows)
     return [
-        bound if leaf.dtype == jax.dtypes.float0 else max(bound, 4 * next(errors).error * unit / SINGLE)
+        bound
+        if leaf.dtype == jax.dtypes.float0
+        else max(bound, 4 * next(errors).error * unit / SINGLE)
         for leaf in jax.tree.leaves(exact)
     ]
 
@@ -163,10 +191,21 @@ def _allowed(narrow: Any, exact: Any, bound: float, unit: float) -> list[float]:
 def _leaves(bars: Any, directions: Any, allowed: list[float]) -> list[Leaf]:
     """What the directional judges look at: the cotangents of real numbers."""
     listed = enumerate(
-        zip(jax.tree_util.tree_leaves_with_path(bars), jax.tree.leaves(directions), allowed, strict=True)
+        zip(
+            jax.tree_util.tree_leaves_with_path(bars),
+            jax.tree.leaves(directions),
+            allowed,
+            strict=True,
+        )
     )
     return [
-        Leaf(f"arguments{jax.tree_util.keystr(path)}", i, np.asarray(bar, np.float64), limit, np.asarray(v, np.float64))
+        Leaf(
+            f"arguments{jax.tree_util.keystr(path)}",
+            i,
+            np.asarray(bar, np.float64),
+            limit,
+            np.asarray(v, np.float64),
+        )
         for i, ((path, bar), v, limit) in listed
         if bar.dtype != jax.dtypes.float0 and bar.size
     ]
@@ -181,19 +220,24 @@ def _remainders(
         hand = pullback(_on_numbers(_to_dtype_of, probe.cotangent, value))
     except Exception as error:
         return [], [f"no Taylor remainder: in float64 the function raises {type(error).__name__}"]
-    # A rule may hold numbers of float32 inside: what the function's own dtype allows is no fault in float64.
+    # A rule may hold numbers of float32 inside: what the function's own dtype allows is no fault in
+    # float64.
     errors = iter(compare("", hand, exact, "", allowed))
     limits = [
         limit if bar.dtype == jax.dtypes.float0 else next(errors).error
         for bar, limit in zip(jax.tree.leaves(exact), allowed, strict=True)
     ]
-    limits = [error if error <= limit else 0.0 for error, limit in zip(limits, allowed, strict=True)]
+    limits = [
+        error if error <= limit else 0.0 for error, limit in zip(limits, allowed, strict=True)
+    ]
     return judge_remainders(probe, _leaves(hand, directions, limits))
 
 
 def _other_dtypes(arguments: Any, hand: Any) -> list[str]:
     return [
         f"the cotangent of arguments{jax.tree_util.keystr(path)} has dtype {bar.dtype}, its argument {leaf.dtype}"
-        for (path, leaf), bar in zip(jax.tree_util.tree_leaves_with_path(arguments), jax.tree.leaves(hand), strict=True)
+        for (path, leaf), bar in zip(
+            jax.tree_util.tree_leaves_with_path(arguments), jax.tree.leaves(hand), strict=True
+        )
         if bar.dtype not in (leaf.dtype, jax.dtypes.float0)
     ]

@@ -13,13 +13,17 @@ CLEAR = 50  # times rounding: what a remainder must be, for its slope to be read
 
 
 def judge_remainders(probe: Probe, leaves: Sequence[Leaf]) -> tuple[list[Row], list[str]]:
-    """Reads the slope of the Taylor remainder in each leaf, for cotangents in float64: 2 where they are right.
+    """Reads the slope of the Taylor remainder in each leaf, for cotangents in float64: 2 where they
+    are right.
 
-    Where it is neither that nor about 1, higher terms or kinks have the say, and nothing is decided.
+    Where it is neither that nor about 1, higher terms or kinks have the say, and nothing is
+    decided.
     """
     rows, linear, kinks, undecided = [], [], [], []
     for leaf in leaves:
-        values = probe.values(leaf.position, np.multiply.outer([0, *STEPS, *-STEPS], leaf.direction))
+        values = probe.values(
+            leaf.position, np.multiply.outer([0, *STEPS, *-STEPS], leaf.direction)
+        )
         here, ahead, behind = values[0], values[1 : len(STEPS) + 1], values[len(STEPS) + 1 :]
         remainder = np.abs(ahead - here - STEPS * float(np.sum(leaf.bar * leaf.direction)))
         floor = probe.noise(leaf) + STEPS * leaf.allowed * leaf.scale
@@ -28,7 +32,9 @@ def judge_remainders(probe: Probe, leaves: Sequence[Leaf]) -> tuple[list[Row], l
             linear.append(leaf.path)
             continue
         last = clear[-1]
-        bend = np.abs(ahead - 2 * here + behind)[[last - 1, last]]  # falls as h^2, but across a kink
+        bend = np.abs(ahead - 2 * here + behind)[
+            [last - 1, last]
+        ]  # falls as h^2, but across a kink
         if bend[1] > CLEAR * probe.noise(leaf) and not 3.5 < bend[0] / bend[1] < 4.5:
             kinks.append(leaf.path)
             continue
@@ -36,7 +42,17 @@ def judge_remainders(probe: Probe, leaves: Sequence[Leaf]) -> tuple[list[Row], l
         if not (0.9 < slope < 1.5 or 1.95 < slope < 2.05):
             undecided.append(leaf.path)
             continue
-        rows.append(Row(leaf.path, "slope of the Taylor remainder", abs(slope - 2) / 2, 0.025, (), slope, 2.0))
+        rows.append(
+            Row(
+                leaf.path,
+                "slope of the Taylor remainder",
+                abs(slope - 2) / 2,
+                0.025,
+                (),
+                slope,
+                2.0,
+            )
+        )
     notes = {
         "no Taylor remainder above rounding": linear,
         "a kink within the steps, no Taylor remainder": kinks,

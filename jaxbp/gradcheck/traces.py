@@ -32,7 +32,8 @@ class Derivatives(NamedTuple):
 def autodiff_of(trace: Trace) -> Derivatives:
     """Differentiates the reference forward pass in float64, with a zero added to each Z_l and A_l.
 
-    The zeros make `jax.grad` answer for node errors too; no hand-written derivative takes part in it.
+    The zeros make `jax.grad` answer for node errors too; no hand-written derivative takes part in
+    it.
     """
     with jax.enable_x64(True):
         stored = widen((trace.params, trace.inputs, trace.targets))
@@ -46,10 +47,12 @@ def check_trace(trace: Trace) -> Report:
         trace: what `backprop` returned, with concrete numbers.
 
     Returns:
-        The report: gradient, node errors and activation errors, each with the error that rounding may cause.
+        The report: gradient, node errors and activation errors, each with the error that rounding
+            may cause.
 
     Raises:
-        ValueError: the trace holds traced values, as inside jit, or those of several batches, as from vmap.
+        ValueError: the trace holds traced values, as inside jit, or those of several batches, as
+            from vmap.
     """
     check_concrete(trace)
     num_samples, dtype = trace.inputs.shape[0], trace.inputs.dtype
@@ -60,7 +63,9 @@ def check_trace(trace: Trace) -> Report:
         allowed = allowances(judge, params, trace.mlp, num_samples, dtype)
         rows = compare("", hand, judge(params), "autodiff", allowed)
         notes = [*mask_flips(trace.mlp, trace.params, trace.inputs), *cancelled(rows)]
-    return Report(tuple(row._replace(path=row.path.removeprefix(".")) for row in rows), notes=tuple(notes))
+    return Report(
+        tuple(row._replace(path=row.path.removeprefix(".")) for row in rows), notes=tuple(notes)
+    )
 
 
 def check_concrete(trace: Trace) -> None:
@@ -78,9 +83,13 @@ def _autodiff(mlp: Mlp, loss: str, params: Params, inputs: Array, targets: Array
     targets = targets if jnp.issubdtype(targets.dtype, jnp.integer) else targets.astype(dtype)
     zeros = tuple(jnp.zeros((inputs.shape[0], size), dtype) for size in mlp.sizes[1:])
 
-    def objective(params: Params, preactivation_shifts: tuple[Array, ...], shifts: tuple[Array, ...]) -> Array:
+    def objective(
+        params: Params, preactivation_shifts: tuple[Array, ...], shifts: tuple[Array, ...]
+    ) -> Array:
         outputs = inputs
-        for layer, activation, dz, da in zip(params, mlp.activations, preactivation_shifts, shifts, strict=True):
+        for layer, activation, dz, da in zip(
+            params, mlp.activations, preactivation_shifts, shifts, strict=True
+        ):
             preactivation = matmul(outputs, layer.weight) + layer.bias[jnp.newaxis, :] + dz
             outputs = activation.value(preactivation) + da
         return LOSSES[loss].values(outputs, targets).mean()

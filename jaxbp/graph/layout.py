@@ -1,7 +1,8 @@
 """Where the boxes of a graph stand and how its edges run between them, in inches.
 
-A column holds the nodes of one length of the longest path from an input. An edge over several columns gets a point of
-its own in each, so that it passes between the boxes. Columns that do not fit into the width go on in a band below.
+A column holds the nodes of one length of the longest path from an input. An edge over several
+columns gets a point of its own in each, so that it passes between the boxes. Columns that do not
+fit into the width go on in a band below.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,11 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-GAP, MARGIN, LANE = 0.45, 0.5, 0.06  # between columns; beside the bands; between edges from one band to the next
+GAP, MARGIN, LANE = (
+    0.45,
+    0.5,
+    0.06,
+)  # between columns; beside the bands; between edges from one band to the next
 SPACE = 0.14  # between the boxes of a column
 SWEEPS = 8
 
@@ -39,7 +44,9 @@ class GraphLayout(NamedTuple):
     routes: list[list[Point]]
 
 
-def place(boxes: Mapping[int, Box], edges: Sequence[tuple[int, int]], max_width: float) -> GraphLayout:
+def place(
+    boxes: Mapping[int, Box], edges: Sequence[tuple[int, int]], max_width: float
+) -> GraphLayout:
     """Places the boxes and routes the edges.
 
     Args:
@@ -96,20 +103,26 @@ def _heights(
             wanted = {}
             for item in columns[column]:
                 near = neighbours[item][sweep % 2] or neighbours[item][1 - sweep % 2]
-                wanted[item] = float(np.mean([heights[other] for other in near])) if near else heights[item]
+                wanted[item] = (
+                    float(np.mean([heights[other] for other in near])) if near else heights[item]
+                )
             columns[column].sort(key=lambda item: -wanted[item])
             _stack(columns[column], wanted, sizes, heights)
     return heights
 
 
 def _stack(
-    members: Sequence[Item], wanted: Mapping[Item, float], sizes: Mapping[Item, Box], heights: dict[Item, float]
+    members: Sequence[Item],
+    wanted: Mapping[Item, float],
+    sizes: Mapping[Item, Box],
+    heights: dict[Item, float],
 ) -> None:
     """Puts items below each other in their order, as near to where they want to be as their sizes allow."""
     offsets = [0.0]
     for above, item in pairwise(members):
         offsets.append(offsets[-1] - (sizes[above].height + sizes[item].height) / 2 - SPACE)
-    # Without overlaps h_i - offset_i must fall along the column: the nearest such sequence is a running pool of means.
+    # Without overlaps h_i - offset_i must fall along the column: the nearest such sequence is a
+    # running pool of means.
     pools: list[list[float]] = []
     for item, offset in zip(members, offsets, strict=True):
         pools.append([wanted[item] - offset])
@@ -128,7 +141,9 @@ def _assemble(
     max_width: float,
 ) -> GraphLayout:
     """Breaks the columns into bands, puts these below each other, and runs the edges."""
-    widths = {column: max(sizes[item].width for item in members) for column, members in columns.items()}
+    widths = {
+        column: max(sizes[item].width for item in members) for column, members in columns.items()
+    }
     bands: list[list[int]] = []
     used = np.inf
     for column, width in widths.items():
@@ -137,7 +152,12 @@ def _assemble(
             bands.append([])
             used = width
         bands[-1].append(column)
-    band_of = {item: number for number, band in enumerate(bands) for column in band for item in columns[column]}
+    band_of = {
+        item: number
+        for number, band in enumerate(bands)
+        for column in band
+        for item in columns[column]
+    }
     crossing = [0] * len(bands)  # edges from a band to the next
     for chain in chains:
         for left, right in pairwise(chain):
@@ -147,11 +167,15 @@ def _assemble(
     bottoms: list[float] = []
     bottom, full = 0.0, 0.0
     for number, band in enumerate(bands):
-        extents = [(heights[item], sizes[item].height / 2) for column in band for item in columns[column]]
+        extents = [
+            (heights[item], sizes[item].height / 2) for column in band for item in columns[column]
+        ]
         shift = bottom - max(height + half for height, half in extents)
         x = margin
         for column in band:
-            centres |= {item: (x + widths[column] / 2, heights[item] + shift) for item in columns[column]}
+            centres |= {
+                item: (x + widths[column] / 2, heights[item] + shift) for item in columns[column]
+            }
             x += widths[column] + GAP
         full = max(full, x - GAP + margin)
         bottoms.append(min(height - half for height, half in extents) + shift)

@@ -23,11 +23,14 @@ class Node:
 
     Attributes:
         index: its place in `Graph.nodes`.
-        operation: "input", "constant", or what made it: the primitive's name, or that of a function with a rule.
-        name: of an input, the argument and the path in it, such as `params[0].weight`; empty otherwise.
+        operation: "input", "constant", or what made it: the primitive's name, or that of a function
+            with a rule.
+        name: of an input, the argument and the path in it, such as `params[0].weight`; empty
+            otherwise.
         parents: the indices of what it was made of, in the order of the operation's arguments.
         value: the forward value.
-        derivative: d output / d value, of the value's shape; None where the value is not of a floating dtype.
+        derivative: d output / d value, of the value's shape; None where the value is not of a
+            floating dtype.
     """
 
     index: int
@@ -52,7 +55,8 @@ class Graph(NamedTuple):
     """What `trace_graph` returns.
 
     Attributes:
-        nodes: in an order in which parents come before children; inputs first, as many as the arguments have leaves.
+        nodes: in an order in which parents come before children; inputs first, as many as the
+            arguments have leaves.
         output: the index of the output's node.
     """
 
@@ -80,9 +84,17 @@ class Graph(NamedTuple):
         """One line a node: what made it of what, its value, the output's derivative to it."""
         lines = []
         for node in self.nodes:
-            made = f"{node.operation}({', '.join(f'%{parent}' for parent in node.parents)})" if node.parents else ""
+            made = (
+                f"{node.operation}({', '.join(f'%{parent}' for parent in node.parents)})"
+                if node.parents
+                else ""
+            )
             label = node.name or made or node.operation
-            derivative = "" if node.derivative is None else f"   d output / d this = {_short(node.derivative)}"
+            derivative = (
+                ""
+                if node.derivative is None
+                else f"   d output / d this = {_short(node.derivative)}"
+            )
             lines.append(f"%{node.index} {label} = {_short(node.value)}{derivative}")
         return "\n".join(lines)
 
@@ -100,9 +112,16 @@ class Graph(NamedTuple):
         ]
         drawn = ""
         if len(rows) <= MAX_DRAWN:
-            lines = [[node.label, *filter(None, row[3:])] for node, row in zip(self.nodes, rows, strict=True)]
+            lines = [
+                [node.label, *filter(None, row[3:])]
+                for node, row in zip(self.nodes, rows, strict=True)
+            ]
             drawn = graph_svg(lines, self.edges)
-        return card(f"computational graph of {len(rows)} nodes, output %{self.output}", drawn, table(header, rows))
+        return card(
+            f"computational graph of {len(rows)} nodes, output %{self.output}",
+            drawn,
+            table(header, rows),
+        )
 
 
 def _short(value: Array) -> str:

@@ -1,12 +1,13 @@
-"""The computational graph of any JAX function: what each operation made, and the derivative of the output to it.
+"""The computational graph of any JAX function: what each operation made, and the derivative of the
+output to it.
 
-The function is traced to a jaxpr and run operation by operation. Going back, a node's derivative is the sum of what its
-children pass down, each by the rule of its own operation alone:
+The function is traced to a jaxpr and run operation by operation. Going back, a node's derivative is
+the sum of what its children pass down, each by the rule of its own operation alone:
 
     dy/dy = 1,  dy/da = sum over the children c of a of (dy/dc) (dc/da)
 
-Functions that are jitted, rematerialized or called are opened. A custom_vjp or custom_jvp stays one node, because its
-own rule is what `jax.grad` uses; so do `scan` and `cond`.
+Functions that are jitted, rematerialized or called are opened. A custom_vjp or custom_jvp stays one
+node, because its own rule is what `jax.grad` uses; so do `scan` and `cond`.
 """
 
 import inspect
@@ -22,14 +23,26 @@ from jax.extend.core import Literal, Var
 from jaxbp.graph.nodes import Graph, Node
 
 OPENED = {"jit", "closed_call", "core_call", "remat", "remat2", "checkpoint"}
-REFUSED = {"while": "a while loop", "pure_callback": "a callback", "io_callback": "a callback"}  # by reverse mode
+REFUSED = {
+    "while": "a while loop",
+    "pure_callback": "a callback",
+    "io_callback": "a callback",
+}  # by reverse mode
 
 
 class _Draft:
     """A node while the graph grows: no derivative yet, and the rule by which it passes its own on to its parents."""
 
-    def __init__(self, operation: str, name: str, parents: tuple["_Draft", ...], value: Any, pull: Any = None) -> None:
-        self.operation, self.name, self.parents, self.value, self.pull = operation, name, parents, value, pull
+    def __init__(
+        self, operation: str, name: str, parents: tuple["_Draft", ...], value: Any, pull: Any = None
+    ) -> None:
+        self.operation, self.name, self.parents, self.value, self.pull = (
+            operation,
+            name,
+            parents,
+            value,
+            pull,
+        )
         self.bar: Any = None
 
 
@@ -37,22 +50,26 @@ def trace_graph(function: Callable[..., Any], *arguments: Any) -> Graph:
     """Runs a function and differentiates it, operation by operation.
 
     Args:
-        function: of arrays and pytrees of arrays, to one scalar of a floating dtype. It may use jit, custom_vjp,
-            custom_jvp, remat, scan, select and where; a `cond` is one node, the branch taken inside it.
+        function: of arrays and pytrees of arrays, to one scalar of a floating dtype. It may use
+            jit, custom_vjp, custom_jvp, remat, scan, select and where; a `cond` is one node, the
+            branch taken inside it.
         *arguments: what to call it with; numbers, arrays, pytrees of them.
 
     Returns:
         The graph. Operations that the output does not depend on are left out; inputs never are.
 
     Raises:
-        ValueError: the output is not one scalar, or the function holds what reverse mode cannot pass: a while loop, a
-            callback.
-        TypeError: an argument holds something that is not an array, or the output is not of a floating dtype.
+        ValueError: the output is not one scalar, or the function holds what reverse mode cannot
+            pass: a while loop, a callback.
+        TypeError: an argument holds something that is not an array, or the output is not of a
+            floating dtype.
     """
     leaves, structure = jax.tree.flatten(arguments)
     for leaf in leaves:
         if not isinstance(leaf, (bool, int, float, complex, np.ndarray, np.generic, jax.Array)):
-            raise TypeError(f"arguments must be arrays, numbers or pytrees of them, got {type(leaf).__name__}")
+            raise TypeError(
+                f"arguments must be arrays, numbers or pytrees of them, got {type(leaf).__name__}"
+            )
     inputs = [
         _Draft("input", name, (), jnp.asarray(leaf))
         for name, leaf in zip(_names(function, arguments), leaves, strict=True)
@@ -68,7 +85,9 @@ def trace_graph(function: Callable[..., Any], *arguments: Any) -> Graph:
     drafts = list(inputs)
     (output,) = _run(closed.jaxpr, [_constant(value) for value in closed.consts], inputs, drafts)
     if not jnp.issubdtype(output.value.dtype, jnp.floating):
-        raise TypeError(f"function must return a scalar of a floating dtype, got {output.value.dtype}")
+        raise TypeError(
+            f"function must return a scalar of a floating dtype, got {output.value.dtype}"
+        )
     _go_back(output, drafts)
     needed = _ancestors(output) | set(inputs)
     kept = [draft for draft in drafts if draft in needed]
@@ -101,10 +120,14 @@ def _names(function: Callable[..., Any], arguments: tuple[Any, ...]) -> list[str
     ]
 
 
-def _run(jaxpr: Any, constants: Sequence[_Draft], inputs: Sequence[_Draft], drafts: list[_Draft]) -> list[_Draft]:
+def _run(
+    jaxpr: Any, constants: Sequence[_Draft], inputs: Sequence[_Draft], drafts: list[_Draft]
+) -> list[_Draft]:
     """Runs a jaxpr's operations in order, adds a draft for each to `drafts`, returns those of its outputs."""
     drafts.extend(constants)
-    known: dict[Var, _Draft] = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*constants, *inputs), strict=True))
+    known: dict[Var, _Draft] = dict(
+        zip((*jaxpr.constvars, *jaxpr.invars), (*constants, *inputs), strict=True)
+    )
 
     def read(atom: Any) -> _Draft:
         if not isinstance(atom, Literal):
@@ -115,7 +138,9 @@ def _run(jaxpr: Any, constants: Sequence[_Draft], inputs: Sequence[_Draft], draf
     for equation in jaxpr.eqns:
         operation = equation.primitive.name
         if operation in REFUSED:
-            raise ValueError(f"function must not hold {REFUSED[operation]}, which reverse mode cannot pass")
+            raise ValueError(
+                f"function must not hold {REFUSED[operation]}, which reverse mode cannot pass"
+            )
         parents = [read(atom) for atom in equation.invars]
         if operation in OPENED:
             inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
@@ -141,7 +166,9 @@ def _apply(equation: Any, parents: list[_Draft]) -> list[_Draft]:
         arguments = list(values)
         for i, value in zip(moving, floats, strict=True):
             arguments[i] = value
-        made = equation.primitive.bind(*arguments, **equation.primitive.get_bind_params(equation.params))
+        made = equation.primitive.bind(
+            *arguments, **equation.primitive.get_bind_params(equation.params)
+        )
         return list(made) if equation.primitive.multiple_results else [made]
 
     made, pull = jax.vjp(of_moving, *(values[i] for i in moving))

@@ -7,6 +7,7 @@ from jaxbp.ledger.summary import trace_html
 
 __all__ = ["Entry", "Ledger", "make_ledger"]
 
-# `trace.ledger()` reads best, but the trace stands below the ledger and cannot import it; so for notebooks.
+# `trace.ledger()` reads best, but the trace stands below the ledger and cannot import it; so for
+# notebooks.
 Trace.ledger = make_ledger  # type: ignore[attr-defined]
 Trace._repr_html_ = trace_html  # type: ignore[attr-defined]

@@ -10,7 +10,8 @@ class Entry(NamedTuple):
 
     Attributes:
         step: "forward", "step 1" (node errors) or "step 2" (gradients).
-        name: of the number, such as d8 or dL/dw84; with several samples those of a node end in [sample].
+        name: of the number, such as d8 or dL/dw84; with several samples those of a node end in
+            [sample].
         formula: in the names of other rows.
         factors: the numbers that the formula puts together.
         terms: the formula with the numbers filled in.
@@ -49,7 +50,11 @@ class Ledger(NamedTuple):
     @property
     def largest_difference(self) -> float:
         """The largest | value - autodiff |, NaN if there is one."""
-        return float(np.max([abs(entry.difference) for entry in self.entries if entry.difference is not None]))
+        return float(
+            np.max(
+                [abs(entry.difference) for entry in self.entries if entry.difference is not None]
+            )
+        )
 
     def rows(self) -> list[tuple[str, ...]]:
         """The entries as text: step, name, formula, terms, value, autodiff, difference."""
@@ -70,7 +75,10 @@ class Ledger(NamedTuple):
         """A table in columns."""
         rows = [HEADER, *self.rows()]
         widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
-        lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+        lines = (
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            for row in rows
+        )
         return "\n".join(line.rstrip() for line in lines)
 
     def to_markdown(self) -> str:

@@ -14,7 +14,10 @@ def trace_html(trace: Trace) -> str:
     """Writes the numbers of both passes as HTML: those of each unit, or of many units and samples what they come to."""
     samples = len(trace.inputs)
     several = f", mean over {samples} samples" if samples > 1 else ""
-    sizes, names = "-".join(map(str, trace.mlp.sizes)), ", ".join(dict.fromkeys(trace.mlp.activation_names))
+    sizes, names = (
+        "-".join(map(str, trace.mlp.sizes)),
+        ", ".join(dict.fromkeys(trace.mlp.activation_names)),
+    )
     title = f"both passes of {sizes}, {names}: loss {number(trace.loss)} ({trace.loss_name.replace('_', ' ')}{several})"
     few = samples == 1 and sum(trace.mlp.sizes) <= MOST_UNITS
     norms = [float(np.linalg.norm(np.asarray(errors, np.float64))) for errors in trace.node_errors]
@@ -25,10 +28,13 @@ def trace_html(trace: Trace) -> str:
 def _units(trace: Trace) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
     header = ("unit", "z", "activation a", "e = dL/da", "node error δ", "dL/db", "dL/dw")
     rows: list[tuple[Any, ...]] = [
-        (f"input {j + 1}", "", number(value), "", "", "", "") for j, value in enumerate(trace.inputs[0])
+        (f"input {j + 1}", "", number(value), "", "", "", "")
+        for j, value in enumerate(trace.inputs[0])
     ]
     kept = (trace.preactivations, trace.activations, trace.activation_errors, trace.node_errors)
-    for layer, (arrays, bar) in enumerate(zip(zip(*kept, strict=True), trace.gradient, strict=True), start=1):
+    for layer, (arrays, bar) in enumerate(
+        zip(zip(*kept, strict=True), trace.gradient, strict=True), start=1
+    ):
         columns = [np.asarray(array)[0] for array in arrays]
         for j, row in enumerate(zip(*columns, np.asarray(bar.bias), strict=True)):
             weights = numbers(np.asarray(bar.weight)[:, j])
@@ -37,10 +43,28 @@ def _units(trace: Trace) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
 
 
 def _layers(trace: Trace) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
-    header = ("layer", "units", "phi", "z", "activation a", "e = dL/da", "node error δ", "dL/dW", "dL/db")
+    header = (
+        "layer",
+        "units",
+        "phi",
+        "z",
+        "activation a",
+        "e = dL/da",
+        "node error δ",
+        "dL/dW",
+        "dL/db",
+    )
     rows = []
     for layer, name in enumerate(trace.mlp.activation_names):
         kept = (trace.preactivations, trace.activations, trace.activation_errors, trace.node_errors)
         arrays = [numbers(some[layer]) for some in kept]
-        rows.append((layer + 1, trace.mlp.sizes[layer + 1], name, *arrays, *map(numbers, trace.gradient[layer])))
+        rows.append(
+            (
+                layer + 1,
+                trace.mlp.sizes[layer + 1],
+                name,
+                *arrays,
+                *map(numbers, trace.gradient[layer]),
+            )
+        )
     return header, rows

@@ -1,7 +1,8 @@
 """Mini-batches without replacement, as a pure function of key, epoch and place.
 
-The permutations of all epochs are concatenated, and batches are consecutive slices of them. A batch may reach from one
-epoch into the next, so every sample is used equally often also where the batch size does not divide their number.
+The permutations of all epochs are concatenated, and batches are consecutive slices of them. A batch
+may reach from one epoch into the next, so every sample is used equally often also where the batch
+size does not divide their number.
 """
 
 from typing import Any, NamedTuple
@@ -19,7 +20,8 @@ class Permutations(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Samples that lie in the order in which the steps of a run take them, as they come from a disk.
+    """Samples that lie in the order in which the steps of a run take them, as they come from a
+    disk.
 
     Attributes:
         samples: a pytree of rows, those of `step` first.
@@ -34,7 +36,9 @@ class Piece(NamedTuple):
 
 def permutations_at(key: Array, epoch: Array, num_samples: int) -> Permutations:
     """Draws both permutations; they depend on key and epoch alone, so that a run can go on from anywhere."""
-    return Permutations(_permutation(key, epoch, num_samples), _permutation(key, epoch + 1, num_samples))
+    return Permutations(
+        _permutation(key, epoch, num_samples), _permutation(key, epoch + 1, num_samples)
+    )
 
 
 def permutations_after(key: Array, permutations: Permutations, epoch: Array) -> Permutations:
@@ -43,7 +47,9 @@ def permutations_after(key: Array, permutations: Permutations, epoch: Array) -> 
     return Permutations(permutations.following, _permutation(key, epoch + 2, num_samples))
 
 
-def next_batch(permutations: Permutations, epoch: Array, place: Array, batch_size: int) -> tuple[Array, Array, Array]:
+def next_batch(
+    permutations: Permutations, epoch: Array, place: Array, batch_size: int
+) -> tuple[Array, Array, Array]:
     """Slices the next batch off.
 
     Args:
@@ -57,23 +63,32 @@ def next_batch(permutations: Permutations, epoch: Array, place: Array, batch_siz
     """
     num_samples = permutations.current.shape[0]
     places = place + jnp.arange(batch_size, dtype=place.dtype)
-    # Gathered from each by itself: joining the two permutations first would copy both at every step.
+    # Gathered from each by itself: joining the two permutations first would copy both at every
+    # step.
     here = permutations.current[jnp.minimum(places, num_samples - 1)]
     there = permutations.following[jnp.maximum(places - num_samples, 0)]
     indices = jnp.where(places < num_samples, here, there)
     return indices, *_moved(epoch, place, batch_size, num_samples)
 
 
-def next_of_piece(piece: Piece, step: Array, epoch: Array, place: Array, batch_size: int) -> tuple[Array, Array, Array]:
+def next_of_piece(
+    piece: Piece, step: Array, epoch: Array, place: Array, batch_size: int
+) -> tuple[Array, Array, Array]:
     """The indices of a step's batch in its piece, and epoch and place of the one after it."""
     first = (step - piece.step) * batch_size
-    return first + jnp.arange(batch_size, dtype=first.dtype), *_moved(epoch, place, batch_size, piece.num_samples)
+    return first + jnp.arange(batch_size, dtype=first.dtype), *_moved(
+        epoch, place, batch_size, piece.num_samples
+    )
 
 
-def _moved(epoch: Array, place: Array, batch_size: int, num_samples: int | Array) -> tuple[Array, Array]:
+def _moved(
+    epoch: Array, place: Array, batch_size: int, num_samples: int | Array
+) -> tuple[Array, Array]:
     """Epoch and place after a batch, which is no larger than an epoch."""
     over = place + batch_size >= num_samples
-    return epoch + over.astype(epoch.dtype), jnp.where(over, place + batch_size - num_samples, place + batch_size)
+    return epoch + over.astype(epoch.dtype), jnp.where(
+        over, place + batch_size - num_samples, place + batch_size
+    )
 
 
 def _permutation(key: Array, epoch: Array, num_samples: int) -> Array:

@@ -1,7 +1,7 @@
 """Checkpoints: the progress of a run in a folder, a file a time, of which the last few are kept.
 
-Whoever goes on from a folder gets the newest file that is whole. A signal that asks the program to end is answered by
-one more.
+Whoever goes on from a folder gets the newest file that is whole. A signal that asks the program to
+end is answered by one more.
 """
 
 import errno
@@ -26,7 +26,10 @@ from jaxbp.training.hosts import every_process, writes
 from jaxbp.training.progress import Progress
 
 KEPT = 3  # files
-PLACE = {"jax": "another version of jax", "data": "other samples"}  # what a run may go on in spite of, with a warning
+PLACE = {
+    "jax": "another version of jax",
+    "data": "other samples",
+}  # what a run may go on in spite of, with a warning
 _NAME = re.compile(r"step-([0-9]{10})\.npz")
 
 
@@ -48,7 +51,8 @@ class Checkpoints(NamedTuple):
     mesh: Mesh | None = None
 
     def save(self, progress: Progress, ended: bool) -> None:
-        """Saves at the end, after `every` steps, or before a signal ends the program with exit status 128 + its number.
+        """Saves at the end, after `every` steps, or before a signal ends the program with exit
+        status 128 + its number.
 
         Raises:
             OSError: the file cannot be written; those before it stay.
@@ -63,7 +67,9 @@ class Checkpoints(NamedTuple):
         due = (step > last or not files) and (ended or asked or step >= last + self.every)
         if due and writes(self.mesh):
             if not (self.folder / LOCK).exists():  # which a new folder would not have
-                raise FileNotFoundError(errno.ENOENT, "the folder was removed while the run used it", str(self.folder))
+                raise FileNotFoundError(
+                    errno.ENOENT, "the folder was removed while the run used it", str(self.folder)
+                )
             write_checkpoint(self.folder / f"step-{step:010d}.npz", progress, self.about)
             for old in files_in(self.folder)[KEPT:]:
                 old.unlink(missing_ok=True)
@@ -74,14 +80,18 @@ class Checkpoints(NamedTuple):
 
 
 @contextmanager
-def checkpoints(folder: Path | None, every: int, resume: bool, run: Run) -> Iterator[tuple[Checkpoints, Progress]]:
-    """Locks the folder and listens to signals within the block; gives the checkpoints, and where the run stands.
+def checkpoints(
+    folder: Path | None, every: int, resume: bool, run: Run
+) -> Iterator[tuple[Checkpoints, Progress]]:
+    """Locks the folder and listens to signals within the block; gives the checkpoints, and where
+    the run stands.
 
     On several hosts all processes read the folder and the first one writes to it.
 
     Raises:
-        ValueError: another run has the folder, the processes see different ones, it holds checkpoints and is not to
-            go on from them, none of them is whole, or they are those of another run.
+        ValueError: another run has the folder, the processes see different ones, it holds
+            checkpoints and is not to go on from them, none of them is whole, or they are those of
+            another run.
         OSError: the folder cannot be written.
     """
     fresh = Progress.of(run.state)
@@ -90,23 +100,32 @@ def checkpoints(folder: Path | None, every: int, resume: bool, run: Run) -> Iter
         return
     mesh = run.problem.mesh
     with locked(folder) if writes(mesh) else nullcontext(), interrupts() as heard:
-        for left in folder.glob(".step-*.npz") if writes(mesh) else ():  # of a program that was killed while it wrote
+        for left in (
+            folder.glob(".step-*.npz") if writes(mesh) else ()
+        ):  # of a program that was killed while it wrote
             left.unlink(missing_ok=True)
         files = files_in(folder)
         steps = every_process(mesh, _step(files[0]) if files else 0)
         if len(set(steps)) > 1:
-            raise ValueError(f"checkpoint must be a folder that all processes share, theirs end at steps {steps}")
+            raise ValueError(
+                f"checkpoint must be a folder that all processes share, theirs end at steps {steps}"
+            )
         if files and not resume:
             raise ValueError(
                 f"checkpoint must be a folder without checkpoints unless resume is given, {folder} has some"
             )
         about = about_run(run)
-        yield Checkpoints(folder, every, about, heard, mesh), newest(files, fresh, about) if files else fresh
+        yield (
+            Checkpoints(folder, every, about, heard, mesh),
+            newest(files, fresh, about) if files else fresh,
+        )
 
 
 def files_in(folder: Path) -> list[Path]:
     """The checkpoints in a folder, the newest first."""
-    return sorted((path for path in folder.glob("step-*.npz") if _NAME.fullmatch(path.name)), reverse=True)
+    return sorted(
+        (path for path in folder.glob("step-*.npz") if _NAME.fullmatch(path.name)), reverse=True
+    )
 
 
 def newest(files: list[Path], fresh: Progress, about: Mapping[str, Any]) -> Progress:
@@ -115,30 +134,43 @@ def newest(files: list[Path], fresh: Progress, about: Mapping[str, Any]) -> Prog
         try:
             description, arrays = read_checkpoint(path)
         except ValueError as error:
-            warnings.warn(f"{error}; the checkpoint before it is tried", RuntimeWarning, stacklevel=5)
+            warnings.warn(
+                f"{error}; the checkpoint before it is tried", RuntimeWarning, stacklevel=5
+            )
             path.rename(path.with_suffix(".refused"))
             continue
         for name, wanted in about.items():
             if name not in PLACE and description.get(name) != wanted:
-                raise ValueError(f"{path} must be of this run, with {name} {wanted}; it has {description.get(name)}")
+                raise ValueError(
+                    f"{path} must be of this run, with {name} {wanted}; it has {description.get(name)}"
+                )
         for name, what in PLACE.items():
-            # Of a run on several hosts it tells of the samples of the first process, which wrote it.
+            # Of a run on several hosts it tells of the samples of the first process, which wrote
+            # it.
             if description.get(name) != about[name] and jax.process_index() == 0:
                 warnings.warn(f"{path} was written with {what}", RuntimeWarning, stacklevel=5)
         return as_progress(fresh, description, arrays, path)
-    raise ValueError(f"{files[0].parent} must hold a checkpoint that is whole, none of {len(files)} is")
+    raise ValueError(
+        f"{files[0].parent} must hold a checkpoint that is whole, none of {len(files)} is"
+    )
 
 
 def about_run(run: Run) -> dict[str, Any]:
     """What makes a run the same run, as JSON holds it."""
-    problem, digest = run.problem, hashlib.sha256(b"on disk" if isinstance(run.train, DiskSamples) else b"")
+    problem, digest = (
+        run.problem,
+        hashlib.sha256(b"on disk" if isinstance(run.train, DiskSamples) else b""),
+    )
     for array in (run.train.inputs, run.train.targets, *jax.tree.leaves(run.held_out)):
         rows = np.asarray(array)
         for first in range(0, len(rows), READ_ROWS):  # some may be on disk
             digest.update(np.ascontiguousarray(rows[first : first + READ_ROWS]).tobytes())
     mlp, hidden = problem.mlp, problem.mlp.hidden
     return {
-        "network": {"sizes": list(mlp.sizes), "hidden": hidden if isinstance(hidden, str) else list(hidden)}
+        "network": {
+            "sizes": list(mlp.sizes),
+            "hidden": hidden if isinstance(hidden, str) else list(hidden),
+        }
         | {"output": mlp.output},
         "solver": f"{run.solver.name}, {jax.tree.structure(run.state.solver)}",
         "state": [[str(leaf.dtype), list(leaf.shape)] for leaf in jax.tree.leaves(run.state)],
@@ -146,7 +178,11 @@ def about_run(run: Run) -> dict[str, Any]:
         "batch_size": None if problem.batch_size is None else int(problem.batch_size),
         "tile": None if problem.tile is None else int(problem.tile),
         **{"num_steps": int(run.num_steps), "record_every": int(run.record_every)},
-        **{"record_layers": bool(run.record_layers), "data": digest.hexdigest()[:16], "jax": jax.__version__},
+        **{
+            "record_layers": bool(run.record_layers),
+            "data": digest.hexdigest()[:16],
+            "jax": jax.__version__,
+        },
     }
 
 

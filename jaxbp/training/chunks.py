@@ -50,7 +50,9 @@ class Run(NamedTuple):
         """The run with its samples and its state on the devices of its mesh; the run itself without one."""
         mesh = self.problem.mesh
         train = self.train if isinstance(self.train, DiskSamples) else share(mesh, self.train)
-        return self._replace(state=replicate(mesh, self.state), train=train, held_out=distribute(mesh, self.held_out))
+        return self._replace(
+            state=replicate(mesh, self.state), train=train, held_out=distribute(mesh, self.held_out)
+        )
 
     def evaluate(self, params: Params, samples: Batch | DiskSamples) -> Evaluation:
         """Evaluates parameters over samples of the placed run."""
@@ -68,7 +70,11 @@ class Run(NamedTuple):
         if self.held_out is not None:
             held_out = self.evaluate(state.params, self.held_out)
         if self.record_layers:
-            some = self.train.first(RECORDED_SAMPLES) if isinstance(self.train, DiskSamples) else self.train
+            some = (
+                self.train.first(RECORDED_SAMPLES)
+                if isinstance(self.train, DiskSamples)
+                else self.train
+            )
             layers = layer_record(self.problem, state.params, before.params, some)
         return jax.device_get((self.evaluate(state.params, self.train), held_out, layers))
 
@@ -81,9 +87,14 @@ class Run(NamedTuple):
         """What so many steps take that follow so many others: all samples, or what is read for them."""
         if not isinstance(self.train, DiskSamples):
             return self.train
-        batch_size, key = self.problem.batch_size or 0, np.ravel(jax.random.key_data(state.batch_key)).tolist()
+        batch_size, key = (
+            self.problem.batch_size or 0,
+            np.ravel(jax.random.key_data(state.batch_key)).tolist(),
+        )
         first = int(state.epoch) * self.train.num_samples + int(state.place) + later * batch_size
-        rows = self.train.in_order(tuple(key), first, steps * batch_size, self.steps_a_piece * batch_size)
+        rows = self.train.in_order(
+            tuple(key), first, steps * batch_size, self.steps_a_piece * batch_size
+        )
         return Piece(share(self.problem.mesh, rows), state.step + later, self.train.num_samples)
 
     def take(self, state: TrainState, stop: int) -> Chunk:
@@ -92,11 +103,16 @@ class Run(NamedTuple):
             return advance(self.problem, self.solver, state, self.train, stop, self.num_steps, None)
         start = int(state.step)
         edges = [*range(start, stop, self.steps_a_piece), stop]
-        pieces = ((self.piece(state, last - first, first - start), last) for first, last in pairwise(edges))
+        pieces = (
+            (self.piece(state, last - first, first - start), last)
+            for first, last in pairwise(edges)
+        )
         chunk, following = Chunk(state, state, jnp.array(True)), next(pieces, None)
         while following is not None and bool(chunk.alive):
             piece, last = following
-            chunk = advance(self.problem, self.solver, chunk.state, piece, last, self.num_steps, chunk.before)
+            chunk = advance(
+                self.problem, self.solver, chunk.state, piece, last, self.num_steps, chunk.before
+            )
             following = next(pieces, None)  # read while the device computes
         return chunk
 
@@ -112,7 +128,8 @@ def compile_seconds(run: Run) -> float:
 
 
 def points(run: Run, seconds: float = 0.0) -> Iterator[Point]:
-    """Takes the steps of a placed run chunk by chunk and measures between them; divergence is decided here alone.
+    """Takes the steps of a placed run chunk by chunk and measures between them; divergence is
+    decided here alone.
 
     `seconds` is what the run took before. The states that it gives out are on the default device.
     """
@@ -126,7 +143,10 @@ def points(run: Run, seconds: float = 0.0) -> Iterator[Point]:
         evaluation, held_out, layers = run.measure(state, before)
         seconds += time.perf_counter() - start
         record = Record(
-            int(state.step), float(evaluation.loss), math.nan if held_out is None else float(held_out.loss), seconds
+            int(state.step),
+            float(evaluation.loss),
+            math.nan if held_out is None else float(held_out.loss),
+            seconds,
         )
         if outcome is None and (evaluation.nonfinite.any() or not math.isfinite(record.loss)):
             outcome = Outcome("diverged", record.step, *first_overflow(run.problem, evaluation))
@@ -144,13 +164,18 @@ def points(run: Run, seconds: float = 0.0) -> Iterator[Point]:
 
 
 def finished(run: Run, start: Params, params: Params, watched: Batch | DiskSamples) -> Params:
-    """The parameters with the smallest loss over the watched samples: these, these after `finish`, or the start's.
+    """The parameters with the smallest loss over the watched samples: these, these after `finish`,
+    or the start's.
 
     `run` and `watched` are placed.
     """
     if run.solver.finish is None:
         return params
-    train = run.train.mapped if isinstance(run.train, DiskSamples) else gathered(run.problem.mesh, run.train)
+    train = (
+        run.train.mapped
+        if isinstance(run.train, DiskSamples)
+        else gathered(run.problem.mesh, run.train)
+    )
     proposals = [params, run.solver.finish(run.problem, params, train), start]
     losses = [run.loss(proposal, watched) for proposal in proposals]
     return proposals[int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))]

@@ -47,7 +47,9 @@ class DiskSamples:
         self._dtype = params[0].weight.dtype
         self.inputs, self.targets, self.num_samples = inputs, targets, len(inputs)
         if len(targets) != len(inputs):
-            raise ValueError(f"targets must have {len(inputs)} rows like the inputs, got {len(targets)}")
+            raise ValueError(
+                f"targets must have {len(inputs)} rows like the inputs, got {len(targets)}"
+            )
         self._like = self.first(1)
         row_bytes = sum(np.asarray(array[:1]).nbytes for array in (inputs, targets))
         self._block = max(1, BLOCK_BYTES // row_bytes)
@@ -59,14 +61,20 @@ class DiskSamples:
         Raises:
             ValueError: a number is not finite, or a target is not what the loss takes.
         """
-        inputs, targets = self._cast("inputs", self.inputs, places), self._cast("targets", self.targets, places)
+        inputs, targets = (
+            self._cast("inputs", self.inputs, places),
+            self._cast("targets", self.targets, places),
+        )
         try:
             return jax.tree.map(np.asarray, Batch(*self._validated(inputs, targets)))
         except ValueError as error:
-            raise ValueError(f"{error} (counted from row {places[0] if len(places) else 0} on)") from None
+            raise ValueError(
+                f"{error} (counted from row {places[0] if len(places) else 0} on)"
+            ) from None
 
     def in_order(self, key: tuple[int, ...], position: int, num_rows: int, room: int) -> Batch:
-        """Reads the rows of some places of the run, in the order of its epochs, and pads them with zeros.
+        """Reads the rows of some places of the run, in the order of its epochs, and pads them with
+        zeros.
 
         Args:
             key: what the order is drawn with.
@@ -102,7 +110,10 @@ class DiskSamples:
         loss, nonfinite = 0.0, np.zeros(problem.mlp.num_layers, int)
         for rows in self._in_file_order():
             part = jax.device_get(evaluate(problem, params, rows))
-            loss, nonfinite = loss + float(part.loss) * len(rows.inputs) / self.num_samples, nonfinite + part.nonfinite
+            loss, nonfinite = (
+                loss + float(part.loss) * len(rows.inputs) / self.num_samples,
+                nonfinite + part.nonfinite,
+            )
         return Evaluation(loss, nonfinite)  # type: ignore[arg-type]
 
     def _cast(self, name: str, array: Any, places: np.ndarray) -> np.ndarray:
@@ -115,7 +126,9 @@ class DiskSamples:
         if not np.isfinite(cast).all():
             wrong = int(np.argwhere(~np.isfinite(cast))[0, 0])
             check_finite(f"row {places[wrong]} of {name}", rows[wrong])
-            raise ValueError(f"row {places[wrong]} of {name} must fit into {self._dtype}, got {rows[wrong]}")
+            raise ValueError(
+                f"row {places[wrong]} of {name} must fit into {self._dtype}, got {rows[wrong]}"
+            )
         return cast
 
     def _in_file_order(self) -> Iterator[Batch]:

@@ -34,17 +34,22 @@ class Evaluation(NamedTuple):
 def evaluate(problem: Problem, params: Params, batch: Batch) -> Evaluation:
     """Computes the loss over all samples of a batch, tile by tile, without dropout.
 
-    It looks for non-finite numbers in the preactivations, where no activation can hide them: relu(-inf) is 0.
+    It looks for non-finite numbers in the preactivations, where no activation can hide them:
+    relu(-inf) is 0.
     """
     num_samples = batch.inputs.shape[0]
 
     def one(params: Params, inputs: Array, targets: Array) -> Evaluation:
         outputs, residuals = forward(problem.mlp, params, inputs, keep_preactivations=True)
         nonfinite = jnp.stack([jnp.sum(~jnp.isfinite(kept.preactivation)) for kept in residuals])
-        return Evaluation(LOSSES[problem.loss].values(outputs, targets).sum() / num_samples, nonfinite)
+        return Evaluation(
+            LOSSES[problem.loss].values(outputs, targets).sum() / num_samples, nonfinite
+        )
 
     def tiled(params: Params, *samples: Array) -> Evaluation:
-        return sum_over_tiles(partial(one, params), samples, samples[0].shape[0], problem.tile or EVALUATION_TILE)
+        return sum_over_tiles(
+            partial(one, params), samples, samples[0].shape[0], problem.tile or EVALUATION_TILE
+        )
 
     return sum_over_shards(problem.mesh, tiled, params, *batch)
 
@@ -57,4 +62,7 @@ def first_overflow(problem: Problem, evaluation: Evaluation) -> tuple[str, int |
         return "the loss is not finite, though every layer is,", None
     layer = int(layers[0]) + 1
     name = f"layer {layer} of {problem.mlp.num_layers}"
-    return f"{name} was the first to become non-finite ({int(counts[layer - 1])} preactivations)", layer
+    return (
+        f"{name} was the first to become non-finite ({int(counts[layer - 1])} preactivations)",
+        layer,
+    )

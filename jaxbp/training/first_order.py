@@ -14,18 +14,24 @@ from jaxbp.training.solver import Batch, Problem, Solver
 
 
 def first_order(
-    optimizer: optax.GradientTransformation, *, weight_decay: float = 0.0, clip_norm: float | None = None
+    optimizer: optax.GradientTransformation,
+    *,
+    weight_decay: float = 0.0,
+    clip_norm: float | None = None,
 ) -> Solver:
     """Makes a solver of an optax optimizer.
 
-    Learning-rate schedules (annealing) are the optimizer's: `optax.adam(optax.cosine_decay_schedule(1e-3, steps))`. An
-    optimizer that searches along a line, such as `optax.lbfgs()`, is given the loss and its hand-written gradient.
+    Learning-rate schedules (annealing) are the optimizer's:
+    `optax.adam(optax.cosine_decay_schedule(1e-3, steps))`. An optimizer that searches along a line,
+    such as `optax.lbfgs()`, is given the loss and its hand-written gradient.
 
     Args:
         optimizer: any optax gradient transformation.
-        weight_decay: the factor of an L2 penalty weight_decay / 2 ||W||^2: it adds weight_decay * W to the gradient of
-            the weights, not of the biases. For decoupled decay use `optax.adamw`.
-        clip_norm: the largest norm that the whole gradient keeps, before decay; None for no clipping.
+        weight_decay: the factor of an L2 penalty weight_decay / 2 ||W||^2: it adds weight_decay * W
+            to the gradient of the weights, not of the biases. For decoupled decay use
+            `optax.adamw`.
+        clip_norm: the largest norm that the whole gradient keeps, before decay; None for no
+            clipping.
 
     Returns:
         A solver for `fit`.
@@ -35,7 +41,9 @@ def first_order(
         ValueError: weight_decay is negative, or clip_norm is not positive.
     """
     if not isinstance(optimizer, optax.GradientTransformation):
-        raise TypeError(f"optimizer must be an optax.GradientTransformation, got {type(optimizer).__name__}")
+        raise TypeError(
+            f"optimizer must be an optax.GradientTransformation, got {type(optimizer).__name__}"
+        )
     decay = check_number("weight_decay", weight_decay, minimum=0)
     stages: list[optax.GradientTransformation] = []
     if clip_norm is not None:
@@ -46,14 +54,18 @@ def first_order(
         stages.append(optax.add_decayed_weights(decay, mask=_weights_only))
     chain = optax.with_extra_args_support(optax.chain(*stages, optimizer) if stages else optimizer)
 
-    def step(problem: Problem, params: Params, state: Any, batch: Batch, key: Array) -> tuple[Params, Any, Array]:
+    def step(
+        problem: Problem, params: Params, state: Any, batch: Batch, key: Array
+    ) -> tuple[Params, Any, Array]:
         loss, gradient = problem.loss_and_gradient(params, batch, key)
 
         def value_fn(params: Params) -> Array:
             outputs, _ = forward(problem.mlp, params, batch.inputs)
             return LOSSES[problem.loss].values(outputs, batch.targets).mean()
 
-        updates, state = chain.update(gradient, state, params, value=loss, grad=gradient, value_fn=value_fn)
+        updates, state = chain.update(
+            gradient, state, params, value=loss, grad=gradient, value_fn=value_fn
+        )
         return optax.apply_updates(params, updates), state, loss
 
     return Solver("first_order", chain.init, step)

@@ -19,23 +19,28 @@ def join_hosts(
 ) -> None:
     """Joins this process to the others of the run; call it before anything else touches a device.
 
-    From then on `fit(..., devices="all")` takes the share of the samples that this process holds. A process that dies
-    ends the others with a message: at the next exchange, or when its heartbeat is missed.
+    From then on `fit(..., devices="all")` takes the share of the samples that this process holds. A
+    process that dies ends the others with a message: at the next exchange, or when its heartbeat is
+    missed.
 
     Args:
-        coordinator: host:port of process 0, the same for all; or "auto", where what started the processes tells: SLURM,
-            Open MPI, Kubernetes, a TPU pod, as `jax.distributed.initialize` finds it.
+        coordinator: host:port of process 0, the same for all; or "auto", where what started the
+            processes tells: SLURM, Open MPI, Kubernetes, a TPU pod, as `jax.distributed.initialize`
+                finds it.
         num_processes: how many there are; left out with "auto".
         process_id: which of them this is, from 0; left out with "auto".
         heartbeat_seconds: how long a process may give no sign of life before the others end.
 
     Raises:
         ValueError: the arguments do not belong together, or nothing is found with "auto".
-        RuntimeError: a device was touched before, or the processes do not find each other within 5 minutes.
+        RuntimeError: a device was touched before, or the processes do not find each other within 5
+            minutes.
     """
     if coordinator == "auto":
         if num_processes is not None or process_id is not None:
-            raise ValueError("num_processes and process_id must be left out with the coordinator auto")
+            raise ValueError(
+                "num_processes and process_id must be left out with the coordinator auto"
+            )
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
         try:
             jax.distributed.initialize(heartbeat_timeout_seconds=heartbeat_seconds)
@@ -47,23 +52,32 @@ def join_hosts(
     if ":" not in coordinator:
         raise ValueError(f"coordinator must be auto or host:port, got {coordinator!r}")
     if num_processes is None or process_id is None:
-        raise ValueError(f"num_processes and process_id must be given with the coordinator {coordinator}")
+        raise ValueError(
+            f"num_processes and process_id must be given with the coordinator {coordinator}"
+        )
     check_count("num_processes", num_processes, minimum=1)
     if check_count("process_id", process_id, minimum=0) >= num_processes:
-        raise ValueError(f"process_id must be below num_processes, {num_processes}, got {process_id}")
+        raise ValueError(
+            f"process_id must be below num_processes, {num_processes}, got {process_id}"
+        )
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    jax.distributed.initialize(coordinator, num_processes, process_id, heartbeat_timeout_seconds=heartbeat_seconds)
+    jax.distributed.initialize(
+        coordinator, num_processes, process_id, heartbeat_timeout_seconds=heartbeat_seconds
+    )
 
 
 def own_rows(num_samples: int) -> slice:
-    """The rows that this process holds of so many samples: equal shares, in the order of the processes.
+    """The rows that this process holds of so many samples: equal shares, in the order of the
+    processes.
 
     Raises:
         ValueError: the processes cannot share them equally.
     """
     count, process = jax.process_count(), jax.process_index()
     if num_samples % count:
-        raise ValueError(f"samples must be a number that the {count} processes share equally, got {num_samples}")
+        raise ValueError(
+            f"samples must be a number that the {count} processes share equally, got {num_samples}"
+        )
     return slice(process * num_samples // count, (process + 1) * num_samples // count)
 
 

@@ -1,19 +1,24 @@
-"""The least-squares problem of the output layer, factored so that every penalty is answered at once.
+"""The least-squares problem of the output layer, factored so that every penalty is answered at
+once.
 
 With the hidden activations A (n, m) and the targets T (n, k), the output layer (W, b) minimises
 
     || A W + 1 b - T ||^2 + penalty || W ||^2        the bias is never shrunk: the columns of A and T are centred
 
-by an orthogonal factorization, never by the normal equations, which would square the condition number.
+by an orthogonal factorization, never by the normal equations, which would square the condition
+number.
 
     more samples than units    the triangular factor R of [1 A T], a tile of samples at a time (LAPACK's tpqrt: Demmel,
-                               Grigori, Hoemmen and Langou 2012); its first row holds the column means
+                               Grigori, Hoemmen and Langou 2012); its first row holds the column
+                               means
     as many units or more      the singular values of the centred A; the solution is the one of the smallest norm
 
-The singular values of A, or of R, answer every penalty at once, W = V diag(s / (s^2 + penalty)) U^T T, and say which
-one predicts best: by generalized cross-validation from R alone, by exact leave-one-out errors where U is at hand,
+The singular values of A, or of R, answer every penalty at once, W = V diag(s / (s^2 + penalty)) U^T
+T, and say which one predicts best: by generalized cross-validation from R alone, by exact
+leave-one-out errors where U is at hand,
 
-    e_i = alpha_i / D_ii,  alpha = U diag(1 / (s^2 + penalty)) U^T T,  D = U diag(1 / (s^2 + penalty)) U^T
+    e_i = alpha_i / D_ii,  alpha = U diag(1 / (s^2 + penalty)) U^T T,  D = U diag(1 / (s^2 +
+    penalty)) U^T
 
 which subtracts nothing and so stays exact where the errors are small beside the targets.
 
@@ -49,7 +54,8 @@ class Triangle(NamedTuple):
         means: (m + k,) of the hidden activations and the targets.
         hidden: R (m, m), the triangular factor of the centred hidden activations.
         projected: Q^T T (m, k).
-        rest: (k,) the sum of squares of each target that no combination of the hidden activations reaches.
+        rest: (k,) the sum of squares of each target that no combination of the hidden activations
+            reaches.
     """
 
     num_samples: int
@@ -69,7 +75,8 @@ class OutputFactor(NamedTuple):
         singular_values: (p,) of the centred hidden activations, the largest first.
         right: V^T (p, m), times the widths of the units where there are any.
         projected: U^T T (p, k), the targets in the basis of the singular vectors.
-        rest: (k,) the sum of squares of each target that no combination of the hidden activations reaches.
+        rest: (k,) the sum of squares of each target that no combination of the hidden activations
+            reaches.
         targets: (n, k), beside `left`.
     """
 
@@ -98,28 +105,40 @@ def triangle(mlp: Mlp, params: Params, inputs: Array, targets: Array) -> Triangl
         rows = slice(first, first + TILE)
         columns = np.empty((len(inputs[rows]), size), order="F")
         columns[:, 0] = 1
-        columns[:, 1 : 1 + fan_in] = np.asarray(hidden_activations(mlp, params, inputs[rows]), np.float64)
+        columns[:, 1 : 1 + fan_in] = np.asarray(
+            hidden_activations(mlp, params, inputs[rows]), np.float64
+        )
         columns[:, 1 + fan_in :] = np.asarray(targets[rows], np.float64)
         r = lapack.dtpqrt(0, min(BLOCK, size), r, columns, overwrite_a=True, overwrite_b=True)[0]
     r = np.triu(r)
     centred = r[1:, 1:]
     rest = np.sum(centred[fan_in:, fan_in:] ** 2, axis=0)
-    return Triangle(num_samples, r[0, 1:] / r[0, 0], centred[:fan_in, :fan_in], centred[:fan_in, fan_in:], rest)
+    return Triangle(
+        num_samples, r[0, 1:] / r[0, 0], centred[:fan_in, :fan_in], centred[:fan_in, fan_in:], rest
+    )
 
 
-def penalized(factored: Triangle, penalty: float, widths: np.ndarray | float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+def penalized(
+    factored: Triangle, penalty: float, widths: np.ndarray | float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
     """The output layer (m, k), (k,) for one positive penalty on weight / widths: one triangle on another, no SVD."""
     fan_in = len(factored.hidden)
     block = min(BLOCK, fan_in)
-    rows = np.asfortranarray(np.sqrt(penalty) * np.diag(np.broadcast_to(1 / np.asarray(widths), fan_in)))
+    rows = np.asfortranarray(
+        np.sqrt(penalty) * np.diag(np.broadcast_to(1 / np.asarray(widths), fan_in))
+    )
     r, v, t, _ = lapack.dtpqrt(fan_in, block, np.asfortranarray(factored.hidden), rows)
     below = np.zeros(factored.projected.shape, order="F")
-    projected = lapack.dtpmqrt(fan_in, v, t, np.asfortranarray(factored.projected), below, side="L", trans="T")[0]
+    projected = lapack.dtpmqrt(
+        fan_in, v, t, np.asfortranarray(factored.projected), below, side="L", trans="T"
+    )[0]
     weight = lapack.dtrtrs(r, projected)[0]
     return weight, factored.means[fan_in:] - factored.means[:fan_in] @ weight
 
 
-def factor(mlp: Mlp, params: Params, inputs: Array, targets: Array, widths: np.ndarray | float = 1.0) -> OutputFactor:
+def factor(
+    mlp: Mlp, params: Params, inputs: Array, targets: Array, widths: np.ndarray | float = 1.0
+) -> OutputFactor:
     """Decomposes the hidden activations of all samples, each column times its unit's width (m,)."""
     num_samples, fan_in = inputs.shape[0], mlp.sizes[-2]
     if num_samples > fan_in + 1:
@@ -130,30 +149,47 @@ def factor(mlp: Mlp, params: Params, inputs: Array, targets: Array, widths: np.n
     values = np.asarray(targets, np.float64)
     means = np.concatenate([hidden.mean(axis=0), values.mean(axis=0)])
     left, s, right = np.linalg.svd((hidden - means[:fan_in]) * widths, full_matrices=False)
-    # Centred columns have one direction less than there are samples: the last one holds nothing but rounding.
-    left, s, right = left[:, : max(1, num_samples - 1)], s[: max(1, num_samples - 1)], right[: max(1, num_samples - 1)]
+    # Centred columns have one direction less than there are samples: the last one holds nothing but
+    # rounding.
+    left, s, right = (
+        left[:, : max(1, num_samples - 1)],
+        s[: max(1, num_samples - 1)],
+        right[: max(1, num_samples - 1)],
+    )
     projected = left.T @ (values - means[fan_in:])
-    return OutputFactor(num_samples, means, left, s, right * widths, projected, np.zeros(values.shape[1]), values)
+    return OutputFactor(
+        num_samples, means, left, s, right * widths, projected, np.zeros(values.shape[1]), values
+    )
 
 
 def solution(factored: OutputFactor, penalty: float) -> tuple[np.ndarray, np.ndarray]:
     """The output layer (m, k), (k,) for one penalty; 0 takes the smallest weights where there are many solutions."""
     s, means = factored.singular_values, factored.means
-    known = s > ROUNDING * max(factored.right.shape[1], factored.num_samples if factored.left is not None else 0) * s[0]
+    known = (
+        s
+        > ROUNDING
+        * max(factored.right.shape[1], factored.num_samples if factored.left is not None else 0)
+        * s[0]
+    )
     # A penalty that is larger than rounding says itself how much of a direction is known.
     known |= penalty > (ROUNDING * s[0]) ** 2
-    filters = np.where(known, s, 0.0) / (np.where(known, s, 1.0) ** 2 + penalty + np.finfo(float).tiny)
+    filters = np.where(known, s, 0.0) / (
+        np.where(known, s, 1.0) ** 2 + penalty + np.finfo(float).tiny
+    )
     weight = factored.right.T @ (filters[:, np.newaxis] * factored.projected)
     return weight, means[len(weight) :] - means[: len(weight)] @ weight
 
 
-def best_penalty(factored: OutputFactor, penalties: Sequence[float] | np.ndarray) -> tuple[float, float]:
+def best_penalty(
+    factored: OutputFactor, penalties: Sequence[float] | np.ndarray
+) -> tuple[float, float]:
     """The penalty that predicts best, and its mean squared error; of leave-one-out errors the largest within 2 %."""
     ordered = np.unique(penalties)
     scores = np.array([_score(factored, penalty) for penalty in ordered])
     if not np.isfinite(scores).any():
         return float(ordered[-1]), float("inf")
-    # With more samples than units the least score is sharp: 2 % of the noise can be more than the error it stands for.
+    # With more samples than units the least score is sharp: 2 % of the noise can be more than the
+    # error it stands for.
     tie = 1.0 if factored.left is None else TIE
     best = int(np.flatnonzero(scores <= tie * np.nanmin(scores))[-1])
     return float(ordered[best]), float(scores[best])

@@ -23,9 +23,11 @@ class Fits(NamedTuple):
     """Networks of one architecture that were trained at once, m of them.
 
     Attributes:
-        params: the parameters, every leaf with a leading axis (m, ...): the last, or each network's best.
+        params: the parameters, every leaf with a leading axis (m, ...): the last, or each network's
+            best.
         step: (num_records,) the steps of the records.
-        loss: (num_records, m) the losses over the training samples; a network that diverged keeps its last good one.
+        loss: (num_records, m) the losses over the training samples; a network that diverged keeps
+            its last good one.
         validation_loss: (num_records, m) those over the validation samples, NaN without any.
         diverged: (m,) which of them became non-finite, and stopped there.
     """
@@ -64,29 +66,37 @@ def fit_many(
 
     Args:
         mlp: the network.
-        starts: parameters whose leaves have a leading axis, one network each: `jax.vmap(partial(init, mlp))(keys)`.
+        starts: parameters whose leaves have a leading axis, one network each:
+            `jax.vmap(partial(init, mlp))(keys)`.
         data: inputs (n, n_0) and targets (n, n_L), or labels (n,).
         steps: how many steps each of them takes.
-        solver: as in `fit`, for all; or with `settings` a function of one of these that makes the solver.
-        settings: learning rates, dampings, ...: an array, or a pytree of them, with the leading axis of `starts`.
-        batch_size: samples a step, drawn by epochs without replacement, in another order for each; None for all.
+        solver: as in `fit`, for all; or with `settings` a function of one of these that makes the
+            solver.
+        settings: learning rates, dampings, ...: an array, or a pytree of them, with the leading
+            axis of `starts`.
+        batch_size: samples a step, drawn by epochs without replacement, in another order for each;
+            None for all.
         loss: the name of a loss.
         validation: inputs and targets that are not trained on.
         key: split into one for each network; required with `batch_size` or `dropout`.
         record_every: the number of steps from one record to the next.
-        tile: how many samples a gradient of one network holds in memory at a time; None as in `loss_and_gradient`.
+        tile: how many samples a gradient of one network holds in memory at a time; None as in
+            `loss_and_gradient`.
         dropout: the probability with which a hidden unit is dropped in training, in [0, 1).
-        keep_best: returns each network's parameters at its record with the smallest validation loss (training loss
-            without validation samples) instead of the last.
-        patience: stops after this many records at which no network had a smaller loss than before, and keeps the best.
-        on_params: called on the host with the step and the parameters of all of them at each record.
+        keep_best: returns each network's parameters at its record with the smallest validation loss
+            (training loss without validation samples) instead of the last.
+        patience: stops after this many records at which no network had a smaller loss than before,
+            and keeps the best.
+        on_params: called on the host with the step and the parameters of all of them at each
+            record.
 
     Returns:
-        Parameters and records of all. A network that becomes non-finite stays at its last good parameters. Other than
-        `fit`, it does not let the solver finish them: see `solve_output`.
+        Parameters and records of all. A network that becomes non-finite stays at its last good
+        parameters. Other than `fit`, it does not let the solver finish them: see `solve_output`.
 
     Raises:
-        ValueError: an argument is out of range or does not fit the others, or a sample is NaN or infinite.
+        ValueError: an argument is out of range or does not fit the others, or a sample is NaN or
+            infinite.
         TypeError: an array does not hold real numbers, or the solver is none.
     """
     check_count("steps", steps, minimum=0)
@@ -98,10 +108,16 @@ def fit_many(
         raise ValueError("key must be given with batch_size or dropout: jax.random.key(seed)")
     count = _num_members(starts, settings)
     solver = DEFAULT_SOLVER if solver is None else solver
-    if isinstance(solver, Solver) != (settings is None) or not (isinstance(solver, Solver) or callable(solver)):
-        raise TypeError(f"solver must be a Solver, or with settings a function that makes one of them, got {solver!r}")
+    if isinstance(solver, Solver) != (settings is None) or not (
+        isinstance(solver, Solver) or callable(solver)
+    ):
+        raise TypeError(
+            f"solver must be a Solver, or with settings a function that makes one of them, got {solver!r}"
+        )
     make = _the_same(solver) if isinstance(solver, Solver) else solver
-    train, held_out = fitting_samples(mlp, jax.tree.map(lambda leaf: leaf[0], starts), data, validation, loss)
+    train, held_out = fitting_samples(
+        mlp, jax.tree.map(lambda leaf: leaf[0], starts), data, validation, loss
+    )
     check_batch_size(batch_size, train.inputs.shape[0])
     problem = Problem(mlp, loss, batch_size, tile, dropout)
     keys = jax.random.split(jax.random.key(0) if key is None else key, count)
@@ -109,7 +125,11 @@ def fit_many(
     members = starts, settings, keys
     with one_blas_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
         apart = jax.default_backend() == "cpu" and not is_small(problem, train)
-        look = in_threads(pool, problem, make, members) if apart else under_vmap(problem, make, members)
+        look = (
+            in_threads(pool, problem, make, members)
+            if apart
+            else under_vmap(problem, make, members)
+        )
         for stop in range(0, steps + record_every, record_every):
             found = look((train, held_out), min(stop, steps), steps)
             losses = found.loss if held_out is None else found.validation_loss
@@ -117,7 +137,9 @@ def fit_many(
             watched, waited = np.where(better, losses, watched), 0 if better.any() else waited + 1
             kept = jax.tree.map(partial(_choose, better), found.params, kept)
             none = np.full_like(found.loss, np.nan)
-            records.append((min(stop, steps), found.loss, none if held_out is None else found.validation_loss))
+            records.append(
+                (min(stop, steps), found.loss, none if held_out is None else found.validation_loss)
+            )
             if on_params is not None:
                 on_params(min(stop, steps), found.params)
             if patience is not None and waited >= patience:
@@ -129,7 +151,9 @@ def fit_many(
 
 def _num_members(starts: Params, settings: Any) -> int:
     """The length of the leading axis of the starts and the settings."""
-    lengths = {np.shape(leaf)[0] if np.ndim(leaf) else 0 for leaf in jax.tree.leaves((starts, settings))}
+    lengths = {
+        np.shape(leaf)[0] if np.ndim(leaf) else 0 for leaf in jax.tree.leaves((starts, settings))
+    }
     if len(lengths) != 1 or not min(lengths):
         raise ValueError(
             f"starts and settings must have one leading axis, a network each, got lengths {sorted(lengths)}"

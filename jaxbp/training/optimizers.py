@@ -30,18 +30,23 @@ def named_optimizer(
     """Makes an optax optimizer.
 
     Args:
-        name: a key of `OPTIMIZERS`; `momentum` and `nesterov` use 0.9; `lbfgs` searches along a line and takes no
-            learning rate.
+        name: a key of `OPTIMIZERS`; `momentum` and `nesterov` use 0.9; `lbfgs` searches along a
+            line and takes no learning rate.
         learning_rate: at the start, at least 0.
-        schedule: a key of `SCHEDULES`: constant; cosine, to 0; exponential and linear, to a hundredth of the rate.
+        schedule: a key of `SCHEDULES`: constant; cosine, to 0; exponential and linear, to a
+            hundredth of the rate.
         steps: where the schedule ends.
 
     Returns:
         The optimizer, for `first_order`.
 
     Raises:
-        ValueError: a name is not known, the learning rate is negative or not finite, steps is negative.
+        ValueError: a name is not known, the learning rate is negative or not finite, steps is
+            negative.
     """
-    optimizer, rule = look_up("optimizer", name, OPTIMIZERS), look_up("schedule", schedule, SCHEDULES)
+    optimizer, rule = (
+        look_up("optimizer", name, OPTIMIZERS),
+        look_up("schedule", schedule, SCHEDULES),
+    )
     check_number("learning_rate", learning_rate, minimum=0)
     return optimizer(rule(learning_rate, max(1, check_count("steps", steps, minimum=0))))

@@ -27,7 +27,8 @@ class Point(NamedTuple):
 
 
 class Best(NamedTuple):
-    """The best parameters so far, by the validation loss, or the training loss without validation samples.
+    """The best parameters so far, by the validation loss, or the training loss without validation
+    samples.
 
     Attributes:
         params: these parameters.
@@ -73,7 +74,9 @@ class Progress(NamedTuple):
     def see(self, point: Point) -> "Progress":
         """Goes on by one point."""
         layers = self.layers if point.layers is None else (*self.layers, point.layers)
-        return Progress(self.start, point.state, self.best.see(point), (*self.records, point.record), layers)
+        return Progress(
+            self.start, point.state, self.best.see(point), (*self.records, point.record), layers
+        )
 
     @property
     def seconds(self) -> float:

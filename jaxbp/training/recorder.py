@@ -1,6 +1,8 @@
-"""What happens in each layer while a network learns: measured between chunks of steps, in the compiled program.
+"""What happens in each layer while a network learns: measured between chunks of steps, in the
+compiled program.
 
-No callback takes part: the numbers are outputs of the record that `fit` makes every `record_every` steps.
+No callback takes part: the numbers are outputs of the record that `fit` makes every `record_every`
+steps.
 """
 
 from functools import partial
@@ -16,7 +18,9 @@ from jaxbp.params import Layer, Params
 from jaxbp.training.shards import first_rows
 from jaxbp.training.solver import Batch, Problem
 
-RECORDED_SAMPLES = 2048  # at most, the first ones, so that a record's cost does not grow with the data
+RECORDED_SAMPLES = (
+    2048  # at most, the first ones, so that a record's cost does not grow with the data
+)
 
 
 class LayerRecord(NamedTuple):
@@ -76,7 +80,9 @@ def layer_record(problem: Problem, params: Params, before: Params, train: Batch)
         gradient=_norms(trace.gradient),
         update=_norms(jax.tree.map(jnp.subtract, params, before)),
         weight=_norms(params),
-        dead=jnp.stack([jnp.mean((slope.max(axis=0) == 0).astype(slope.dtype)) for slope in slopes]),
+        dead=jnp.stack(
+            [jnp.mean((slope.max(axis=0) == 0).astype(slope.dtype)) for slope in slopes]
+        ),
     )
 
 

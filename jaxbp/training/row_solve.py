@@ -1,11 +1,13 @@
-"""The damped step of a batch: by the Cholesky factor of K = J J^T, or for many rows by conjugate gradients.
+"""The damped step of a batch: by the Cholesky factor of K = J J^T, or for many rows by conjugate
+gradients.
 
 Both find the d with the smallest || wanted - J d ||^2 + lambda || d ||^2:
 
     d = J^T (K + lambda I)^-1 wanted            K (n m, n m) from activations and node errors
     (J^T J + lambda I) d = J^T wanted           by products J v and J^T u alone, without a matrix of either size
 
-Conjugate gradients begin at 0 and lower that sum at each iteration, so that they may stop before they have converged.
+Conjugate gradients begin at 0 and lower that sum at each iteration, so that they may stop before
+they have converged.
 
 Legend: n samples, m seeds a sample.
 """
@@ -51,11 +53,15 @@ def by_conjugate_gradients(
     tolerance: float = TOLERANCE,
 ) -> tuple[Params, Array]:
     """Computes what `by_cholesky` does, up to the iterations that are left out."""
-    inverse = jax.tree.map(lambda square: 1 / (square + damping), squared_columns(residuals, errors))
+    inverse = jax.tree.map(
+        lambda square: 1 / (square + damping), squared_columns(residuals, errors)
+    )
 
     def product(direction: Params) -> Params:
         there_and_back = weighted_gradient(residuals, errors, tangent(residuals, errors, direction))
-        return jax.tree.map(lambda squared, leaf: squared + damping * leaf, there_and_back, direction)
+        return jax.tree.map(
+            lambda squared, leaf: squared + damping * leaf, there_and_back, direction
+        )
 
     def precondition(direction: Params) -> Params:
         return jax.tree.map(jnp.multiply, inverse, direction)

@@ -15,9 +15,13 @@ from jaxbp.training.disk import DiskSamples
 from jaxbp.training.solver import Batch
 
 
-def fitting_samples(mlp: Mlp, params: Params, data: Any, validation: Any, loss: str) -> tuple[Batch, Batch | None]:
+def fitting_samples(
+    mlp: Mlp, params: Params, data: Any, validation: Any, loss: str
+) -> tuple[Batch, Batch | None]:
     """Validates and casts the samples to train on and those held out, and warns once for all of them."""
-    train, *held_out = [_in_memory(mlp, params, arrays, loss) for arrays in _arrays(data, validation)]
+    train, *held_out = [
+        _in_memory(mlp, params, arrays, loss) for arrays in _arrays(data, validation)
+    ]
     return train, held_out[0] if held_out else None
 
 
@@ -26,7 +30,9 @@ def samples_on_disk(
 ) -> tuple[DiskSamples, Batch | None]:
     """Does what `fitting_samples` does, but leaves the samples to train on where they are."""
     if jax.process_count() > 1:
-        raise ValueError("data must be in memory on several hosts: read the rows of this process, see own_rows")
+        raise ValueError(
+            "data must be in memory on several hosts: read the rows of this process, see own_rows"
+        )
     train, *others = _arrays(data, validation)
     held_out = [_in_memory(mlp, params, arrays, loss) for arrays in others]
     inputs, targets = train.values()
@@ -53,7 +59,9 @@ def _arrays(data: Any, validation: Any) -> list[dict[str, Any]]:
 
 
 def _in_memory(mlp: Mlp, params: Params, arrays: dict[str, Any], loss: str) -> Batch:
-    inputs, targets = (_finite(name, array, params[0].weight.dtype) for name, array in arrays.items())
+    inputs, targets = (
+        _finite(name, array, params[0].weight.dtype) for name, array in arrays.items()
+    )
     return Batch(*as_samples(mlp, params, inputs, targets, look_up("loss", loss, LOSSES)))
 
 
@@ -73,4 +81,6 @@ def _finite(name: str, array: Any, dtype: DTypeLike) -> Any:
 def check_batch_size(batch_size: int | None, num_samples: int) -> None:
     """Raises a ValueError unless the batches are no larger than all the samples."""
     if batch_size is not None and check_count("batch_size", batch_size, minimum=1) > num_samples:
-        raise ValueError(f"batch_size must be at most the number of samples, {num_samples}, got {batch_size}")
+        raise ValueError(
+            f"batch_size must be at most the number of samples, {num_samples}, got {batch_size}"
+        )

@@ -4,8 +4,8 @@
     batch       each device hands out those of its samples that the batch draws, and sweeps an equal share of it
     K           each device computes its rows, from the activations and node errors of all: see gauss_newton
 
-Without a mesh every function here hands its argument on, so that one program serves both. With several processes each
-holds an equal share of the samples, in the order of the processes.
+Without a mesh every function here hands its argument on, so that one program serves both. With
+several processes each holds an equal share of the samples, in the order of the processes.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,8 @@ def num_samples_of(mesh: Mesh | None, here: int) -> int:
     """The number of samples of all processes, of which this one holds `here`.
 
     Raises:
-        ValueError: the processes hold different numbers of samples, or the devices cannot share them equally.
+        ValueError: the processes hold different numbers of samples, or the devices cannot share
+            them equally.
     """
     if mesh is None:
         return here
@@ -63,7 +64,9 @@ def replicate(mesh: Mesh | None, tree: Tree) -> Tree:
 
 def distribute(mesh: Mesh | None, samples: Tree) -> Tree:
     """Puts samples that every process holds all of on the devices: in equal shares where they divide, else whole."""
-    divided = mesh is not None and all(len(array) % mesh.size == 0 for array in jax.tree.leaves(samples))
+    divided = mesh is not None and all(
+        len(array) % mesh.size == 0 for array in jax.tree.leaves(samples)
+    )
 
     def put(sharding: NamedSharding, data: np.ndarray) -> Array:
         return jax.make_array_from_callback(data.shape, sharding, lambda index: data[index])
@@ -73,7 +76,11 @@ def distribute(mesh: Mesh | None, samples: Tree) -> Tree:
 
 def fetch(mesh: Mesh | None, tree: Tree) -> Tree:
     """Brings arrays that are whole on every device back to the default device, so that they go with any others."""
-    return tree if mesh is None else jax.tree.map(lambda leaf: _rewrapped(leaf, lambda data: jnp.asarray(data)), tree)
+    return (
+        tree
+        if mesh is None
+        else jax.tree.map(lambda leaf: _rewrapped(leaf, lambda data: jnp.asarray(data)), tree)
+    )
 
 
 def gathered(mesh: Mesh | None, samples: Tree) -> Tree:
@@ -81,7 +88,9 @@ def gathered(mesh: Mesh | None, samples: Tree) -> Tree:
     return samples if mesh is None else multihost_utils.process_allgather(samples, tiled=True)
 
 
-def mean_over_shards(mesh: Mesh | None, function: Callable[..., Tree], params: Any, *samples: Any) -> Tree:
+def mean_over_shards(
+    mesh: Mesh | None, function: Callable[..., Tree], params: Any, *samples: Any
+) -> Tree:
     """Averages function(params, *samples of a device), numbers of one dtype, over the devices: one all-reduce."""
     if mesh is None:
         return function(params, *samples)
@@ -93,7 +102,9 @@ def mean_over_shards(mesh: Mesh | None, function: Callable[..., Tree], params: A
     return jax.shard_map(local, mesh=mesh, in_specs=(ALL, EACH), out_specs=ALL)(params, samples)
 
 
-def sum_over_shards(mesh: Mesh | None, function: Callable[..., Tree], params: Any, *samples: Any) -> Tree:
+def sum_over_shards(
+    mesh: Mesh | None, function: Callable[..., Tree], params: Any, *samples: Any
+) -> Tree:
     """Adds up function(params, *samples of a device) over the devices; samples that they cannot share stay whole."""
     if mesh is None or samples[0].shape[0] % mesh.size:
         return function(params, *samples)
@@ -108,7 +119,9 @@ def rows_at(mesh: Mesh | None, indices: Array, samples: Tree) -> Tree:
     """The rows of the samples at the indices, in equal shares like the samples themselves."""
     if mesh is None:
         return jax.tree.map(lambda array: array[indices], samples)
-    return jax.lax.with_sharding_constraint(_whole_rows_at(mesh, indices, samples), NamedSharding(mesh, EACH))
+    return jax.lax.with_sharding_constraint(
+        _whole_rows_at(mesh, indices, samples), NamedSharding(mesh, EACH)
+    )
 
 
 def first_rows(mesh: Mesh | None, number: int, samples: Tree) -> Tree:
@@ -124,14 +137,21 @@ def _whole_rows_at(mesh: Mesh, indices: Array, samples: Tree) -> Tree:
             places = indices - jax.lax.axis_index(SAMPLES) * array.shape[0]
             mine = ((places >= 0) & (places < array.shape[0])).reshape(-1, *[1] * (array.ndim - 1))
             # Every device but one adds zero to a row, so that the sum is exact.
-            return jnp.where(mine, array[jnp.clip(places, 0, array.shape[0] - 1)], jnp.zeros((), array.dtype))
+            return jnp.where(
+                mine, array[jnp.clip(places, 0, array.shape[0] - 1)], jnp.zeros((), array.dtype)
+            )
 
         return jax.lax.psum(jax.tree.map(rows, samples), SAMPLES)
 
     return jax.shard_map(local, mesh=mesh, in_specs=(ALL, EACH), out_specs=ALL)(indices, samples)
 
 
-def _put(mesh: Mesh | None, tree: Tree, put: Callable[[NamedSharding, np.ndarray], Array], spec: PartitionSpec) -> Tree:
+def _put(
+    mesh: Mesh | None,
+    tree: Tree,
+    put: Callable[[NamedSharding, np.ndarray], Array],
+    spec: PartitionSpec,
+) -> Tree:
     if mesh is None:
         return tree
     sharding = NamedSharding(mesh, spec)
@@ -142,4 +162,6 @@ def _rewrapped(leaf: Any, move: Callable[[Any], Array]) -> Array:
     """Moves an array; of a random key, the numbers that it consists of."""
     if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         return move(np.asarray(leaf))
-    return jax.random.wrap_key_data(move(np.asarray(jax.random.key_data(leaf))), impl=jax.random.key_impl(leaf))
+    return jax.random.wrap_key_data(
+        move(np.asarray(jax.random.key_data(leaf))), impl=jax.random.key_impl(leaf)
+    )

@@ -2,7 +2,8 @@
 
     K_ij = sum over l of (A_{l-1,i} A_{l-1,j}^T + 1) * (D_{l,i} D_{l,j}^T)        i of this device, j of all
 
-One exchange gathers the factors, (n, sum of the widths), and one the rows, so that every device solves the same system.
+One exchange gathers the factors, (n, sum of the widths), and one the rows, so that every device
+solves the same system.
 
 Legend: n samples, m seeds a sample; a row of K is (i, c), i = 1..n outer and c = 1..m inner.
 """
@@ -23,7 +24,8 @@ def gram_on(mesh: Mesh | None, residuals: Residuals, errors: SeededErrors) -> Ar
     """Computes the lower triangle of K (n m, n m), on every device of the mesh; arguments are those of `gram`."""
     if mesh is None:
         return gram(residuals, errors)
-    # The factors of a sample lie next to each other: (n, n_l) for each activation, (n, m n_l) for each node error.
+    # The factors of a sample lie next to each other: (n, n_l) for each activation, (n, m n_l) for
+    # each node error.
     num_samples, num_layers, num_seeds = errors[0].shape[1], len(errors), errors[0].shape[0]
     node_errors = [node_error.transpose(1, 0, 2).reshape(num_samples, -1) for node_error in errors]
     factors = [*(kept.inputs for kept in residuals), *node_errors]
@@ -39,5 +41,7 @@ def gram_on(mesh: Mesh | None, residuals: Residuals, errors: SeededErrors) -> Ar
         return list(zip(parts[:num_layers], errors, strict=True))
 
     spec = PartitionSpec(SAMPLES)
-    kernel = jax.shard_map(rows, mesh=mesh, in_specs=spec, out_specs=spec)(jnp.concatenate(factors, axis=1))
+    kernel = jax.shard_map(rows, mesh=mesh, in_specs=spec, out_specs=spec)(
+        jnp.concatenate(factors, axis=1)
+    )
     return jax.lax.with_sharding_constraint(kernel, NamedSharding(mesh, PartitionSpec()))

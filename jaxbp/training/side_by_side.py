@@ -1,7 +1,8 @@
-"""Networks side by side: on a CPU a thread each, on an accelerator, and where steps are short, under vmap.
+"""Networks side by side: on a CPU a thread each, on an accelerator, and where steps are short,
+under vmap.
 
-`experiments/benchmark.py --parts many` times both ways. On a CPU vmap saves the calls of short operations, and no more;
-with batches it costs the permutation of an epoch at every step.
+`experiments/benchmark.py --parts many` times both ways. On a CPU vmap saves the calls of short
+operations, and no more; with batches it costs the permutation of an epoch at every step.
 """
 
 from collections.abc import Callable
@@ -33,7 +34,9 @@ class Seen(NamedTuple):
 
 
 Members = tuple[Params, Any, Array]  # starts, settings and keys
-Look = Callable[[tuple[Batch, Batch | None], int, int], Seen]  # samples, the step to stop at, and that of the end
+Look = Callable[
+    [tuple[Batch, Batch | None], int, int], Seen
+]  # samples, the step to stop at, and that of the end
 
 
 def is_small(problem: Problem, train: Batch) -> bool:
@@ -42,10 +45,15 @@ def is_small(problem: Problem, train: Batch) -> bool:
     return problem.batch_size is None and train.inputs.shape[0] * weights <= SMALL
 
 
-def in_threads(pool: ThreadPoolExecutor, problem: Problem, make: Callable[[Any], Solver], members: Members) -> Look:
+def in_threads(
+    pool: ThreadPoolExecutor, problem: Problem, make: Callable[[Any], Solver], members: Members
+) -> Look:
     """One program for one network, called for all of them from the threads of a pool."""
     apart = [jax.tree.map(lambda leaf, i=i: leaf[i], members) for i in range(len(members[2]))]
-    states, settings = [_start(make, *member) for member in apart], [setting for _, setting, _ in apart]
+    states, settings = (
+        [_start(make, *member) for member in apart],
+        [setting for _, setting, _ in apart],
+    )
     # What the caller has set in this thread.
     x64 = jax.config.jax_enable_x64  # type: ignore[attr-defined]
     nans = jax.config.jax_debug_nans  # type: ignore[attr-defined]
@@ -54,12 +62,18 @@ def in_threads(pool: ThreadPoolExecutor, problem: Problem, make: Callable[[Any],
     def look(samples: tuple[Batch, Batch | None], stop: int, num_steps: int) -> Seen:
         def one(position: int) -> Seen:
             with jax.enable_x64(x64), jax.debug_nans(nans), jax.default_device(device):
-                taken = _take(problem, make, states[position], settings[position], samples, stop, num_steps)
+                taken = _take(
+                    problem, make, states[position], settings[position], samples, stop, num_steps
+                )
                 states[position], seen = jax.block_until_ready(taken)
                 return jax.device_get(seen)
 
         # The first one compiles; the others wait for it while there are no steps to take.
-        seen = [one(0), *pool.map(one, range(1, len(states)))] if stop == 0 else [*pool.map(one, range(len(states)))]
+        seen = (
+            [one(0), *pool.map(one, range(1, len(states)))]
+            if stop == 0
+            else [*pool.map(one, range(len(states)))]
+        )
         return jax.tree.map(lambda *leaves: np.stack(leaves), *seen)
 
     return look
@@ -94,11 +108,17 @@ def _take(
 ) -> tuple[TrainState, Seen]:
     """Takes the steps of one network until `stop`, and evaluates it."""
     state, _, alive = advance(problem, make(setting), state, samples[0], stop, num_steps)
-    loss, held_out = (None if some is None else evaluate(problem, state.params, some).loss for some in samples)
+    loss, held_out = (
+        None if some is None else evaluate(problem, state.params, some).loss for some in samples
+    )
     return state, Seen(state.params, loss, held_out, alive)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _take_all(problem: Problem, make: Callable[[Any], Solver], states: TrainState, settings: Any, *others: Any) -> Any:
+def _take_all(
+    problem: Problem, make: Callable[[Any], Solver], states: TrainState, settings: Any, *others: Any
+) -> Any:
     """What `_take` does, of networks along a leading axis."""
-    return jax.vmap(lambda state, setting: _take(problem, make, state, setting, *others))(states, settings)
+    return jax.vmap(lambda state, setting: _take(problem, make, state, setting, *others))(
+        states, settings
+    )

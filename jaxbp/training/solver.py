@@ -48,13 +48,19 @@ class Problem(NamedTuple):
         """Computes loss and gradient over a batch, under a dropout mask drawn from the key if there is dropout."""
         masks: Masks | None = None
         if self.dropout > 0:
-            masks = dropout_masks(self.mlp, key, self.dropout, batch.inputs.shape[0], batch.inputs.dtype)
+            masks = dropout_masks(
+                self.mlp, key, self.dropout, batch.inputs.shape[0], batch.inputs.dtype
+            )
 
-        def sweep(params: Params, inputs: Array, targets: Array, masks: Masks | None) -> tuple[Array, Params]:
+        def sweep(
+            params: Params, inputs: Array, targets: Array, masks: Masks | None
+        ) -> tuple[Array, Params]:
             tile = self.tile
             if tile is None and self.mesh is not None and self.mesh.size > 1:
                 tile = tile_of(self.mlp, inputs.shape[0], inputs.dtype.itemsize, on_a_core=True)
-            return tiled_loss_and_gradient(self.mlp, params, inputs, targets, self.loss, tile, masks)
+            return tiled_loss_and_gradient(
+                self.mlp, params, inputs, targets, self.loss, tile, masks
+            )
 
         return mean_over_shards(self.mesh, sweep, params, *batch, masks)
 
@@ -65,10 +71,11 @@ class Solver(NamedTuple):
     Attributes:
         name: for reports.
         init: params -> the solver's first state, a pytree of arrays.
-        step: (problem, params, state, batch, key) -> (new params, new state, loss before the step). It runs inside jit.
-        finish: (problem, params, train) -> parameters that may be better still, tried over all samples when a run
-            ends. With it, `fit` returns what has the smallest training loss of the start, the end and these (the
-            smallest validation loss where it keeps the best).
+        step: (problem, params, state, batch, key) -> (new params, new state, loss before the step).
+            It runs inside jit.
+        finish: (problem, params, train) -> parameters that may be better still, tried over all
+            samples when a run ends. With it, `fit` returns what has the smallest training loss of
+            the start, the end and these (the smallest validation loss where it keeps the best).
     """
 
     name: str
@@ -83,7 +90,8 @@ def dropout_masks(mlp: Mlp, key: Array, rate: float, num_samples: int, dtype: DT
     Args:
         mlp: the network.
         key: a JAX random key; the layers draw from splits of it.
-        rate: the probability with which a unit is dropped, in [0, 1); the others are scaled by 1 / (1 - rate).
+        rate: the probability with which a unit is dropped, in [0, 1); the others are scaled by 1 /
+            (1 - rate).
         num_samples: n.
         dtype: of the masks.
 
@@ -96,5 +104,7 @@ def dropout_masks(mlp: Mlp, key: Array, rate: float, num_samples: int, dtype: DT
     check_number("rate", rate, minimum=0, below=1)
     keys = jax.random.split(key, mlp.num_layers)
     hidden = zip(keys[:-1], mlp.sizes[1:-1], strict=True)
-    kept = (jax.random.bernoulli(layer_key, 1 - rate, (num_samples, size)) for layer_key, size in hidden)
+    kept = (
+        jax.random.bernoulli(layer_key, 1 - rate, (num_samples, size)) for layer_key, size in hidden
+    )
     return (*(mask.astype(dtype) / (1 - rate) for mask in kept), None)

@@ -1,7 +1,9 @@
-"""Networks in stages: each is fitted to what those before it leave, and their sum is the prediction.
+"""Networks in stages: each is fitted to what those before it leave, and their sum is the
+prediction.
 
-The error that a fitted network leaves is a function of its own, small and quick to change sign. Scaled to size 1 it
-can be fitted like the first, and so the error goes on falling where one network alone stalls:
+The error that a fitted network leaves is a function of its own, small and quick to change sign.
+Scaled to size 1 it can be fitted like the first, and so the error goes on falling where one network
+alone stalls:
 
     r_1 = targets,  s_1 = 1,  s_k = root mean square of r_k
     network k fits r_k / s_k with its outputs o_k,  r_{k+1} = r_k - s_k o_k
@@ -47,14 +49,16 @@ class StagesResult(NamedTuple):
     """What `fit_stages` returns.
 
     Attributes:
-        predict: (stages, inputs (n, n_0)) -> (n, n_L), the sum of the stages; differentiable in both, works under jit.
+        predict: (stages, inputs (n, n_0)) -> (n, n_L), the sum of the stages; differentiable in
+            both, works under jit.
         stages: the terms of the sum, a pytree, to give to `predict`.
-        history: the records of all stages as one run, losses in the units of the targets; with several outputs those
-            of later stages as if the errors of all outputs were of one size.
+        history: the records of all stages as one run, losses in the units of the targets; with
+            several outputs those of later stages as if the errors of all outputs were of one size.
         outcome: of the last stage.
         compile_seconds: of all stages.
         run_seconds: of all stages.
-        results: what `fit` returned for each stage, those left out included; losses in the stage's own scale.
+        results: what `fit` returned for each stage, those left out included; losses in the stage's
+            own scale.
     """
 
     predict: Callable[[tuple[Stage, ...], Any], Array]
@@ -97,8 +101,9 @@ def fit_stages(
 ) -> StagesResult:
     """Fits networks one after the other, each to the scaled error of the sum of those before it.
 
-    In float32 a second stage finds little more than rounding; use float64. The first layer of a later stage wants
-    higher frequencies than that of the first: with `scheme="sine"` a larger `scale`.
+    In float32 a second stage finds little more than rounding; use float64. The first layer of a
+    later stage wants higher frequencies than that of the first: with `scheme="sine"` a larger
+    `scale`.
 
     Args:
         mlps: the network of each stage, all with the same input and output sizes.
@@ -108,15 +113,16 @@ def fit_stages(
         loss: a squared one, mean_squared_error or half_squared_error.
         validation: as in `fit`.
         key: as in `fit`; the stages draw from splits of it.
-        **options: solver, batch_size, record_every and the others of `fit`, the same for each stage.
+        **options: solver, batch_size, record_every and the others of `fit`, the same for each
+            stage.
 
     Returns:
-        The sum as one function, its parameters, and the result of each stage. A stage that does not lower the squared
-        error over all samples is left out of the sum, and none is tried after it.
+        The sum as one function, its parameters, and the result of each stage. A stage that does not
+        lower the squared error over all samples is left out of the sum, and none is tried after it.
 
     Raises:
-        ValueError: networks, parameters and steps do not belong together, the loss is not a squared one, or `fit`
-            refuses an argument.
+        ValueError: networks, parameters and steps do not belong together, the loss is not a squared
+            one, or `fit` refuses an argument.
     """
     check_name("loss", loss, [name for name, row in LOSSES.items() if row.quadratic])
     mlps, params = tuple(mlps), tuple(params)
@@ -142,7 +148,9 @@ def fit_stages(
     for mlp, start, count, stage_key in zip(mlps, params, counts, keys, strict=True):
         if folder is not None:
             options["checkpoint"] = Path(folder) / f"stage-{len(results) + 1}"
-        result = fit(mlp, start, train, steps=count, loss=loss, validation=held_out, key=stage_key, **options)
+        result = fit(
+            mlp, start, train, steps=count, loss=loss, validation=held_out, key=stage_key, **options
+        )
         results.append(result)
         histories.append(_rescaled(result.history, float(np.mean(np.square(scale))), histories))
         left = _left(mlp, result.params, train)
@@ -152,7 +160,9 @@ def fit_stages(
         stages.append(Stage(result.params, jnp.asarray(scale, result.params[0].weight.dtype)))
         if not size.any():  # nothing is left to fit
             break
-        size = np.where(size > 0, size, 1.0)  # an output that is exact already has no error to scale up
+        size = np.where(
+            size > 0, size, 1.0
+        )  # an output that is exact already has no error to scale up
         train = (left[0], left[1] / size)
         if held_out is not None:
             inputs, targets = _left(mlp, result.params, held_out)

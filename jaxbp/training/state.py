@@ -36,7 +36,9 @@ class TrainState(NamedTuple):
     def start(cls, params: Params, solver: Solver, key: Array | None = None) -> "TrainState":
         """The state before the first step; without a key, that of seed 0."""
         params, zero = jax.tree.map(jnp.asarray, params), jnp.zeros((), jnp.int32)
-        return cls(zero, params, solver.init(params), jax.random.key(0) if key is None else key, zero, zero)
+        return cls(
+            zero, params, solver.init(params), jax.random.key(0) if key is None else key, zero, zero
+        )
 
     @property
     def batch_key(self) -> Array:
@@ -111,7 +113,8 @@ class FitResult(NamedTuple):
     """What `fit` returns; given to `fit` in place of parameters, the run goes on.
 
     Attributes:
-        params: the last parameters, or the best ones with `keep_best` or `patience`; a solver may finish them.
+        params: the last parameters, or the best ones with `keep_best` or `patience`; a solver may
+            finish them.
         state: the last state.
         history: the records, from the first step on also where the run went on.
         outcome: how it ended.
@@ -131,7 +134,11 @@ class FitResult(NamedTuple):
     def then(self, later: "FitResult") -> "FitResult":
         """This run and the one that went on from it as one."""
         seconds = later.history._replace(seconds=self.run_seconds + later.history.seconds)
-        layers = later.layers if self.layers is None or later.layers is None else self.layers.then(later.layers)
+        layers = (
+            later.layers
+            if self.layers is None or later.layers is None
+            else self.layers.then(later.layers)
+        )
         return later._replace(
             history=self.history.then(seconds),
             layers=layers,
@@ -151,5 +158,12 @@ class FitResult(NamedTuple):
         rows += [("loss, last", number(history.loss[-1]))]
         rows += [("held-out loss, last", number(history.validation_loss[-1]))] if checked else []
         rows += [("compile, s", number(self.compile_seconds)), ("run, s", number(self.run_seconds))]
-        lines = {"loss": (history.step, history.loss), "held-out loss": (history.step, history.validation_loss)}
-        return card(f"fit: {self.status}", table((), rows), curves(lines, "losses over the steps, logarithmic"))
+        lines = {
+            "loss": (history.step, history.loss),
+            "held-out loss": (history.step, history.validation_loss),
+        }
+        return card(
+            f"fit: {self.status}",
+            table((), rows),
+            curves(lines, "losses over the steps, logarithmic"),
+        )

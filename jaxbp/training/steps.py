@@ -49,15 +49,18 @@ def advance(
 ) -> Chunk:
     """Takes steps until `stop`, or until one whose loss or parameters are not finite.
 
-    A pure function: vmap it over states, or make the solver inside a vmapped function, to train many networks at once.
-    The loss of a step is that of the parameters before it, so an overflow shows one step late: the state before the
+    A pure function: vmap it over states, or make the solver inside a vmapped function, to train
+    many networks at once.
+    The loss of a step is that of the parameters before it, so an overflow shows one step late: the
+    state before the
     present one is carried along to fall back on.
 
     Args:
         problem: network, loss and batch size (static).
         solver: `first_order(...)`, `gauss_newton(...)` or one of your own (static).
         state: where to start: `TrainState.start(params, solver, key)`.
-        train: the training samples, cast to the dtype of the parameters; or those of these steps in their order.
+        train: the training samples, cast to the dtype of the parameters; or those of these steps in
+            their order.
         stop: the step to stop at.
         num_steps: the step at which the run ends, which a solver may anneal towards.
         before: the state before this one, where there was one.
@@ -92,16 +95,24 @@ def advance(
         over = chunk.state.epoch > epoch
         return chunk, jax.lax.cond(over, after, lambda permutations: permutations, permutations)
 
-    start, permutations = Chunk(state, before or state, jnp.array(True)), _permutations(problem, state, train)
+    start, permutations = (
+        Chunk(state, before or state, jnp.array(True)),
+        _permutations(problem, state, train),
+    )
     if permutations is None:
         return jax.lax.while_loop(running, partial(take, None), start)
     return jax.lax.while_loop(lambda carry: running(carry[0]), take_epoch, (start, permutations))[0]
 
 
 def refused(
-    problem: Problem, solver: Solver, state: TrainState, train: Batch | Piece, look: Callable[[Params], Evaluation]
+    problem: Problem,
+    solver: Solver,
+    state: TrainState,
+    train: Batch | Piece,
+    look: Callable[[Params], Evaluation],
 ) -> Outcome:
-    """Takes the step that `advance` refused once more, unguarded, and says which layer became non-finite first.
+    """Takes the step that `advance` refused once more, unguarded, and says which layer became
+    non-finite first.
 
     `look` evaluates parameters over all training samples.
     """
@@ -124,13 +135,23 @@ def _permutations(problem: Problem, state: TrainState, train: Batch | Piece) -> 
 
 
 def _step(
-    problem: Problem, solver: Solver, state: TrainState, train: Batch | Piece, permutations: Permutations | None
+    problem: Problem,
+    solver: Solver,
+    state: TrainState,
+    train: Batch | Piece,
+    permutations: Permutations | None,
 ) -> tuple[TrainState, Array]:
     """One step: draws the batch, moves the parameters; returns the state after it and the loss before it."""
-    batch, epoch, place = train.samples if isinstance(train, Piece) else train, state.epoch, state.place
+    batch, epoch, place = (
+        train.samples if isinstance(train, Piece) else train,
+        state.epoch,
+        state.place,
+    )
     if problem.batch_size is not None:
         if isinstance(train, Piece):
-            indices, epoch, place = next_of_piece(train, state.step, epoch, place, problem.batch_size)
+            indices, epoch, place = next_of_piece(
+                train, state.step, epoch, place, problem.batch_size
+            )
         elif permutations is not None:
             indices, epoch, place = next_batch(permutations, epoch, place, problem.batch_size)
         batch = rows_at(problem.mesh, indices, batch)

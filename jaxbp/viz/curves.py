@@ -26,7 +26,8 @@ def draw_curves(
     highlight: str = "",
     ax: "Axes | None" = None,
 ) -> Drawing:
-    """Draws positive curves over a common abscissa, on a logarithmic axis, each labelled at its end.
+    """Draws positive curves over a common abscissa, on a logarithmic axis, each labelled at its
+    end.
 
     Args:
         x: (n,).
@@ -46,7 +47,9 @@ def draw_curves(
     """
     for label, values in curves.items():
         if np.shape(values) != np.shape(x):
-            raise ValueError(f"curve {label!r} must have shape {np.shape(x)} like x, got {np.shape(values)}")
+            raise ValueError(
+                f"curve {label!r} must have shape {np.shape(x)} like x, got {np.shape(values)}"
+            )
     with style():
         figure, ax = panel(ax, WIDTH, max(4.4, 0.2 * len(curves) + 0.8))
         ax.set(yscale="log", xlabel=xlabel, ylabel=ylabel, title=title, xmargin=0.01)
@@ -82,7 +85,8 @@ def draw_panels(
     A label has the same colour and dashes in each panel.
 
     Args:
-        panels: by title, then by label, x and y (n,) each. Values that the scale cannot show leave gaps.
+        panels: by title, then by label, x and y (n,) each. Values that the scale cannot show leave
+            gaps.
         xlabel: every abscissa, with its unit.
         ylabel: every ordinate, with its unit.
         title: above the figure.
@@ -105,7 +109,9 @@ def draw_panels(
     num_rows = -(-len(panels) // num_columns)
     with style():
         figure = new_figure(WIDTH, (3.6 if num_columns == 1 else 2.7) * num_rows + 0.7, title)
-        grid = figure.subplots(num_rows, num_columns, sharex=True, sharey=share_y, squeeze=False).ravel()
+        grid = figure.subplots(
+            num_rows, num_columns, sharex=True, sharey=share_y, squeeze=False
+        ).ravel()
         axes = dict(zip(panels, grid, strict=False))
         lines: dict[str, dict[str, Any]] = {name: {} for name in panels}
         for name, curves in panels.items():
@@ -113,7 +119,9 @@ def draw_panels(
             axes[name].grid(alpha=0.25, linewidth=0.6)
             for label, (x, y) in curves.items():
                 if np.shape(x) != np.shape(y):
-                    raise ValueError(f"curve {label!r} must have as many x as y, got {np.shape(x)} and {np.shape(y)}")
+                    raise ValueError(
+                        f"curve {label!r} must have as many x as y, got {np.shape(x)} and {np.shape(y)}"
+                    )
                 look: Any = {"highlighted": label == highlight, "markers": markers}
                 lines[name][label] = plot(axes[name], x, y, labels.index(label), **look)
         for unused in grid[len(panels) :]:
@@ -128,13 +136,21 @@ def draw_panels(
             log_ticks(ax.xaxis)
             if num_columns < 3:
                 label_ends(ax, lines[ax.get_title()])
-        handles = [next(found[label] for found in lines.values() if label in found) for label in labels]
+        handles = [
+            next(found[label] for found in lines.values() if label in found) for label in labels
+        ]
         legend = legend_below(figure, handles, labels) if num_columns == 3 else None
     return Drawing(figure, axes, {"lines": lines, "legend": legend})
 
 
 def plot(
-    ax: "Axes", x: np.ndarray, y: np.ndarray, position: int, *, highlighted: bool = False, markers: bool = False
+    ax: "Axes",
+    x: np.ndarray,
+    y: np.ndarray,
+    position: int,
+    *,
+    highlighted: bool = False,
+    markers: bool = False,
 ) -> Any:
     """Plots the curve of that position in a cycle of colours and dashes; what the scale cannot show is a gap."""
     values = np.asarray(y, float)
@@ -149,7 +165,8 @@ def plot(
 
 
 def label_ends(ax: "Axes", lines: Mapping[str, Any]) -> None:
-    """Writes each label to the right of the axes at its line's last value, moved apart where they would overlap.
+    """Writes each label to the right of the axes at its line's last value, moved apart where they
+    would overlap.
 
     In a figure without a layout engine, which leaves no room there, the axes get a legend instead.
     """
@@ -166,12 +183,20 @@ def label_ends(ax: "Axes", lines: Mapping[str, Any]) -> None:
             ends.append((float(place), label, line.get_color()))
         else:
             ends.append((0.0, f"{label}: nothing to show", line.get_color()))
-    gap = 9 * 1.2 / (72 * ax.get_position().height * ax.figure.bbox.height / ax.figure.dpi)  # a line of text
+    gap = (
+        9 * 1.2 / (72 * ax.get_position().height * ax.figure.bbox.height / ax.figure.dpi)
+    )  # a line of text
     ends.sort()
     places = _apart([place for place, _, _ in ends], gap)
     for place, (_, label, colour) in zip(places, ends, strict=True):
         ax.annotate(
-            label, (1.01, place), xycoords="axes fraction", color=colour, fontsize=9, va="center", annotation_clip=False
+            label,
+            (1.01, place),
+            xycoords="axes fraction",
+            color=colour,
+            fontsize=9,
+            va="center",
+            annotation_clip=False,
         )
 
 
@@ -191,7 +216,13 @@ def legend_below(figure: Any, handles: Sequence[Any], labels: Sequence[str]) -> 
     """A legend under the panels, in as few rows as its columns have room in."""
     for num_rows in range(1, len(labels) + 1):
         per_row = math.ceil(len(labels) / num_rows)
-        longest = [max(map(len, column)) for column in np.array_split(np.array(labels, object), per_row)]
-        if sum(0.08 * length + 0.65 for length in longest) < figure.get_figwidth():  # inches of text and a line sample
+        longest = [
+            max(map(len, column)) for column in np.array_split(np.array(labels, object), per_row)
+        ]
+        if (
+            sum(0.08 * length + 0.65 for length in longest) < figure.get_figwidth()
+        ):  # inches of text and a line sample
             break
-    return figure.legend(handles, labels, loc="outside lower center", ncols=per_row, frameon=False, handlelength=3)
+    return figure.legend(
+        handles, labels, loc="outside lower center", ncols=per_row, frameon=False, handlelength=3
+    )

@@ -55,7 +55,8 @@ def animate_training(
     labels: tuple[str, ...] = ("x", "y", "z"),
     title: str = "",
 ) -> Film:
-    """Makes a film of a predicted surface beside the true one, of the size of its error, and of that over the steps.
+    """Makes a film of a predicted surface beside the true one, of the size of its error, and of
+    that over the steps.
 
     Args:
         grid: where.
@@ -66,13 +67,16 @@ def animate_training(
         title: what surface it is.
 
     Returns:
-        The film. Both surfaces have the true one's levels; the error's size has one logarithmic scale for all frames.
+        The film. Both surfaces have the true one's levels; the error's size has one logarithmic
+        scale for all frames.
 
     Raises:
         ValueError: there is no frame, or the shapes do not fit.
     """
     if len(frames) == 0 or len(frames) != len(steps):
-        raise ValueError(f"frames and steps must be equally many, at least one; got {len(frames)} and {len(steps)}")
+        raise ValueError(
+            f"frames and steps must be equally many, at least one; got {len(frames)} and {len(steps)}"
+        )
     true = check_values("true", grid, true)
     shown = [check_values(f"frames[{i}]", grid, frame) for i, frame in enumerate(frames)]
     with np.errstate(over="ignore", invalid="ignore"):
@@ -89,13 +93,19 @@ def animate_training(
         add_bar(left, fill(left, grid, true, levels), labels[2])
         left.set(xlabel=labels[0], ylabel=labels[1], title="true")
         norm = LogNorm(*_range_of(sizes))
-        mesh: Any = right.pcolormesh(grid.x, grid.y, np.ones(grid.shape), norm=norm, cmap="magma", shading="nearest")
+        mesh: Any = right.pcolormesh(
+            grid.x, grid.y, np.ones(grid.shape), norm=norm, cmap="magma", shading="nearest"
+        )
         mark_gaps(right, grid, true)
         right.patch.set(hatch="////", facecolor="0.93")  # seen where a frame has gaps
         figure.colorbar(mesh, cax=right.inset_axes((1.04, 0.0, 0.05, 1.0)), extend="both")
         below.plot(steps, rmse, color=BLUE, linewidth=1.4)
         (dot,) = below.plot([], [], "o", color=VERMILLION)
-        below.set(xlabel="step", ylabel="RMSE", yscale="log" if any(0 < one < np.inf for one in rmse) else "linear")
+        below.set(
+            xlabel="step",
+            ylabel="RMSE",
+            yscale="log" if any(0 < one < np.inf for one in rmse) else "linear",
+        )
         below.set_xscale("symlog", linthresh=1.0)
         below.set_xlim(min(0, *steps) - 0.1, 1.3 * max(1, *steps))
         below.grid(alpha=0.25, linewidth=0.6)
@@ -122,19 +132,28 @@ def animate_training(
 def _root_mean_square(size: np.ndarray) -> float:
     """Of numbers (n,) whose squares may be beyond the floats."""
     largest = float(size.max())
-    return largest * float(np.sqrt(np.mean((size / largest) ** 2))) if 0 < largest < np.inf else largest
+    return (
+        largest * float(np.sqrt(np.mean((size / largest) ** 2)))
+        if 0 < largest < np.inf
+        else largest
+    )
 
 
 def _range_of(sizes: Sequence[np.ndarray]) -> tuple[float, float]:
     """From the median of the smallest frame to the largest number of the first one."""
-    medians = [float(np.median(size)) for size in sizes if np.isfinite(size).all() and np.median(size) > 0]
+    medians = [
+        float(np.median(size)) for size in sizes if np.isfinite(size).all() and np.median(size) > 0
+    ]
     finite = [float(size[np.isfinite(size)].max()) for size in sizes if np.isfinite(size).any()]
     high = max([one for one in finite if one > 0], default=1.0)
     return min(medians, default=high / 10) / 3, high
 
 
-def animate_walk(trace: Trace, *, report: Report | None = None, title: str = "", lang: str = "en") -> Film:
-    """Makes a film of both passes: layer by layer forward, then the node errors back, then the gradients.
+def animate_walk(
+    trace: Trace, *, report: Report | None = None, title: str = "", lang: str = "en"
+) -> Film:
+    """Makes a film of both passes: layer by layer forward, then the node errors back, then the
+    gradients.
 
     Args:
         trace: what `backprop` returned; its first sample is shown.
@@ -165,7 +184,9 @@ def animate_walk(trace: Trace, *, report: Report | None = None, title: str = "",
     ]
     for layer in reversed(layers):
         source = "∂L/∂a" if layer == num_layers else "Σ δ w"
-        captions.append(f"{word('step 1')}, {name} {layer}: e = {source}, {word('then')} δ = e φ′(z)")
+        captions.append(
+            f"{word('step 1')}, {name} {layer}: e = {source}, {word('then')} δ = e φ′(z)"
+        )
     captions += [f"{word('step 2')}, {name} {layer}: ∂L/∂w = a δ" for layer in reversed(layers)]
     caption = walk.artists["title"]
 

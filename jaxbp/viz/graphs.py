@@ -23,7 +23,8 @@ RULES = {  # what an operation multiplies the derivative with on its way to its 
 
 
 def draw_graph(graph: Graph, *, title: str = "") -> Drawing:
-    """Draws a graph from left to right: a box for each node with its value and the derivative of the output to it.
+    """Draws a graph from left to right: a box for each node with its value and the derivative of
+    the output to it.
 
     Columns that do not fit beside each other go on below.
 
@@ -32,8 +33,8 @@ def draw_graph(graph: Graph, *, title: str = "") -> Drawing:
         title: above the figure.
 
     Returns:
-        The drawing; artists `labels`, `values` and `derivatives`, the texts by the index of the node, and `edges`, a
-        list of (parent, child).
+        The drawing; artists `labels`, `values` and `derivatives`, the texts by the index of the
+        node, and `edges`, a list of (parent, child).
 
     Raises:
         ValueError: the graph has more nodes than a picture can show; its text form has no limit.
@@ -45,7 +46,11 @@ def draw_graph(graph: Graph, *, title: str = "") -> Drawing:
     lines = {node.index: _lines(node) for node in graph.nodes}
     boxes = {index: Box.around(some) for index, some in lines.items()}
     layout = place(boxes, graph.edges, WIDTH - 0.2)
-    rules = [RULES[name] for name in dict.fromkeys(node.operation for node in graph.nodes) if name in RULES]
+    rules = [
+        RULES[name]
+        for name in dict.fromkeys(node.operation for node in graph.nodes)
+        if name in RULES
+    ]
     footer = ["blue: value;  red: derivative of the output to it", *wrap("; ".join(rules), 120)]
     above, below = 0.35 * bool(title) + 0.1, 0.2 * len(footer) + 0.15
     with style():
@@ -71,7 +76,9 @@ def draw_graph(graph: Graph, *, title: str = "") -> Drawing:
 def graph_dot(graph: Graph) -> str:
     """The graph in Graphviz's DOT language."""
     nodes = [f'  n{node.index} [label="{_escaped(node, chr(92) + "n")}"];' for node in graph.nodes]
-    return "\n".join(["digraph {", "  rankdir=LR;", *nodes, *(f"  n{a} -> n{b};" for a, b in graph.edges), "}"])
+    return "\n".join(
+        ["digraph {", "  rankdir=LR;", *nodes, *(f"  n{a} -> n{b};" for a, b in graph.edges), "}"]
+    )
 
 
 def graph_mermaid(graph: Graph) -> str:
@@ -99,22 +106,41 @@ def _lines(node: Node) -> list[str]:
 def _escaped(node: Node, separator: str) -> str:
     """The lines of a node for a text form."""
     label, *values = _lines(node)
-    named = [f"{name} {value}" for name, value in zip(("value", "derivative"), values, strict=False)]
+    named = [
+        f"{name} {value}" for name, value in zip(("value", "derivative"), values, strict=False)
+    ]
     return separator.join([label.replace('"', "'"), *named])
 
 
-def _draw_box(ax: Any, index: int, centre: Any, box: Box, lines: list[str], texts: dict[str, dict[int, Any]]) -> None:
+def _draw_box(
+    ax: Any, index: int, centre: Any, box: Box, lines: list[str], texts: dict[str, dict[int, Any]]
+) -> None:
     """A rounded box with label, value in blue and derivative in red below each other."""
     from matplotlib.patches import FancyBboxPatch
 
     corner = centre - np.array(box) / 2
-    look: Any = {"boxstyle": "round,pad=0,rounding_size=0.06", "facecolor": "white", "edgecolor": "0.3", "zorder": 3}
+    look: Any = {
+        "boxstyle": "round,pad=0,rounding_size=0.06",
+        "facecolor": "white",
+        "edgecolor": "0.3",
+        "zorder": 3,
+    }
     ax.add_patch(FancyBboxPatch(tuple(corner), *box, **look))
-    for row, (name, colour, line) in enumerate(zip(texts, ("black", BLUE, VERMILLION), lines, strict=False)):
+    for row, (name, colour, line) in enumerate(
+        zip(texts, ("black", BLUE, VERMILLION), lines, strict=False)
+    ):
         y = centre[1] + 0.14 * ((len(lines) - 1) / 2 - row)
         bold = "bold" if row == 0 else "normal"
         texts[name][index] = ax.text(
-            centre[0], y, line, color=colour, fontsize=8, weight=bold, ha="center", va="center", zorder=4
+            centre[0],
+            y,
+            line,
+            color=colour,
+            fontsize=8,
+            weight=bold,
+            ha="center",
+            va="center",
+            zorder=4,
         )
 
 
@@ -132,5 +158,11 @@ def _draw_edge(ax: Any, points: list[Any]) -> None:
             middle = (start[0] + end[0]) / 2
             vertices += [np.array([middle, start[1]]), np.array([middle, end[1]]), end]
             codes += [Path.CURVE4] * 3
-    look: Any = {"arrowstyle": "-|>", "mutation_scale": 9, "color": "0.45", "linewidth": 1.1, "zorder": 2}
+    look: Any = {
+        "arrowstyle": "-|>",
+        "mutation_scale": 9,
+        "color": "0.45",
+        "linewidth": 1.1,
+        "zorder": 2,
+    }
     ax.add_patch(FancyArrowPatch(path=Path(vertices, codes), **look))

@@ -96,7 +96,8 @@ def language(lang: str) -> Callable[[str], str]:
     """Returns a function from an English label to the label to write.
 
     Args:
-        lang: "en" or "zh". Without a Chinese font "zh" gives English, with one warning in the life of the program.
+        lang: "en" or "zh". Without a Chinese font "zh" gives English, with one warning in the life
+            of the program.
 
     Raises:
         ValueError: the language is not known.
@@ -108,7 +109,8 @@ def language(lang: str) -> Callable[[str], str]:
         if lang not in _warned:
             _warned.add(lang)
             warnings.warn(
-                "English labels are used: no font with Chinese characters is installed, such as " + CHINESE_FAMILIES[0],
+                "English labels are used: no font with Chinese characters is installed, such as "
+                + CHINESE_FAMILIES[0],
                 UserWarning,
                 stacklevel=3,
             )
@@ -117,11 +119,13 @@ def language(lang: str) -> Callable[[str], str]:
 
 
 def translator(lang: str, phrases: Mapping[str, str] | None = None) -> Callable[[str], str]:
-    """Returns a function that puts the lines of a text into a language, those that are known; the others stay.
+    """Returns a function that puts the lines of a text into a language, those that are known; the
+    others stay.
 
     Args:
         lang: "en" or "zh".
-        phrases: further patterns of whole lines, with their translations as `re.Match.expand` takes them.
+        phrases: further patterns of whole lines, with their translations as `re.Match.expand` takes
+            them.
 
     Raises:
         ValueError: the language is not known.
@@ -133,7 +137,9 @@ def translator(lang: str, phrases: Mapping[str, str] | None = None) -> Callable[
 
     def line_of(line: str) -> str:
         found = ((re.fullmatch(pattern, line), other) for pattern, other in patterns.items())
-        return next((match.expand(other) for match, other in found if match), CHINESE.get(line, line))
+        return next(
+            (match.expand(other) for match, other in found if match), CHINESE.get(line, line)
+        )
 
     return lambda text: "\n".join(map(line_of, text.split("\n")))
 

@@ -21,7 +21,9 @@ def points_of(where: Where) -> np.ndarray:
     """The points (n, 2) of a grid, or scattered ones."""
     points = where.points if isinstance(where, Grid) else np.asarray(where, float)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:
-        raise ValueError(f"where must be a Grid or points (n, 2), at least one, got shape {points.shape}")
+        raise ValueError(
+            f"where must be a Grid or points (n, 2), at least one, got shape {points.shape}"
+        )
     return points
 
 
@@ -30,7 +32,9 @@ def check_values(name: str, where: Where, values: Any, *, units: bool = False) -
     array, num_points = np.asarray(values, float), len(points_of(where))
     if array.ndim != 1 + units or len(array) != num_points or array.size == 0:
         wanted = f"({num_points}, units)" if units else f"({num_points},)"
-        raise ValueError(f"{name} must have shape {wanted}, one row for each point, got {array.shape}")
+        raise ValueError(
+            f"{name} must have shape {wanted}, one row for each point, got {array.shape}"
+        )
     return array
 
 
@@ -40,7 +44,9 @@ def fill(ax: "Axes", where: Where, values: np.ndarray, levels: np.ndarray) -> An
     low, high = levels[0], levels[-1]
     lines: dict[str, Any] = {
         "levels": levels[::2],
-        "colors": ["white" if level < low + 0.4 * (high - low) else "black" for level in levels[::2]],
+        "colors": [
+            "white" if level < low + 0.4 * (high - low) else "black" for level in levels[::2]
+        ],
         "linewidths": 0.5,
     }
     bands: dict[str, Any] = {"levels": levels, "cmap": SEQUENTIAL, "extend": "both"}
@@ -51,9 +57,17 @@ def fill(ax: "Axes", where: Where, values: np.ndarray, levels: np.ndarray) -> An
     if np.abs(levels).max() < HUGE and mesh is not None:
         filled, drawn = ax.tricontourf(mesh, shown, **bands), ax.tricontour(mesh, shown, **lines)
         scatter(ax, points_of(where)[finite], s=3, color="black", linewidths=0)
-    elif np.abs(levels).max() < HUGE and isinstance(where, Grid) and finite.any() and min(where.shape) > 1:
+    elif (
+        np.abs(levels).max() < HUGE
+        and isinstance(where, Grid)
+        and finite.any()
+        and min(where.shape) > 1
+    ):
         table = np.ma.masked_array(shown, ~finite).reshape(where.shape)
-        filled, drawn = ax.contourf(where.x, where.y, table, **bands), ax.contour(where.x, where.y, table, **lines)
+        filled, drawn = (
+            ax.contourf(where.x, where.y, table, **bands),
+            ax.contour(where.x, where.y, table, **lines),
+        )
     else:
         return colour(ax, where, values, cmap=SEQUENTIAL, vmin=low, vmax=high)
     _number_lines(ax, drawn, drawn.levels[:: max(1, len(drawn.levels) // 4)])
@@ -87,8 +101,12 @@ def colour(ax: "Axes", where: Where, values: np.ndarray, **options: Any) -> Any:
         return ax.pcolormesh(where.x, where.y, shown, shading=shading, rasterized=True, **options)
     mesh = None if isinstance(where, Grid) else _triangles(where, values)
     if mesh is not None:
-        return ax.tripcolor(mesh, np.where(finite, values, 0.0), shading="gouraud", rasterized=True, **options)
-    edge = 0.4 if finite.sum() < 200 else 0.0  # which few dots need where their colour is that of the paper
+        return ax.tripcolor(
+            mesh, np.where(finite, values, 0.0), shading="gouraud", rasterized=True, **options
+        )
+    edge = (
+        0.4 if finite.sum() < 200 else 0.0
+    )  # which few dots need where their colour is that of the paper
     look: dict[str, Any] = {"s": 16, "edgecolors": "0.5", "linewidths": edge, "clip_on": False}
     return scatter(ax, points_of(where)[finite], c=values[finite], **look, **options)
 
@@ -106,9 +124,18 @@ def draw_error(ax: "Axes", where: Where, error: np.ndarray, title: str) -> tuple
         place = points_of(where)[scale.place]
         verdict = f"largest {number(scale.largest)} at ({', '.join(map(number, place))})"
         verdict += "\n(colours: 99 % of the points)" if scale.clipped else ""
-        ax.plot(*place, "o", markersize=8, markerfacecolor="none", markeredgecolor="black", clip_on=False)
+        ax.plot(
+            *place,
+            "o",
+            markersize=8,
+            markerfacecolor="none",
+            markeredgecolor="black",
+            clip_on=False,
+        )
         add_bar(ax, drawn, extend="both" if scale.clipped else "neither")
-    if 0.085 * max(map(len, verdict.split("\n"))) > 1.5 * width_of(ax):  # it would run into its neighbours' titles
+    if 0.085 * max(map(len, verdict.split("\n"))) > 1.5 * width_of(
+        ax
+    ):  # it would run into its neighbours' titles
         verdict = verdict.replace(" at ", "\nat ")
     ax.set_title(f"{title}\n{verdict}" if title else verdict)
     return drawn, scale
@@ -153,7 +180,11 @@ def aspect(where: Where) -> Any:
 def map_height(where: Where, width: float) -> float:
     """How high a map of that width is, in inches."""
     extents = np.ptp(points_of(where), axis=0)
-    return min(HIGHEST, width * float(extents[1] / extents[0])) if aspect(where) == "equal" else 0.8 * width
+    return (
+        min(HIGHEST, width * float(extents[1] / extents[0]))
+        if aspect(where) == "equal"
+        else 0.8 * width
+    )
 
 
 def scatter(ax: "Axes", points: np.ndarray, **options: Any) -> Any:

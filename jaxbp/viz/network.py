@@ -28,7 +28,8 @@ class Layout(NamedTuple):
         sizes: of the layers, inputs first.
         shown: the units of each layer that are drawn.
         places: the centre of each node that is drawn, by (layer, unit).
-        repeated: the same of the layers with which a band begins where another one ended: their edges start there.
+        repeated: the same of the layers with which a band begins where another one ended: their
+            edges start there.
         gaps: the centres of the marks for units that are not drawn, by layer.
         height: of the panel.
     """
@@ -87,7 +88,8 @@ def draw_network(
     Args:
         ax: a panel of WIDTH and the layout's height.
         layout: where.
-        nodes: the text under each node by (layer, unit), and beside the outputs by ("target", unit).
+        nodes: the text under each node by (layer, unit), and beside the outputs by ("target",
+            unit).
         edges: the number on each edge by (layer, from, to); the width of an arrow shows its size.
         colour: of arrows and texts.
         backward: whether the arrows point to the left, and are dashed.
@@ -124,7 +126,17 @@ def draw_network(
     for layer, marks in layout.gaps.items():
         count = f"⋮ {layout.elided[layer]} {more}"
         for x, y in marks:
-            ax.text(x, y, count, fontsize=SMALL, ha="center", va="center", color=GREY, bbox=BOX, zorder=3)
+            ax.text(
+                x,
+                y,
+                count,
+                fontsize=SMALL,
+                ha="center",
+                va="center",
+                color=GREY,
+                bbox=BOX,
+                zorder=3,
+            )
             taken.append((x - 0.4, y - 0.1, x + 0.4, y + 0.1))
     largest = max(map(abs, edges.values()), default=1.0) or 1.0
     lines_of = {
@@ -142,22 +154,46 @@ def draw_network(
         place = _free_place(start, end, number(value, 4), taken, others)
         if place is not None:
             numbers[edge] = ax.text(
-                place[0], place[1], number(value, 4), fontsize=SMALL, ha="center", va="center", bbox=BOX, zorder=2.5
+                place[0],
+                place[1],
+                number(value, 4),
+                fontsize=SMALL,
+                ha="center",
+                va="center",
+                bbox=BOX,
+                zorder=2.5,
             )
     return texts, numbers
 
 
-def _draw_arrow(ax: "Axes", start: Any, end: Any, colour: str, share: float, *, backward: bool) -> None:
+def _draw_arrow(
+    ax: "Axes", start: Any, end: Any, colour: str, share: float, *, backward: bool
+) -> None:
     """An arrow as wide as its share of the largest number; dotted where that is negative, dashed on the way back."""
     tail, head = (end, start) if backward else (start, end)
     line: Any = (0, (1, 1.6)) if share < 0 else (0, (5, 2)) if backward else "-"
     width = 0.6 + 1.8 * np.sqrt(abs(share)) if np.isfinite(share) else 0.6
-    arrow: Any = {"arrowstyle": "-|>", "color": colour, "alpha": 0.9, "linewidth": width, "linestyle": line}
-    ax.annotate("", head, tail, arrowprops=arrow | {"shrinkA": 13, "shrinkB": 13, "mutation_scale": 8}, zorder=1)
+    arrow: Any = {
+        "arrowstyle": "-|>",
+        "color": colour,
+        "alpha": 0.9,
+        "linewidth": width,
+        "linestyle": line,
+    }
+    ax.annotate(
+        "",
+        head,
+        tail,
+        arrowprops=arrow | {"shrinkA": 13, "shrinkB": 13, "mutation_scale": 8},
+        zorder=1,
+    )
 
 
-def _free_place(start: Any, end: Any, text: str, taken: list[tuple[float, ...]], others: list[Any]) -> Any:
-    """The place along an edge whose number covers nothing, and as few other edges as may be, nearest to the middle.
+def _free_place(
+    start: Any, end: Any, text: str, taken: list[tuple[float, ...]], others: list[Any]
+) -> Any:
+    """The place along an edge whose number covers nothing, and as few other edges as may be,
+    nearest to the middle.
 
     It is taken then; None where there is no such place.
     """
@@ -180,5 +216,7 @@ def _crosses(line: Any, place: Any, half: Any) -> bool:
     """Whether an edge runs through the box around a place."""
     (x0, y0), (x1, y1) = line
     # An edge is level or slanted, never upright: its heights over the two sides of the box.
-    heights = [y0 + (y1 - y0) * (x - x0) / (x1 - x0) for x in (place[0] - half[0], place[0] + half[0])]
+    heights = [
+        y0 + (y1 - y0) * (x - x0) / (x1 - x0) for x in (place[0] - half[0], place[0] + half[0])
+    ]
     return bool(min(heights) < place[1] + half[1] and max(heights) > place[1] - half[1])

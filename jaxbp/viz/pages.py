@@ -20,7 +20,8 @@ def save_film(film: Film, path: str | Path, *, dpi: float = 80.0) -> Path:
 
     Args:
         film: the film.
-        path: .gif, or .html for one page with play, pause and step buttons that needs neither network nor files.
+        path: .gif, or .html for one page with play, pause and step buttons that needs neither
+            network nor files.
         dpi: dots per inch.
 
     Returns:
@@ -51,7 +52,9 @@ def gif_bytes(film: Film, dpi: float = 64.0) -> bytes:
     """A GIF: frames of equal time, but for the last, which stays longer; the film repeats."""
     frames, each, buffer = _frames(film, dpi), round(1000 / film.fps), io.BytesIO()
     times = [each] * (len(frames) - 1) + [each + round(1000 * film.hold)]
-    frames[0].save(buffer, format="GIF", save_all=True, append_images=frames[1:], duration=times, loop=0)
+    frames[0].save(
+        buffer, format="GIF", save_all=True, append_images=frames[1:], duration=times, loop=0
+    )
     return buffer.getvalue()
 
 
@@ -80,7 +83,9 @@ def _webp(picture: Any) -> bytes:
 
 
 def _page(frames: list[Any], film: Film, title: str) -> str:
-    pictures = [f"data:image/webp;base64,{base64.b64encode(_webp(frame)).decode()}" for frame in frames]
+    pictures = [
+        f"data:image/webp;base64,{base64.b64encode(_webp(frame)).decode()}" for frame in frames
+    ]
     values = {
         "TITLE": html.escape(title),
         "FIRST": pictures[0],

@@ -20,21 +20,27 @@ def png_bytes(figure: Any, dpi: float) -> bytes:
 
 
 def few_colours(image: Any) -> Any:
-    """An RGB image with the palette that suits it, each pixel at the nearest colour of it; exact for up to 256 colours.
+    """An RGB image with the palette that suits it, each pixel at the nearest colour of it; exact
+    for up to 256 colours.
 
-    Three quarters of the palette are the colours that most pixels are near to. The rest go one by one to the colour of
-    some area that is farthest from all of them, or a colour bar would lose its shades to the map beside it.
+    Three quarters of the palette are the colours that most pixels are near to. The rest go one by
+    one to the colour of some area that is farthest from all of them, or a colour bar would lose its
+    shades to the map beside it.
     """
     from PIL import Image
     from scipy.spatial import cKDTree
 
     red, green, blue = np.moveaxis(np.asarray(image, np.uint32), -1, 0)
-    packed, places, counts = np.unique(red << 16 | green << 8 | blue, return_inverse=True, return_counts=True)
+    packed, places, counts = np.unique(
+        red << 16 | green << 8 | blue, return_inverse=True, return_counts=True
+    )
     colours = np.stack([packed >> 16, packed >> 8 & 255, packed & 255], axis=-1).astype(np.uint8)
     palette, nearest = colours, np.arange(len(colours))
     if len(colours) > COLOURS:
         weighted = np.repeat(colours, np.ceil(counts**0.6).astype(int), axis=0)
-        reduced = Image.fromarray(weighted[None]).quantize(3 * COLOURS // 4, kmeans=1, dither=Image.Dither.NONE)
+        reduced = Image.fromarray(weighted[None]).quantize(
+            3 * COLOURS // 4, kmeans=1, dither=Image.Dither.NONE
+        )
         palette = np.asarray(reduced.getpalette(), np.uint8).reshape(-1, 3)
         areas = colours[counts >= AREA]
         far = cKDTree(palette).query(areas)[0]

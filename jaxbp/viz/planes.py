@@ -12,7 +12,9 @@ from jaxbp.viz.scales import add_bar
 from jaxbp.viz.style import SEQUENTIAL, VERMILLION, WIDTH, Drawing, new_figure, number, style
 
 
-def draw_paths(grid: Grid, heights: np.ndarray, paths: Mapping[str, np.ndarray], *, title: str = "") -> Drawing:
+def draw_paths(
+    grid: Grid, heights: np.ndarray, paths: Mapping[str, np.ndarray], *, title: str = ""
+) -> Drawing:
     """Draws each path in a panel of its own, over the same contours.
 
     Args:
@@ -35,15 +37,21 @@ def draw_paths(grid: Grid, heights: np.ndarray, paths: Mapping[str, np.ndarray],
     with style():
         height = map_height(grid, WIDTH / num_columns - 0.4) + 0.4
         figure = new_figure(WIDTH, num_rows * height + 0.7, title)
-        table_of_axes = figure.subplots(num_rows, num_columns, sharex=True, sharey=True, squeeze=False)
+        table_of_axes = figure.subplots(
+            num_rows, num_columns, sharex=True, sharey=True, squeeze=False
+        )
         axes = dict(zip(paths, table_of_axes.ravel(), strict=False))
         lines = {}
         for label, path in paths.items():
             ax, path = axes[label], np.asarray(path, float)
             if not mark_gaps(ax, grid, heights).all():  # its hatches stay where nothing is
-                ax.pcolormesh(grid.x, grid.y, 0 * table, cmap="Greys", vmin=0, vmax=1, shading="nearest")
+                ax.pcolormesh(
+                    grid.x, grid.y, 0 * table, cmap="Greys", vmin=0, vmax=1, shading="nearest"
+                )
             ax.contour(grid.x, grid.y, table, levels=8, cmap=SEQUENTIAL, linewidths=0.7)
-            (lines[label],) = ax.plot(*path.T, color=VERMILLION, marker="o", markersize=3, linewidth=1.2)
+            (lines[label],) = ax.plot(
+                *path.T, color=VERMILLION, marker="o", markersize=3, linewidth=1.2
+            )
             ax.plot(*path[:1].T, color="black", marker="s", markersize=5)
             inside = (path >= [grid.x[0], grid.y[0]]) & (path <= [grid.x[-1], grid.y[-1]])
             left = int((~inside.all(axis=1)).sum())
@@ -59,8 +67,11 @@ def draw_paths(grid: Grid, heights: np.ndarray, paths: Mapping[str, np.ndarray],
     return Drawing(figure, axes, {"paths": lines})
 
 
-def draw_heatmap(grid: Grid, values: np.ndarray, *, labels: tuple[str, str, str], title: str = "") -> Drawing:
-    """Draws positive numbers as a map on logarithmic scales; what the scale cannot show is hatched and counted.
+def draw_heatmap(
+    grid: Grid, values: np.ndarray, *, labels: tuple[str, str, str], title: str = ""
+) -> Drawing:
+    """Draws positive numbers as a map on logarithmic scales; what the scale cannot show is hatched
+    and counted.
 
     Args:
         grid: x positive and spaced evenly in their logarithms, y one apart from each other.
@@ -69,8 +80,8 @@ def draw_heatmap(grid: Grid, values: np.ndarray, *, labels: tuple[str, str, str]
         title: above the panel.
 
     Returns:
-        The drawing; artists `mesh` and `bar`. The colour scale ends at the 95th percentile, and the bar shows that it
-        goes on.
+        The drawing; artists `mesh` and `bar`. The colour scale ends at the 95th percentile, and the
+        bar shows that it goes on.
 
     Raises:
         ValueError: the values do not fit the grid.
@@ -82,14 +93,35 @@ def draw_heatmap(grid: Grid, values: np.ndarray, *, labels: tuple[str, str, str]
         figure = new_figure(WIDTH, 3.8)
         ax = figure.subplots()
         good = np.isfinite(table) & (table > 0)
-        low, high = (float(table[good].min()), float(np.percentile(table[good], 95))) if good.any() else (0.1, 1.0)
+        low, high = (
+            (float(table[good].min()), float(np.percentile(table[good], 95)))
+            if good.any()
+            else (0.1, 1.0)
+        )
         ax.patch.set(hatch="////", facecolor="0.93")
-        # Borders halfway on the scale that is shown; pcolormesh's own would be halfway in the numbers.
-        columns, rows = np.exp(_borders(np.log(np.asarray(grid.x, float)))), _borders(np.asarray(grid.y, float))
-        options: dict[str, Any] = {"norm": LogNorm(low, max(high, low * 1.01)), "cmap": SEQUENTIAL, "rasterized": True}
+        # Borders halfway on the scale that is shown; pcolormesh's own would be halfway in the
+        # numbers.
+        columns, rows = (
+            np.exp(_borders(np.log(np.asarray(grid.x, float)))),
+            _borders(np.asarray(grid.y, float)),
+        )
+        options: dict[str, Any] = {
+            "norm": LogNorm(low, max(high, low * 1.01)),
+            "cmap": SEQUENTIAL,
+            "rasterized": True,
+        }
         mesh = ax.pcolormesh(columns, rows, np.ma.masked_where(~good, table), **options)
-        gaps = f"{(~good).sum()} of {good.size} hatched: not finite or not positive" if not good.all() else ""
-        ax.set(xscale="log", xlabel=labels[0], ylabel=labels[1], title="\n".join(filter(None, [title, gaps])))
+        gaps = (
+            f"{(~good).sum()} of {good.size} hatched: not finite or not positive"
+            if not good.all()
+            else ""
+        )
+        ax.set(
+            xscale="log",
+            xlabel=labels[0],
+            ylabel=labels[1],
+            title="\n".join(filter(None, [title, gaps])),
+        )
         ax.locator_params(axis="y", integer=True, min_n_ticks=1)
         bar = figure.colorbar(mesh, ax=ax, label=labels[2], extend="max", pad=0.02)
         ticks = [float(tick) for tick in np.geomspace(low, high, 4 if high > 1.01 * low else 1)]
@@ -116,13 +148,13 @@ def draw_decision_map(
         points: (m, 2) samples to mark.
         targets: (m,) their classes, 0 or 1; required with points.
         lines: (units, 3) rows w_x, w_y, b of units to show by their lines w_x x + w_y y + b = 0.
-        hidden: the same in the plane of two hidden activations, as a panel at the right: its grid, the outputs over it,
-            and where the samples are in it (m, 2).
+        hidden: the same in the plane of two hidden activations, as a panel at the right: its grid,
+            the outputs over it, and where the samples are in it (m, 2).
         title: above the figure.
 
     Returns:
-        The drawing; panels `inputs` and `hidden`; artists `filled`, `boundaries` (None where the output does not reach
-        1/2) and `points`, each by panel, and `lines`.
+        The drawing; panels `inputs` and `hidden`; artists `filled`, `boundaries` (None where the
+        output does not reach 1/2) and `points`, each by panel, and `lines`.
 
     Raises:
         ValueError: the shapes do not fit together.
@@ -135,7 +167,12 @@ def draw_decision_map(
     panels = {"inputs": (grid, check_values("outputs", grid, outputs), points, ("x", "y"))}
     if hidden is not None:
         plane, values, places = hidden
-        panels["hidden"] = (plane, check_values("hidden[1]", plane, values), places, ("hidden 1", "hidden 2"))
+        panels["hidden"] = (
+            plane,
+            check_values("hidden[1]", plane, values),
+            places,
+            ("hidden 1", "hidden 2"),
+        )
     with style():
         width = WIDTH if hidden else 6.0
         figure = new_figure(width, map_height(grid, width / len(panels) - 0.9) + 1.2, title)
@@ -145,14 +182,22 @@ def draw_decision_map(
         marked: dict[str, Any] = {}
         drawn = []
         headings = ("plane of the inputs", "plane of the hidden activations")
-        for (name, (plane, values, some, labels)), heading in zip(panels.items(), headings, strict=False):
+        for (name, (plane, values, some, labels)), heading in zip(
+            panels.items(), headings, strict=False
+        ):
             ax, table = axes[name], np.ma.masked_invalid(values).reshape(plane.shape)
             mark_gaps(ax, plane, values)
-            bands: dict[str, Any] = {"levels": np.linspace(0, 1, 21), "cmap": "cividis", "extend": "both"}
+            bands: dict[str, Any] = {
+                "levels": np.linspace(0, 1, 21),
+                "cmap": "cividis",
+                "extend": "both",
+            }
             filled[name] = ax.contourf(plane.x, plane.y, table, **bands)
             boundaries[name] = None
             if table.min() < 0.5 < table.max():
-                boundaries[name] = ax.contour(plane.x, plane.y, table, levels=[0.5], colors="white", linewidths=2.4)
+                boundaries[name] = ax.contour(
+                    plane.x, plane.y, table, levels=[0.5], colors="white", linewidths=2.4
+                )
             if some is not None and targets is not None:
                 marked[name] = _mark_classes(ax, np.asarray(some, float), np.asarray(targets))
             ax.set(xlabel=labels[0], ylabel=labels[1], title=heading if hidden else "")
@@ -162,10 +207,16 @@ def draw_decision_map(
             norm = w_x * w_x + w_y * w_y
             if norm > 0:
                 foot = (-b * w_x / norm, -b * w_y / norm)
-                look: dict[str, Any] = {"linestyle": ("--", ":")[i % 2], "linewidth": 1.6, "color": "black"}
+                look: dict[str, Any] = {
+                    "linestyle": ("--", ":")[i % 2],
+                    "linewidth": 1.6,
+                    "color": "black",
+                }
                 drawn.append(axes["inputs"].axline(foot, (foot[0] - w_y, foot[1] + w_x), **look))
         add_bar(axes[name], filled[name], "output")
-        handles: dict[str, Any] = {f"target {key:g}": found for key, found in marked.get("inputs", {}).items()}
+        handles: dict[str, Any] = {
+            f"target {key:g}": found for key, found in marked.get("inputs", {}).items()
+        }
         if drawn:
             handles["hidden unit: z = 0"] = drawn[0]
         if handles:

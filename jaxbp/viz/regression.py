@@ -33,26 +33,32 @@ def draw_regression(
     Args:
         true: (n,) in the units of the data.
         predicted: (n,).
-        cuts: by the name of an input, its values (m,) and what is predicted there while the other inputs stay.
-        point: the inputs (d,) of the point that the cuts go through, in their order, and the true value there.
+        cuts: by the name of an input, its values (m,) and what is predicted there while the other
+            inputs stay.
+        point: the inputs (d,) of the point that the cuts go through, in their order, and the true
+            value there.
         label: the name of the values, with their unit.
         title: above the figure.
         footer: one line under the panels.
         lang: "en", or "zh" for Chinese labels where a font for them is installed.
 
     Returns:
-        The drawing; artists `points`, `bars` and `cuts` by name; number `gaps`, how many rows are left out because a
-        number is not finite.
+        The drawing; artists `points`, `bars` and `cuts` by name; number `gaps`, how many rows are
+        left out because a number is not finite.
 
     Raises:
         ValueError: true and predicted are not of one length, or none of their rows is finite.
     """
     true, predicted = np.asarray(true, float), np.asarray(predicted, float)
     if true.ndim != 1 or true.shape != predicted.shape:
-        raise ValueError(f"true and predicted must have one shape (n,), got {true.shape} and {predicted.shape}")
+        raise ValueError(
+            f"true and predicted must have one shape (n,), got {true.shape} and {predicted.shape}"
+        )
     finite = np.isfinite(true) & np.isfinite(predicted)
     if not finite.any():
-        raise ValueError(f"true and predicted must hold a row of finite numbers, got none in {len(true)}")
+        raise ValueError(
+            f"true and predicted must hold a row of finite numbers, got none in {len(true)}"
+        )
     word, curves = language(lang), dict(cuts or {})
     num_columns = min(COLUMNS, max(1, len(curves)))
     num_rows = -(-len(curves) // num_columns)
@@ -97,9 +103,21 @@ def _draw_points(ax: "Axes", true: np.ndarray, predicted: np.ndarray, label: str
     ax.plot(ends, ends, color=GREY, linewidth=1.0)
     every = 1 + (len(true) - 1) // MOST_POINTS
     size = min(20.0, max(2.0, 6e3 / len(true)))
-    drawn = ax.scatter(true[::every], predicted[::every], s=size, color=BLUE, linewidths=0, alpha=0.6, rasterized=True)
+    drawn = ax.scatter(
+        true[::every],
+        predicted[::every],
+        s=size,
+        color=BLUE,
+        linewidths=0,
+        alpha=0.6,
+        rasterized=True,
+    )
     ax.set(
-        xlim=ends, ylim=ends, aspect="equal", xlabel=f"{word('true')} {label}", ylabel=f"{word('predicted')} {label}"
+        xlim=ends,
+        ylim=ends,
+        aspect="equal",
+        xlabel=f"{word('true')} {label}",
+        ylabel=f"{word('predicted')} {label}",
     )
     ax.locator_params(nbins=5)
     ax.grid(alpha=0.25, linewidth=0.6)

@@ -19,7 +19,8 @@ class ErrorScale(NamedTuple):
     """How an error is shown: the scale runs from -limit to limit.
 
     Attributes:
-        limit: the largest | error |, or the 99th percentile where the largest is more than twice that.
+        limit: the largest | error |, or the 99th percentile where the largest is more than twice
+            that.
         largest: the signed error of the largest size, NaN without a finite one.
         place: the index of its point.
         clipped: whether the limit is the percentile.
@@ -40,7 +41,9 @@ def error_scale(error: np.ndarray) -> ErrorScale:
         return ErrorScale(1.0, np.nan, place, False)
     percentile = float(np.percentile(sizes[sizes >= 0], 99))
     clipped = largest > 2 * percentile > 0
-    return ErrorScale(max(percentile if clipped else largest, TINY), float(error[place]), place, clipped)
+    return ErrorScale(
+        max(percentile if clipped else largest, TINY), float(error[place]), place, clipped
+    )
 
 
 def contour_levels(values: np.ndarray) -> np.ndarray:
@@ -64,7 +67,9 @@ def asinh_norm(values: np.ndarray, *, symmetric: bool) -> Any:
 
     sizes = np.abs(values[np.isfinite(values) & (values != 0)])
     limit, median = (float(sizes.max()), float(np.median(sizes))) if sizes.size else (TINY, TINY)
-    low, high = (-limit, limit) if symmetric else (linear_norm(values).vmin, linear_norm(values).vmax)
+    low, high = (
+        (-limit, limit) if symmetric else (linear_norm(values).vmin, linear_norm(values).vmax)
+    )
     return AsinhNorm(linear_width=max(median, 1e-6 * limit), vmin=low, vmax=high)
 
 
@@ -83,9 +88,13 @@ def add_bar(ax: "Axes", drawn: Any, label: str = "", **options: Any) -> None:
     bar = ax.figure.colorbar(drawn, cax=ax.inset_axes((1.04, 0.0, 0.05, 1.0)), **options)
     size, span = max(abs(drawn.norm.vmin), abs(drawn.norm.vmax)), drawn.norm.vmax - drawn.norm.vmin
     exponent = exponent_of(size)
-    digits = 3 + (int(np.log10(size / span)) if np.isfinite(span) and 0 < span < size else 0)  # that tell ends apart
+    digits = 3 + (
+        int(np.log10(size / span)) if np.isfinite(span) and 0 < span < size else 0
+    )  # that tell ends apart
     levels = getattr(drawn, "levels", None)
-    bar.locator = MaxNLocator(5) if levels is None else FixedLocator(levels[:: max(1, len(levels) // 6)])
+    bar.locator = (
+        MaxNLocator(5) if levels is None else FixedLocator(levels[:: max(1, len(levels) // 6)])
+    )
     bar.formatter = FuncFormatter(lambda value, _: number(value * 10.0**-exponent, digits))
     bar.update_ticks()
     text = fill(f"{label} {power(exponent)}".strip(), 16)
@@ -97,7 +106,9 @@ def bar_below(figure: "Figure", drawn: Any, axes: "list[Axes]", label: str) -> A
     bar = figure.colorbar(drawn, ax=axes, location="bottom", pad=0.02, aspect=40, fraction=0.05)
     low, high = drawn.norm.vmin, drawn.norm.vmax
     ticks = [low, (low + high) / 2, high]
-    bar.set_ticks(ticks, labels=[number(tick if abs(tick) > 1e-3 * (high - low) else 0.0) for tick in ticks])
+    bar.set_ticks(
+        ticks, labels=[number(tick if abs(tick) > 1e-3 * (high - low) else 0.0) for tick in ticks]
+    )
     bar.minorticks_off()
     bar.set_label(label)
     return bar

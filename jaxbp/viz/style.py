@@ -19,17 +19,37 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-# Okabe and Ito's colours, distinguishable with every common form of colour blindness, but darkened until text in them
-# has a contrast of 4.5:1 with white.
-BLUE, VERMILLION, GREEN, ORANGE, PURPLE, BROWN = "#0072B2", "#BF5200", "#007A5A", "#946300", "#A8508A", "#7A4B2A"
+# Okabe and Ito's colours, distinguishable with every common form of colour blindness, but darkened
+# until text in them has a contrast of 4.5:1 with white.
+BLUE, VERMILLION, GREEN, ORANGE, PURPLE, BROWN = (
+    "#0072B2",
+    "#BF5200",
+    "#007A5A",
+    "#946300",
+    "#A8508A",
+    "#7A4B2A",
+)
 GREY, RED = "0.4", "#B00020"
 CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, BROWN)
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (7, 2)))
 SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
 WIDTH = 8.6  # inches: 830 pixels on a page, so that 8 points stay 8 points
 CHINESE_FAMILIES = (
-    *("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN"),
-    *("WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Microsoft YaHei", "SimHei", "PingFang SC", "Heiti SC"),
+    *(
+        "Noto Sans CJK SC",
+        "Noto Sans CJK JP",
+        "Noto Sans SC",
+        "Source Han Sans SC",
+        "Source Han Sans CN",
+    ),
+    *(
+        "WenQuanYi Micro Hei",
+        "WenQuanYi Zen Hei",
+        "Microsoft YaHei",
+        "SimHei",
+        "PingFang SC",
+        "Heiti SC",
+    ),
 )
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -76,7 +96,9 @@ def chinese_family() -> str | None:
     from matplotlib import font_manager
 
     fonts = font_manager.fontManager.ttflist
-    if {font.name for font in fonts}.isdisjoint(CHINESE_FAMILIES):  # matplotlib's cache may be older than a font
+    if {font.name for font in fonts}.isdisjoint(
+        CHINESE_FAMILIES
+    ):  # matplotlib's cache may be older than a font
         for path in set(font_manager.findSystemFonts()) - {font.fname for font in fonts}:
             with suppress(RuntimeError, OSError):  # of a file that is no font
                 font_manager.fontManager.addfont(path)
@@ -87,7 +109,8 @@ def chinese_family() -> str | None:
 def style() -> AbstractContextManager[None]:
     """Returns a context in which figures get the shared look; the global settings stay as they are.
 
-    An installed Chinese font stands behind the usual one, which keeps minus signs and Greek letters.
+    An installed Chinese font stands behind the usual one, which keeps minus signs and Greek
+    letters.
     """
     import matplotlib
 
@@ -136,7 +159,9 @@ def powers(text: str) -> str:
     def written(found: re.Match[str]) -> str:
         sign, mantissa, exponent = found.groups()
         factor = power(int(exponent.replace("−", "-")))
-        return sign + (mantissa + factor if mantissa != "1" else factor.removeprefix("×") if sign else factor)
+        return sign + (
+            mantissa + factor if mantissa != "1" else factor.removeprefix("×") if sign else factor
+        )
 
     return re.sub(r"([+−]?)(\d[\d.]*)e([−-]?\d+)", written, text)
 
@@ -148,7 +173,8 @@ def exponent_of(size: float) -> int:
 
 
 def save_figure(figure: "Figure | SubFigure", path: str | Path) -> Path:
-    """Writes a figure whole or not at all, without dates and versions, so that equal figures give equal bytes.
+    """Writes a figure whole or not at all, without dates and versions, so that equal figures give
+    equal bytes.
 
     Args:
         figure: what to write.

@@ -28,10 +28,11 @@ def draw_surface_comparison(
     footer: str = "",
     lang: str = "en",
 ) -> Drawing:
-    """Draws the true and the predicted surface with the same levels and one colour bar, and the signed error.
+    """Draws the true and the predicted surface with the same levels and one colour bar, and the
+    signed error.
 
-    Several predictions stand beside the true surface in the first row; the second row has the sizes of all errors on
-    one scale, and the map of each error on a scale of its own.
+    Several predictions stand beside the true surface in the first row; the second row has the sizes
+    of all errors on one scale, and the map of each error on a scale of its own.
 
     Args:
         where: a grid, or scattered points (n, 2).
@@ -43,9 +44,10 @@ def draw_surface_comparison(
         lang: "en", or "zh" for Chinese labels where a font for them is installed.
 
     Returns:
-        The drawing; artists `true`, `predicted` and `error`, the last two by name (a single prediction's name is
-        "predicted"), numbers `levels` and `errors` (an `ErrorScale` by name). An error scale ends at the largest error,
-        or at the 99th percentile where the largest is more than twice that.
+        The drawing; artists `true`, `predicted` and `error`, the last two by name (a single
+        prediction's name is "predicted"), numbers `levels` and `errors` (an `ErrorScale` by name).
+        An error scale ends at the largest error, or at the 99th percentile where the largest is
+        more than twice that.
 
     Raises:
         ValueError: the shapes do not fit together, or there is no prediction.
@@ -57,7 +59,8 @@ def draw_surface_comparison(
     if not given:
         raise ValueError("predicted must hold at least one prediction, got none")
     surfaces = {
-        name: check_values(f"predicted[{name!r}]" if several else name, where, some) for name, some in given.items()
+        name: check_values(f"predicted[{name!r}]" if several else name, where, some)
+        for name, some in given.items()
     }
     with np.errstate(over="ignore", invalid="ignore"):
         errors = {name: values - true for name, values in surfaces.items()}
@@ -65,7 +68,9 @@ def draw_surface_comparison(
     num_columns, num_rows = (1 + len(surfaces), 2) if several else (3, 1)
     height = map_height(where, WIDTH / num_columns - 0.85) + 1.1
     with style():
-        figure = new_figure(WIDTH, min(9.0, height * num_rows + 0.3 * bool(title) + 0.3 * bool(footer)), title)
+        figure = new_figure(
+            WIDTH, min(9.0, height * num_rows + 0.3 * bool(title) + 0.3 * bool(footer)), title
+        )
         grid = figure.subplots(num_rows, num_columns, squeeze=False)
         below = grid[1, 1:] if several else grid[0, 2:]
         drawn = {"true": fill(grid[0, 0], where, true, levels)}
@@ -94,7 +99,12 @@ def draw_surface_comparison(
 
 def _draw_sizes(ax: "Axes", errors: Mapping[str, np.ndarray], unit: str) -> list[Any]:
     """The share of the points whose error is at most so large, a curve for each of the errors."""
-    ax.set(xscale="log", xlabel=f"| error | ({unit})", ylabel="share of points with at most this", ylim=(0, 1))
+    ax.set(
+        xscale="log",
+        xlabel=f"| error | ({unit})",
+        ylabel="share of points with at most this",
+        ylim=(0, 1),
+    )
     ax.grid(alpha=0.25, linewidth=0.6)
     for i, (name, error) in enumerate(errors.items()):
         sizes = np.sort(np.abs(error[np.isfinite(error) & (error != 0)]))
@@ -102,17 +112,24 @@ def _draw_sizes(ax: "Axes", errors: Mapping[str, np.ndarray], unit: str) -> list
         line = plot(ax, sizes, (zeros + np.arange(1, len(sizes) + 1)) / len(error), i)
         line.set_label(wrap(name, 22))
     log_ticks(ax.xaxis)
-    ax.legend(fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(-0.1, 1.0), borderaxespad=0.2)
+    ax.legend(
+        fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(-0.1, 1.0), borderaxespad=0.2
+    )
     return list(ax.get_lines())
 
 
 def draw_samples(
-    points: np.ndarray, *, labels: tuple[str, ...] = ("x", "y", "z"), title: str = "", ax: "Axes | None" = None
+    points: np.ndarray,
+    *,
+    labels: tuple[str, ...] = ("x", "y", "z"),
+    title: str = "",
+    ax: "Axes | None" = None,
 ) -> Drawing:
     """Draws sample points in the plane, coloured by their value.
 
     Args:
-        points: (n, 3) rows x, y, z; where z is not finite the point is a cross, and they are counted.
+        points: (n, 3) rows x, y, z; where z is not finite the point is a cross, and they are
+            counted.
         labels: the names of x, y and z.
         title: above the panel.
         ax: where to draw; a new figure unless given.
@@ -131,10 +148,16 @@ def draw_samples(
     with style():
         figure, ax = panel(ax, 6.4, map_height(plane, 5.0) + 0.8)
         finite = mark_gaps(ax, plane, z)
-        # About a third of the panel's area in ink, whatever the number of points; without smoothed edges, which would
-        # double the size of the file.
+        # About a third of the panel's area in ink, whatever the number of points; without smoothed
+        # edges, which would double the size of the file.
         area = min(30.0, 3.0e4 / len(points))
-        options: Any = {"s": area, "cmap": SEQUENTIAL, "linewidths": 0, "antialiased": False, "clip_on": False}
+        options: Any = {
+            "s": area,
+            "cmap": SEQUENTIAL,
+            "linewidths": 0,
+            "antialiased": False,
+            "clip_on": False,
+        }
         drawn = scatter(ax, plane[finite], c=z[finite], rasterized=True, **options)
         ax.set(xlabel=labels[0], ylabel=labels[1], title=title)
         ax.autoscale_view()

@@ -10,8 +10,9 @@ from jaxbp.viz.style import exponent_of, number, power
 def log_ticks(axis: Any) -> None:
     """Numbers a logarithmic axis whose own ticks would overlap, or leave the floats.
 
-    Over less than two decades they stand at 1, 2 and 5 times powers of ten, beside each other at 1 and 3 times, or
-    evenly where these are too far apart; over more than ten at every so many powers, counted from 1.
+    Over less than two decades they stand at 1, 2 and 5 times powers of ten, beside each other at 1
+    and 3 times, or evenly where these are too far apart; over more than ten at every so many
+    powers, counted from 1.
     """
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -22,7 +23,9 @@ def log_ticks(axis: Any) -> None:
     if last - first > 10:
         wanted = np.ceil((last - first) / 5)
         every = next((step for step in (10, 20, 25, 50, 100, 200) if step >= wanted > 5), wanted)
-        axis.set_ticks(10.0 ** (every * np.arange(np.ceil(first / every), np.floor(last / every) + 1)))
+        axis.set_ticks(
+            10.0 ** (every * np.arange(np.ceil(first / every), np.floor(last / every) + 1))
+        )
     elif last - first < 2:
         powers = 10.0 ** np.arange(np.floor(first), np.ceil(last) + 1)
         wide = axis.axis_name == "x" and last - first > 1

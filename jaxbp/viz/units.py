@@ -21,9 +21,11 @@ def draw_unit_maps(
     labels: tuple[str, ...] = ("x", "y"),
     title: str = "",
 ) -> Drawing:
-    """Draws up to 16 units of a layer: at the left each one's activation over the plane, at the right its node error.
+    """Draws up to 16 units of a layer: at the left each one's activation over the plane, at the
+    right its node error.
 
-    Shown are those that change the outputs most: of the largest standard deviation of the activation over the plane,
+    Shown are those that change the outputs most: of the largest standard deviation of the
+    activation over the plane,
     times the sum of the outgoing weights' sizes.
 
     Args:
@@ -35,8 +37,9 @@ def draw_unit_maps(
         title: above the figure.
 
     Returns:
-        The drawing; artists `activations` and `node_errors` by unit; numbers `units`, those shown, and `left_out`. All
-        activations have one scale, and so have all node errors: linear up to the median size, then logarithmic.
+        The drawing; artists `activations` and `node_errors` by unit; numbers `units`, those shown,
+        and `left_out`. All activations have one scale, and so have all node errors: linear up to
+        the median size, then logarithmic.
 
     Raises:
         ValueError: the shapes do not fit together.
@@ -44,11 +47,15 @@ def draw_unit_maps(
     activations = check_values("activations", grid, activations, units=True)
     node_errors = check_values("node_errors", grid, node_errors, units=True)
     if node_errors.shape != activations.shape:
-        raise ValueError(f"node_errors must have shape {activations.shape} like activations, got {node_errors.shape}")
+        raise ValueError(
+            f"node_errors must have shape {activations.shape} like activations, got {node_errors.shape}"
+        )
     num_units = activations.shape[1]
     weights = np.ones((num_units, 1)) if outgoing is None else np.asarray(outgoing, float)
     if weights.ndim != 2 or len(weights) != num_units:
-        raise ValueError(f"outgoing must have shape ({num_units}, outputs) for the units, got {weights.shape}")
+        raise ValueError(
+            f"outgoing must have shape ({num_units}, outputs) for the units, got {weights.shape}"
+        )
     with np.errstate(over="ignore", invalid="ignore"):
         effect = np.nan_to_num(activations.std(axis=0) * np.abs(weights).sum(axis=1), nan=-1.0)
     units = tuple(int(unit) for unit in np.argsort(-effect, kind="stable")[: SIDE * SIDE])
@@ -60,7 +67,9 @@ def draw_unit_maps(
     with style():
         figure = new_figure(WIDTH, min(9.0, rows * map_height(grid, cell)) + 1.1, title)
         ratios = [*[1.0] * side, 0.2, *[1.0] * side]
-        table = figure.subplots(rows, 2 * side + 1, squeeze=False, gridspec_kw={"width_ratios": ratios})
+        table = figure.subplots(
+            rows, 2 * side + 1, squeeze=False, gridspec_kw={"width_ratios": ratios}
+        )
         looks: Any = (
             ("activations", "activation a", activations, {"cmap": SEQUENTIAL}),
             ("node_errors", "node error δ = ∂L/∂z", node_errors, {"cmap": DIVERGING}),

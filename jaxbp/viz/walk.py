@@ -15,15 +15,22 @@ BADGE = 0.9  # inches for what stands below them
 
 
 def draw_walk(
-    trace: Trace, *, report: Report | None = None, sample: int = 0, title: str = "", lang: str = "en"
+    trace: Trace,
+    *,
+    report: Report | None = None,
+    sample: int = 0,
+    title: str = "",
+    lang: str = "en",
 ) -> Drawing:
     """Draws the forward pass of one sample above its backward pass.
 
-    Forward, solid: preactivation z, bias b and activation a under the nodes, the weight on each edge, the target t
-    beside the outputs. Backward, dashed: activation error e, node error δ and the bias's gradient under the nodes, the
-    weight's gradient on each edge. Gradients are the sample's share, which is all of them for a batch of one. Negative
-    edges are dotted; an edge number for which there is no room is left out and counted. A network of more than four
-    layers goes on below, where the last column of units is repeated in grey.
+    Forward, solid: preactivation z, bias b and activation a under the nodes, the weight on each
+    edge, the target t
+    beside the outputs. Backward, dashed: activation error e, node error δ and the bias's gradient
+    under the nodes, the weight's gradient on each edge. Gradients are the sample's share, which is
+    all of them for a batch of one. Negative edges are dotted; an edge number for which there is no
+    room is left out and counted. A network of more than four layers goes on below, where the last
+    column of units is repeated in grey.
 
     Args:
         trace: what `backprop` returned, with concrete numbers.
@@ -33,9 +40,9 @@ def draw_walk(
         lang: "en", or "zh" for Chinese labels where a font for them is installed.
 
     Returns:
-        The drawing; panels `forward` and `backward`; artists `nodes` and `edges` by panel, the texts at (layer, unit)
-        and (layer, from, to), layer counted from 1, and `badge`; numbers `elided`, units not shown by layer, and
-        `unwritten`, edge numbers left out by panel.
+        The drawing; panels `forward` and `backward`; artists `nodes` and `edges` by panel, the
+        texts at (layer, unit) and (layer, from, to), layer counted from 1, and `badge`; numbers
+        `elided`, units not shown by layer, and `unwritten`, edge numbers left out by panel.
 
     Raises:
         ValueError: the batch has no such row.
@@ -54,18 +61,30 @@ def draw_walk(
         axes: dict[str, Any] = {}
         texts: dict[str, Any] = {}
         written: dict[str, Any] = {}
-        looks: Any = (("forward", top, BLUE, False), ("backward", top + layout.height + MARGIN, VERMILLION, True))
+        looks: Any = (
+            ("forward", top, BLUE, False),
+            ("backward", top + layout.height + MARGIN, VERMILLION, True),
+        )
         for name, above, colour, backward in looks:
             bottom = 1 - (above + layout.height) / height
             axes[name] = figure.add_axes((0, bottom, 1, layout.height / height))
             texts[name], written[name] = draw_network(
-                axes[name], layout, nodes[name], edges[name], colour, backward=backward, more=word("more")
+                axes[name],
+                layout,
+                nodes[name],
+                edges[name],
+                colour,
+                backward=backward,
+                more=word("more"),
             )
         axes["forward"].set_title(f"{word('forward')} →   z = Σ w a + b,  a = φ(z)", color=BLUE)
         axes["backward"].set_title(
-            f"← {word('backward')}   e = Σ δ w,  δ = e φ′(z),  ∂L/∂w = a δ,  ∂L/∂b = δ", color=VERMILLION
+            f"← {word('backward')}   e = Σ δ w,  δ = e φ′(z),  ∂L/∂w = a δ,  ∂L/∂b = δ",
+            color=VERMILLION,
         )
-        loss = f"{word(trace.loss_name.replace('_', ' '))} {number(float(np.asarray(trace.loss)), 4)}"
+        loss = (
+            f"{word(trace.loss_name.replace('_', ' '))} {number(float(np.asarray(trace.loss)), 4)}"
+        )
         if num_samples > 1:
             loss += (
                 f" ({word('mean over the batch')}); {word('sample')} {sample + 1} {word('of')} {num_samples}: "
@@ -89,7 +108,12 @@ def _numbers(
     """What stands under, beside and between the nodes that are shown, by panel."""
     z, a, e, d = (
         [np.asarray(array)[sample] for array in some]
-        for some in (trace.preactivations, trace.activations, trace.activation_errors, trace.node_errors)
+        for some in (
+            trace.preactivations,
+            trace.activations,
+            trace.activation_errors,
+            trace.node_errors,
+        )
     )
     before = [np.asarray(trace.inputs)[sample], *a]
     nodes: dict[str, dict[Any, str]] = {
@@ -108,7 +132,9 @@ def _numbers(
                 with np.errstate(over="ignore", invalid="ignore"):
                     edges["backward"][layer, i, j] = float(before[k][i] * d[k][j])
     targets = np.asarray(trace.targets)
-    row = targets[sample] if targets.ndim == 2 else np.arange(trace.mlp.sizes[-1]) == targets[sample]
+    row = (
+        targets[sample] if targets.ndim == 2 else np.arange(trace.mlp.sizes[-1]) == targets[sample]
+    )
     for texts in nodes.values():
         texts |= {("target", j): f"t {number(float(row[j]), 4)}" for j in layout.shown[-1]}
     return nodes, edges
@@ -121,7 +147,15 @@ def _lines(values: dict[str, Any]) -> str:
 def _draw_badge(figure: Any, report: Report, word: Any, height: float) -> Any:
     """The verdict on green, or the first wrong number on red."""
     verdict = word(f"hand-written {'=' if report.ok else 'DIFFERS from'} jax.grad")
-    summary = "bit for bit" if report.ok and report.share == 0 else report.summary.removeprefix("WRONG").strip()
-    box = {"boxstyle": "round,pad=0.35", "facecolor": GREEN if report.ok else RED, "edgecolor": "none"}
+    summary = (
+        "bit for bit"
+        if report.ok and report.share == 0
+        else report.summary.removeprefix("WRONG").strip()
+    )
+    box = {
+        "boxstyle": "round,pad=0.35",
+        "facecolor": GREEN if report.ok else RED,
+        "edgecolor": "none",
+    }
     style: Any = {"ha": "center", "va": "center", "color": "white", "fontsize": 8.5, "bbox": box}
     return figure.text(0.5, height, f"{verdict}: {summary}", **style)

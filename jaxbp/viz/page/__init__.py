@@ -1,7 +1,8 @@
-"""The live page: one HTML file that computes both passes of a network by itself, to drag, break, train and question.
+"""The live page: one HTML file that computes both passes of a network by itself, to drag, break,
+train and question.
 
-The scripts beside this file are a second implementation of the two passes. The page carries the numbers that
-`jaxbp.backprop` has for the same network and says whether its own are equal to them.
+The scripts beside this file are a second implementation of the two passes. The page carries the
+numbers that `jaxbp.backprop` has for the same network and says whether its own are equal to them.
 """
 
 import html
@@ -42,11 +43,13 @@ def save_page(
 
     Args:
         model: the pair (mlp, params), or a `Model` of one network.
-        inputs: (n, n_0) samples, at most 512; for a `Model` in the units of the data, which the page standardizes.
-        targets: (n, n_L), or what else the loss takes; for a `Model` (n,) or (n, k) in the units of the data.
+        inputs: (n, n_0) samples, at most 512; for a `Model` in the units of the data, which the
+            page standardizes.
+        targets: (n, n_L), or what else the loss takes; for a `Model` (n,) or (n, k) in the units of
+            the data.
         path: the file, .html.
-        views: which of walk, check, plane, training, depth and reveal, in this order of tabs; the plane is left out
-            for a network without two inputs.
+        views: which of walk, check, plane, training, depth and reveal, in this order of tabs; the
+            plane is left out for a network without two inputs.
         recording: runs to replay side by side: name -> (mlp, [(step, params), ...]) or
             (mlp, [(step, params), ...], losses) with a loss for each step.
         loss: the name of a loss.
@@ -57,8 +60,9 @@ def save_page(
         The path written.
 
     Raises:
-        ValueError: a name is not known, an array does not fit the network or is not finite, a `Model` has several
-            networks, or the page would be larger than 150 kB, with recordings 1 MB.
+        ValueError: a name is not known, an array does not fit the network or is not finite, a
+            `Model` has several networks, or the page would be larger than 150 kB, with recordings 1
+            MB.
         OSError: the file cannot be written.
     """
     path = Path(path).expanduser()
@@ -69,14 +73,18 @@ def save_page(
         check_name("views", name, VIEWS)
     mlp, params, inputs, targets = network_of(model, inputs, targets)
     if sum(mlp.sizes) > MAX_UNITS:
-        raise ValueError(f"model must have at most {MAX_UNITS} units for a page, got {sum(mlp.sizes)}")
+        raise ValueError(
+            f"model must have at most {MAX_UNITS} units for a page, got {sum(mlp.sizes)}"
+        )
     if len(inputs) > MAX_SAMPLES:
         raise ValueError(
             f"inputs must hold at most {MAX_SAMPLES} samples for a page, got {len(inputs)}: pass some of them"
         )
     chosen = [name for name in dict.fromkeys(views) if name != "plane" or mlp.sizes[0] == 2]
     if not chosen:
-        raise ValueError(f"views must name one that a network with {mlp.sizes[0]} inputs has, got {tuple(views)}")
+        raise ValueError(
+            f"views must name one that a network with {mlp.sizes[0]} inputs has, got {tuple(views)}"
+        )
     heading = title or f"{'-'.join(map(str, mlp.sizes))}"
     data = data_of(mlp, params, inputs, targets, loss) | {
         "title": heading,
@@ -88,7 +96,9 @@ def save_page(
     limit = MAX_BYTES_RECORDED if recording else MAX_BYTES
     size = len(page.encode())
     if size > limit:
-        raise ValueError(f"page must stay below {limit:,} bytes, got {size:,}: pass fewer samples or recorded steps")
+        raise ValueError(
+            f"page must stay below {limit:,} bytes, got {size:,}: pass fewer samples or recorded steps"
+        )
     with atomic_write(path) as partial:
         partial.write_text(page, encoding="utf-8")
     return path
@@ -106,7 +116,10 @@ def _assemble(data: dict[str, Any], views: Sequence[str], title: str, lang: str)
 
     words = {key: text[lang] for key, text in json.loads(read("words.json")).items()}
     scripts = [f"<script>\n{short(f'{name}.js')}</script>" for name in (*SHARED, *views)]
-    panels = [f'<section id="panel-{name}" role="tabpanel" aria-labelledby="tab-{name}"></section>' for name in views]
+    panels = [
+        f'<section id="panel-{name}" role="tabpanel" aria-labelledby="tab-{name}"></section>'
+        for name in views
+    ]
     parts = {
         "lang": "zh-Hans" if lang == "zh" else "en",
         "title": html.escape(title),
@@ -123,4 +136,6 @@ def _assemble(data: dict[str, Any], views: Sequence[str], title: str, lang: str)
 
 def _embedded(value: Any) -> str:
     """JSON that no HTML parser takes for the end of its script."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace(
+        "<", "\\u003c"
+    )

@@ -20,7 +20,9 @@ def network_of(model: Any, inputs: Any, targets: Any) -> tuple[Mlp, Params, Any,
     if not isinstance(model, Model):
         return *model, inputs, targets
     if len(model.terms) != 1:
-        raise ValueError(f"model must have one network for a page, got {len(model.terms)}: pass one as (mlp, params)")
+        raise ValueError(
+            f"model must have one network for a page, got {len(model.terms)}: pass one as (mlp, params)"
+        )
     points, outputs = np.asarray(inputs, np.float64), np.asarray(targets, np.float64)
     if points.shape[1:] != (model.num_inputs,) or len(outputs) != len(points):
         raise ValueError(
@@ -36,13 +38,23 @@ def data_of(mlp: Mlp, params: Params, inputs: Any, targets: Any, loss: str) -> d
     with jax.enable_x64(True):
         params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), params)
         inputs = np.asarray(inputs, np.float64)
-        targets = np.asarray(targets) if loss == "softmax_cross_entropy" else np.asarray(targets, np.float64)
+        targets = (
+            np.asarray(targets)
+            if loss == "softmax_cross_entropy"
+            else np.asarray(targets, np.float64)
+        )
         traced = jax.jit(backprop, static_argnums=(0, 4))
         whole = traced(mlp, params, inputs, targets, loss)
         number = min(len(inputs), MAX_TRACES, max(1, 600 // mlp.num_params))
-        alone = [traced(mlp, params, inputs[s : s + 1], targets[s : s + 1], loss) for s in range(number)]
-    if not all(np.isfinite(leaf).all() for leaf in (*jax.tree.leaves(params), inputs, targets, whole.loss)):
-        raise ValueError("params, inputs, targets and the loss must be finite, got NaN or infinity in one of them")
+        alone = [
+            traced(mlp, params, inputs[s : s + 1], targets[s : s + 1], loss) for s in range(number)
+        ]
+    if not all(
+        np.isfinite(leaf).all() for leaf in (*jax.tree.leaves(params), inputs, targets, whole.loss)
+    ):
+        raise ValueError(
+            "params, inputs, targets and the loss must be finite, got NaN or infinity in one of them"
+        )
     if targets.ndim == 1:
         targets = np.eye(mlp.sizes[-1])[targets]
     return {
@@ -82,13 +94,17 @@ def recorded(
     if not steps:
         raise ValueError(f"recording[{name!r}] must hold at least one step, got none")
     if losses is not None and len(losses) != len(steps):
-        raise ValueError(f"recording[{name!r}] must hold a loss for each of its {len(steps)} steps, got {len(losses)}")
+        raise ValueError(
+            f"recording[{name!r}] must hold a loss for each of its {len(steps)} steps, got {len(losses)}"
+        )
     leaves = [np.asarray(leaf) for _, params in steps for leaf in jax.tree.leaves(params)]
     narrow = all(leaf.dtype == np.float32 for leaf in leaves)
     return {
         "mlp": {"sizes": mlp.sizes, "activations": mlp.activation_names},
         "steps": [int(step) for step, _ in steps],
-        "losses": None if losses is None else [float(value) if np.isfinite(value) else None for value in losses],
+        "losses": None
+        if losses is None
+        else [float(value) if np.isfinite(value) else None for value in losses],
         "bits": 32 if narrow else 64,
         "params": _packed(leaves, "<f4" if narrow else "<f8"),
     }
