@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+import data
 import jaxbp
 from common import Common, begin, finish, print_columns, print_table, run
-from jaxbp import data, viz
+from jaxbp import viz
 from jaxbp.gradcheck import compare, numerical_gradient, rounding_bound
 from jaxbp.network import forward
 

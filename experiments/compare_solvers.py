@@ -22,8 +22,8 @@ from contest.entrants import function_entrants, surface_entrants
 from contest.parts import Column, Part, compete
 from contest.problems import function_problem, surface_problem
 from contest.rivals import function_rivals, surface_rivals
+from data import FUNCTIONS, SURFACES
 from jaxbp._checks import check_name
-from jaxbp.data import FUNCTIONS, SURFACES
 from jaxbp.training import PLATFORMS
 
 PICTURES = {"surfaces": "solver_comparison.svg", "functions": "surrogate_comparison.svg"}

@@ -10,11 +10,12 @@ import numpy as np
 import optax
 from jax import Array
 
+import data
 import jaxbp
 from common import Common, begin, finish, print_columns, run
-from jaxbp import data, viz
-from jaxbp.data import Grid
+from jaxbp import viz
 from jaxbp.training import Batch, Solver, named_optimizer
+from jaxbp.viz import Grid
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import data
 import jaxbp
 from common import Common, begin, finish, print_table, run
-from jaxbp import data, viz
+from jaxbp import viz
 from jaxbp.training import Batch, Problem, TrainState, advance, evaluate, named_optimizer
 
 

@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import data
 import jaxbp
 from common import begin, finish, print_table, run
-from jaxbp import data
-from jaxbp.data import Task
+from data import Task
 from jaxbp.gradcheck import Report
 from jaxbp.model import Score
 from surface_fits import fit, use_devices

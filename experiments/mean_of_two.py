@@ -9,9 +9,9 @@ import numpy as np
 import jaxbp
 from common import Common, begin, finish, print_columns, print_table, run
 from jaxbp import viz
-from jaxbp.data import Grid
 from jaxbp.gradcheck import check_trace
 from jaxbp.training import FitResult, named_optimizer
+from jaxbp.viz import Grid
 from jaxbp.viz.style import number
 
 

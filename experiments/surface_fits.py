@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxbp
+from data import Task
 from jaxbp._checks import check_count
-from jaxbp.data import Task
 from jaxbp.fitting import MOST_INPUTS_OF_BANDS, Rows, choose_band
 from jaxbp.model import Candidate
 from jaxbp.params import SINE_FREQUENCY

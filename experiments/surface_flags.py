@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from common import Common, choice
+from data import SURFACES
 from jaxbp.activations import ACTIVATIONS
-from jaxbp.data import SURFACES
 from jaxbp.params import SCHEMES
 from jaxbp.training import OPTIMIZERS, SCHEDULES
 

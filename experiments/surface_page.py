@@ -10,8 +10,9 @@ import numpy as np
 
 import jaxbp
 from chinese import say
+from data import Task
 from jaxbp import viz
-from jaxbp.data import Grid, Task
+from jaxbp.viz import Grid
 from surface_fits import fit
 from surface_flags import PRESETS, Config
 from surface_pictures import Fitted

@@ -8,9 +8,10 @@ import jax
 import numpy as np
 
 import jaxbp
+from data import Samples, Task
 from jaxbp import viz
-from jaxbp.data import Grid, Samples, Task
 from jaxbp.training import FitResult, StagesResult
+from jaxbp.viz import Grid
 from jaxbp.viz.style import number
 from surface_flags import Config
 

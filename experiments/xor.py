@@ -19,8 +19,8 @@ import jaxbp
 from chinese import say
 from common import Common, begin, finish, print_columns, run
 from jaxbp import viz
-from jaxbp.data import Grid
 from jaxbp.training import named_optimizer
+from jaxbp.viz import Grid
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ Importing it touches no device and loads no matplotlib: `jaxbp.viz` is loaded wh
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from jaxbp import data as data
 from jaxbp import interchange as interchange
 from jaxbp import training as training
 from jaxbp._version import __version__ as __version__

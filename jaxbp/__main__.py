@@ -11,8 +11,8 @@ from typing import TextIO
 import numpy as np
 
 from jaxbp._files import atomic_write
-from jaxbp.data import read_table
 from jaxbp.fitting import fit_model
+from jaxbp.fitting.tables import read_table
 from jaxbp.model import Candidate, Model, load
 from jaxbp.model_file import read_description
 from jaxbp.training import use_platform

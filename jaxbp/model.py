@@ -12,7 +12,7 @@ from jax import Array
 
 from jaxbp._html import card, number, table
 from jaxbp._samples import as_points, padded
-from jaxbp.data import Standardizer, standardizer
+from jaxbp.fitting.standardizing import Standardizer, standardizer
 from jaxbp.model_file import read_model, write_model
 from jaxbp.params import Mlp, Params
 from jaxbp.score import Candidate as Candidate

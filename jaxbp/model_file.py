@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxbp._archive import Slot, read_archive, write_archive
 from jaxbp._version import __version__
-from jaxbp.data import Standardizer
+from jaxbp.fitting.standardizing import Standardizer
 from jaxbp.params import Layer, Mlp
 from jaxbp.score import Candidate
 from jaxbp.training import Stage

@@ -11,8 +11,8 @@ import jax
 import numpy as np
 
 from jaxbp._checks import check_count, check_name, check_number
-from jaxbp.data import Standardizer, standardizer
 from jaxbp.fitting import fit_model
+from jaxbp.fitting.standardizing import Standardizer, standardizer
 from jaxbp.model import Model
 from jaxbp.params import Mlp, init
 from jaxbp.training import OPTIMIZERS, Solver, first_order, fit, gauss_newton, named_optimizer

@@ -9,8 +9,9 @@ import optax
 import pytest
 
 import jaxbp
+from data import parse_expression, surface
 from jaxbp.activations import ACTIVATIONS
-from jaxbp.data import parse_expression, read_table, standardizer, surface
+from jaxbp.fitting import read_table, standardizer
 from jaxbp.training import named_optimizer
 
 pytestmark = pytest.mark.modes

@@ -11,7 +11,7 @@ import compare_solvers
 from contest import entrants, report, rivals, rules
 from contest.problems import Problem, function_problem, surface_problem
 from contest.rules import Entrant, Fitted, best_of, chosen, paced
-from jaxbp.data import Samples
+from data import Samples
 
 
 @pytest.mark.parametrize(

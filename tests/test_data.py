@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 from matplotlib import cbook
 
-from jaxbp import data
-from jaxbp.data.surfaces import square
+import data
+from data.surfaces import square
+from jaxbp.fitting import read_table, standardizer
+from jaxbp.viz import Grid
 
 
 def test_target_has_the_tutorials_figures():
     """facts: on the tutorial's grid minimum -15.7616, maximum 54.7280, mean 5.4574, deviation 11.3860."""
     surface = data.surface("target")
-    z = surface.function(*data.Grid.over(surface.domain, 100).points.T)
+    z = surface.function(*Grid.over(surface.domain, 100).points.T)
     np.testing.assert_allclose(
         [z.min(), z.max(), z.mean(), z.std()], [-15.7616, 54.7280, 5.4574, 11.3860], atol=5e-5
     )
@@ -53,7 +55,7 @@ FORMULAS = {
 @pytest.mark.parametrize("name", FORMULAS)
 def test_surfaces_are_their_published_formulas(name):
     surface = data.surface(name)
-    x, y = data.Grid.over(surface.domain, 40).points.T
+    x, y = Grid.over(surface.domain, 40).points.T
     expected = data.parse_expression(FORMULAS[name])(x, y)
     np.testing.assert_allclose(
         surface.function(x, y), expected, rtol=1e-12, atol=1e-14 * np.abs(expected).max()
@@ -96,18 +98,18 @@ def test_every_surface_can_be_sampled(name):
 
 
 def test_a_grid_has_its_points_row_by_row():
-    grid = data.Grid.over(((0.0, 2.0), (-1.0, 1.0)), 3)
+    grid = Grid.over(((0.0, 2.0), (-1.0, 1.0)), 3)
     assert grid.shape == (3, 3)
     assert grid.points.tolist() == [[x, y] for y in (-1.0, 0.0, 1.0) for x in (0.0, 1.0, 2.0)]
-    wide = data.Grid(np.arange(4.0), np.array([5.0, 6.0]))
+    wide = Grid(np.arange(4.0), np.array([5.0, 6.0]))
     assert wide.shape == (2, 4)
     values = wide.points @ [1.0, 10.0]
     np.testing.assert_array_equal(values.reshape(wide.shape)[1], [60, 61, 62, 63])
-    around = data.Grid.around(np.array([[1.0, 7.0], [3.0, -2.0], [2.0, 0.0]]), 5)
+    around = Grid.around(np.array([[1.0, 7.0], [3.0, -2.0], [2.0, 0.0]]), 5)
     np.testing.assert_array_equal(around.x, np.linspace(1, 3, 5))
     np.testing.assert_array_equal(around.y, np.linspace(-2, 7, 5))
     with pytest.raises(ValueError, match="side must be a whole number of at least 2, got 1"):
-        data.Grid.over(square(1.0), 1)
+        Grid.over(square(1.0), 1)
 
 
 def test_uniform_points_fill_the_domain():
@@ -128,7 +130,7 @@ def test_a_formula_is_sampled_at_random_or_on_a_grid():
     assert task.scored.all()
     np.testing.assert_allclose(task.values_at(np.array([[0.25, 0.5]])), [0.0])
     regular = data.sample_surface(plane, 49, np.random.RandomState(3), on_grid=True)
-    np.testing.assert_array_equal(regular.train.points, data.Grid.over(square(1.0), 7).points)
+    np.testing.assert_array_equal(regular.train.points, Grid.over(square(1.0), 7).points)
     with pytest.raises(ValueError, match="samples must be a square for a grid, got 50"):
         data.sample_surface(plane, 50, np.random.RandomState(3), on_grid=True)
     pole = data.Surface(lambda x, y: np.log(x), square(1.0), "log x")
@@ -143,7 +145,7 @@ def test_a_formula_is_sampled_at_random_or_on_a_grid():
 
 
 def measured(num_rows=20, num_columns=30):
-    grid = data.Grid(np.arange(float(num_columns)), np.arange(float(num_rows)))
+    grid = Grid(np.arange(float(num_columns)), np.arange(float(num_rows)))
     table = np.column_stack([grid.points, grid.points @ [1.0, 100.0]])
     return data.Surface(None, square(1.0), "steps", measured=lambda: (table, grid))
 
@@ -186,7 +188,7 @@ def test_a_table_is_split_at_random(tmp_path):
 
 def test_standardizing_and_back():
     values = np.random.default_rng(0).normal([3, -1e3], [0.1, 50], (1000, 2))
-    measured = data.standardizer(values, ("a", "b"))
+    measured = standardizer(values, ("a", "b"))
     standard = measured.standardize(values)
     np.testing.assert_allclose(standard.mean(0), 0, atol=1e-12)
     np.testing.assert_allclose(standard.std(0), 1, rtol=1e-12)
@@ -199,7 +201,7 @@ def test_what_is_constant_does_not_depend_on_the_unit(unit):
     values = unit * np.column_stack(
         [1 + 1e-3 * generator.standard_normal(7), np.full(7, 1 / 3), np.full(7, 0.1)]
     )
-    scaler = data.standardizer(values)
+    scaler = standardizer(values)
     np.testing.assert_allclose(scaler.scale, [values[:, 0].std(), 1, 1], rtol=1e-12)
     np.testing.assert_array_equal(scaler.mean[1:], values[0, 1:])
 
@@ -209,8 +211,8 @@ def test_a_constant_column_has_to_be_named_to_be_refused():
     with pytest.raises(
         ValueError, match=r"column b must vary to be standardized, got 0\.1 in every row"
     ):
-        data.standardizer(values, ("a", "b"))
-    scaler = data.standardizer(values)
+        standardizer(values, ("a", "b"))
+    scaler = standardizer(values)
     np.testing.assert_array_equal(scaler.scale, [values[:, 0].std(), 1])
     np.testing.assert_allclose(scaler.standardize(values)[:, 1], 0, atol=1e-15)
 
@@ -218,9 +220,9 @@ def test_a_constant_column_has_to_be_named_to_be_refused():
 def test_all_columns_of_a_table(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("a,b,c,d\n1,2,3,4\n")
-    table, names = data.read_table(path, "all")
+    table, names = read_table(path, "all")
     assert (table.tolist(), names) == ([[1, 2, 3, 4]], ("a", "b", "c", "d"))
-    assert data.read_table(path)[1] == ("a", "b", "c")
+    assert read_table(path)[1] == ("a", "b", "c")
 
 
 @pytest.mark.parametrize(
@@ -249,21 +251,21 @@ def test_csv_files_of_spreadsheets(tmp_path):
     """A byte-order mark, spaces around names, quotes, Windows line ends, an empty last line."""
     path = tmp_path / "mit Leerzeichen ü.csv"
     path.write_bytes('\ufeffz , y,"x"\r\n"1.5",2e3,-3\r\n4,5,6\r\n\r\n'.encode())
-    table, names = data.read_table(path, ("x", "y", "z"))
+    table, names = read_table(path, ("x", "y", "z"))
     assert names == ("x", "y", "z")
     np.testing.assert_array_equal(table, [[-3, 2000, 1.5], [6, 5, 4]])
-    assert data.read_table(path)[1] == ("z", "y", "x")
+    assert read_table(path)[1] == ("z", "y", "x")
 
 
 def test_semicolons_and_decimal_commas_are_read(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("x;y;z\n1,5;2;-3,25\n0;1e-1;7\n")
-    table, names = data.read_table(path)
+    table, names = read_table(path)
     assert names == ("x", "y", "z")
     np.testing.assert_array_equal(table, [[1.5, 2, -3.25], [0, 0.1, 7]])
     path.write_text("x;y;z\n1.234,5;2;3\n")
     with pytest.raises(ValueError, match=r"row 2, column x: '1\.234\.5' is not a number"):
-        data.read_table(path)
+        read_table(path)
     path.write_text("x,y,z\n1;5,2,3\n")
     with pytest.raises(ValueError, match=r"row 2, column x: '1;5' is not a number"):
-        data.read_table(path)
+        read_table(path)

@@ -111,7 +111,7 @@ def test_a_run_descends_along_these_batches(read_rows, samples, monkeypatch):
     def descend(params, inputs, targets):
         loss = lambda params: jnp.mean(
             (jaxbp.reference_predict(MLP, params, inputs) - targets) ** 2
-        )  # noqa: E731
+        )
         return jax.tree.map(
             lambda leaf, change: leaf - RATE * change, params, jax.grad(loss)(params)
         )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import make_friedman1
 
-from jaxbp.data import FUNCTIONS
+from data import FUNCTIONS
 
 # Ben-Ari and Steinberg 2007, Forrester and others 2008, Friedman 1991; those of the borehole are
 # below.

@@ -10,8 +10,8 @@ import optax
 import pytest
 from architectures import ACTIVATION_NAMES, LOSS_NAMES, QUICKLY, draw_case, draw_params, targets_for
 
+import data
 import jaxbp
-from jaxbp import data
 from jaxbp.jacobian import (
     _gram_by_products,
     _gram_by_strips,

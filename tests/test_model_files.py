@@ -14,7 +14,7 @@ import pytest
 
 import jaxbp
 from jaxbp import _archive
-from jaxbp.data import Standardizer
+from jaxbp.fitting import Standardizer
 from jaxbp.model import Candidate, Model
 from jaxbp.training import Stage
 

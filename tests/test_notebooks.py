@@ -13,12 +13,13 @@ import pytest
 
 import jaxbp
 from jaxbp import _html, viz
-from jaxbp.data import Grid, standardizer
+from jaxbp.fitting import standardizer
 from jaxbp.gradcheck import Report
 from jaxbp.gradcheck.report import Row
 from jaxbp.graph import Graph, Node
 from jaxbp.score import Candidate
 from jaxbp.training import FitResult, History, Outcome, Stage
+from jaxbp.viz import Grid
 
 EVIL = '<script>alert("x")</script>&'
 NOTEBOOK = Path(__file__).parent.parent / "docs" / "tour.ipynb"

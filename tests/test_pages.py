@@ -8,7 +8,7 @@ import pytest
 
 from browser import BROWSER
 from jaxbp import viz
-from jaxbp.data import Grid
+from jaxbp.viz import Grid
 
 CLICKS = """
 <script>

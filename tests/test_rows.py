@@ -7,11 +7,11 @@ import optax
 import pytest
 from architectures import draw_params
 
+import data
 import jaxbp
 from common import parse
-from jaxbp import data
+from data import SURFACES, Surface
 from jaxbp.activations import ACTIVATIONS, Activation
-from jaxbp.data import SURFACES, Surface
 from jaxbp.gradcheck import check_trace
 from jaxbp.losses import LOSSES, Loss
 from surface_flags import Config

@@ -7,8 +7,8 @@ from matplotlib.collections import FillBetweenPolyCollection
 
 import jaxbp
 from jaxbp import viz
-from jaxbp.data import Grid
 from jaxbp.training import LayerHistory
+from jaxbp.viz import Grid
 from jaxbp.viz.curves import _apart
 from jaxbp.viz.scales import contour_levels
 from jaxbp.viz.style import chinese_family, powers

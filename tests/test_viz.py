@@ -17,8 +17,8 @@ from PIL import Image
 
 import jaxbp
 from jaxbp import viz
-from jaxbp.data import Grid
 from jaxbp.gradcheck import check_trace
+from jaxbp.viz import Grid
 from jaxbp.viz.pixels import few_colours
 from jaxbp.viz.style import WIDTH
 

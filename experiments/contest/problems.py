@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxbp.data import FUNCTIONS, SURFACES, Samples, sample_surface, standardizer
+from data import FUNCTIONS, SURFACES, Samples, sample_surface
+from jaxbp.fitting import standardizer
 
 NUM_TEST = 10_000  # points that the error is measured on
 HELD_OUT_SHARE = 0.2  # of the samples, for choosing settings

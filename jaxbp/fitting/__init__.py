@@ -4,5 +4,18 @@ from jaxbp.fitting.bands import choose_band
 from jaxbp.fitting.effort import EFFORTS, Effort
 from jaxbp.fitting.model_fit import MOST_INPUTS_OF_BANDS, fit_model
 from jaxbp.fitting.rows import Rows, Trial
+from jaxbp.fitting.standardizing import Standardizer, standardizer
+from jaxbp.fitting.tables import read_table
 
-__all__ = ["EFFORTS", "MOST_INPUTS_OF_BANDS", "Effort", "Rows", "Trial", "choose_band", "fit_model"]
+__all__ = [
+    "EFFORTS",
+    "MOST_INPUTS_OF_BANDS",
+    "Effort",
+    "Rows",
+    "Standardizer",
+    "Trial",
+    "choose_band",
+    "fit_model",
+    "read_table",
+    "standardizer",
+]

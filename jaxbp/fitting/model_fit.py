@@ -22,7 +22,6 @@ import numpy as np
 
 from jaxbp._checks import check_number, look_up
 from jaxbp._threads import one_blas_thread
-from jaxbp.data import standardizer
 from jaxbp.fitting.bands import FEWER_UNITS, LEAST_ROWS, climb
 from jaxbp.fitting.effort import EFFORTS, Budget, Effort
 from jaxbp.fitting.networks import try_networks
@@ -38,6 +37,7 @@ from jaxbp.fitting.rows import (
     trial_of,
     varying,
 )
+from jaxbp.fitting.standardizing import standardizer
 from jaxbp.fitting.units import try_units
 from jaxbp.model import Candidate, Model
 from jaxbp.params import Layer, Mlp, Params

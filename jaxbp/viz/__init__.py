@@ -16,6 +16,8 @@ from jaxbp.viz.films import animate_walk as animate_walk
 from jaxbp.viz.graphs import draw_graph as draw_graph
 from jaxbp.viz.graphs import graph_dot as graph_dot
 from jaxbp.viz.graphs import graph_mermaid as graph_mermaid
+from jaxbp.viz.grid import Domain as Domain
+from jaxbp.viz.grid import Grid as Grid
 from jaxbp.viz.images import draw_images as draw_images
 from jaxbp.viz.language import translate as translate
 from jaxbp.viz.language import translator as translator

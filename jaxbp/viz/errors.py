@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxbp.data import Grid
+from jaxbp.viz.grid import Grid
 from jaxbp.viz.maps import check_values, draw_error, map_height
 from jaxbp.viz.scales import ErrorScale
 from jaxbp.viz.style import BLUE, GREEN, PURPLE, WIDTH, Drawing, new_figure, number, panel, style

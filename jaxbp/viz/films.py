@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxbp.backprop import Trace
-from jaxbp.data import Grid
 from jaxbp.gradcheck import Report
+from jaxbp.viz.grid import Grid
 from jaxbp.viz.language import language
 from jaxbp.viz.maps import check_values, fill, map_height, mark_gaps
 from jaxbp.viz.scales import add_bar, contour_levels

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from jaxbp.data import Grid
+from jaxbp.viz.grid import Grid
 from jaxbp.viz.scales import ErrorScale, add_bar, error_scale
 from jaxbp.viz.style import DIVERGING, SEQUENTIAL, number
 

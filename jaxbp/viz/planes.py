@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxbp.data import Grid
 from jaxbp.viz.curves import legend_below
+from jaxbp.viz.grid import Grid
 from jaxbp.viz.maps import check_values, map_height, mark_gaps
 from jaxbp.viz.scales import add_bar
 from jaxbp.viz.style import SEQUENTIAL, VERMILLION, WIDTH, Drawing, new_figure, number, style

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxbp.data import Grid
+from jaxbp.viz.grid import Grid
 from jaxbp.viz.maps import check_values, colour, map_height, mark_gaps
 from jaxbp.viz.scales import asinh_norm, bar_below
 from jaxbp.viz.style import DIVERGING, SEQUENTIAL, WIDTH, Drawing, new_figure, style

@@ -1,12 +1,12 @@
 """Surfaces z = f(x, y) to fit, each with the square that it is usually shown on."""
 
+import difflib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxbp._checks import look_up
-from jaxbp.data.grids import Domain, Grid
+from jaxbp.viz.grid import Domain, Grid
 
 UNIT_SQUARE = ((0.0, 1.0), (0.0, 1.0))
 
@@ -110,4 +110,7 @@ def surface(name: str) -> Surface:
     Raises:
         ValueError: no surface has this name; the known ones are listed, nearest first.
     """
-    return look_up("surface", name, SURFACES)
+    if name not in SURFACES:
+        nearest = difflib.get_close_matches(name, SURFACES, n=len(SURFACES), cutoff=0)
+        raise ValueError(f"surface must be one of {', '.join(nearest)}; got {name!r}")
+    return SURFACES[name]

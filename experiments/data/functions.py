@@ -12,8 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxbp._checks import check_count
-
 
 class Function(NamedTuple):
     """A function of several inputs over a box.
@@ -35,9 +33,7 @@ class Function(NamedTuple):
     ) -> np.ndarray:
         """Draws points (num_points, d) that are independent and uniform over the box."""
         low, high = np.array(self.bounds).T
-        return generator.uniform(
-            low, high, (check_count("num_points", num_points, minimum=1), len(self.bounds))
-        )
+        return generator.uniform(low, high, (num_points, len(self.bounds)))
 
 
 def borehole(points: np.ndarray) -> np.ndarray:

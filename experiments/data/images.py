@@ -13,8 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxbp._checks import check_number
-
 MNIST_FILES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -55,9 +53,8 @@ def digit_images(test_share: float = 0.2, seed: int = 0) -> LabelledImages:
         The images.
 
     Raises:
-        ValueError: the share is out of range, or scikit-learn is not installed.
+        ValueError: scikit-learn is not installed.
     """
-    check_number("test_share", test_share, minimum=0, below=1)
     try:
         from sklearn.datasets import load_digits
     except ModuleNotFoundError:

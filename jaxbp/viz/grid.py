@@ -1,4 +1,4 @@
-"""Grids over a rectangle, and random points in it."""
+"""Grids over a rectangle."""
 
 from typing import NamedTuple
 
@@ -42,11 +42,3 @@ class Grid(NamedTuple):
         """(n, 2), y in the outer and x in the inner order."""
         x, y = np.meshgrid(self.x, self.y)
         return np.column_stack([x.ravel(), y.ravel()])
-
-
-def uniform_points(
-    generator: np.random.Generator | np.random.RandomState, domain: Domain, num_points: int
-) -> np.ndarray:
-    """Draws points that are independent and uniform over the domain, all x before all y; returns (num_points, 2)."""
-    check_count("num_points", num_points, minimum=1)
-    return np.column_stack([generator.uniform(low, high, num_points) for low, high in domain])

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxbp.data.grids import Grid, uniform_points
-from jaxbp.data.surfaces import Surface
-from jaxbp.data.tables import read_table
+from data.surfaces import Surface
+from jaxbp.fitting import read_table
+from jaxbp.viz import Domain, Grid
 
 TEST_SIDE = 201  # points along each side of the grid that the error is measured on
 HELD_OUT_SHARE = 0.2  # held-out samples, as a share of the training samples
@@ -58,6 +58,13 @@ class Task(NamedTuple):
         )  # as many as can be searched through
         gaps = [(((known.points - point) / scale) ** 2).sum(axis=1) for point in points]
         return known.values[[int(gap.argmin()) for gap in gaps]]
+
+
+def uniform_points(
+    generator: np.random.Generator | np.random.RandomState, domain: Domain, num_points: int
+) -> np.ndarray:
+    """Draw (num_points, 2) independent uniform points of the domain, all x before all y."""
+    return np.column_stack([generator.uniform(low, high, num_points) for low, high in domain])
 
 
 def sample_surface(

@@ -1,13 +1,12 @@
 """Formulas of the user's, parsed and never evaluated as Python."""
 
 import ast
+import difflib
 import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
-from jaxbp._checks import nearest_first
 
 MAX_LENGTH = 1000  # characters; far above any formula that a person types, far below what could exhaust the parser
 
@@ -98,8 +97,7 @@ def _compile(node: ast.AST, source: str) -> Callable[[dict[str, Any]], Any]:
             constant = np.float64(_CONSTANTS[name])
             return lambda names: constant
         case ast.Name(id=name):
-            known = ", ".join(nearest_first(name, ["x", "y", *_CONSTANTS, *_FUNCTIONS])[:4])
-            raise ValueError(f"{name!r} is not known (nearest: {known})")
+            raise ValueError(f"{name!r} is not known{_nearest(name)}")
         case ast.UnaryOp(op=op, operand=operand) if type(op) in _OPERATORS:
             return _apply(_OPERATORS[type(op)], [operand], source)
         case ast.BinOp(op=op, left=left, right=right) if type(op) in _OPERATORS:
@@ -113,9 +111,7 @@ def _compile(node: ast.AST, source: str) -> Callable[[dict[str, Any]], Any]:
                 )
             return _apply(function, operands, source)
         case ast.Call(func=ast.Name(id=name)) if name not in _FUNCTIONS:
-            raise ValueError(
-                f"{name!r} is not a function (nearest: {', '.join(nearest_first(name, _FUNCTIONS)[:4])})"
-            )
+            raise ValueError(f"{name!r} is not a function{_nearest(name)}")
     raise ValueError(f"{ast.get_source_segment(source, node)!r} is not allowed in a formula")
 
 
@@ -124,3 +120,8 @@ def _apply(
 ) -> Callable[[dict[str, Any]], Any]:
     arguments = [_compile(operand, source) for operand in operands]
     return lambda names: function(*(argument(names) for argument in arguments))
+
+
+def _nearest(name: str) -> str:
+    known = ["x", "y", *_CONSTANTS, *_FUNCTIONS]
+    return f" (nearest: {', '.join(difflib.get_close_matches(name, known, n=4, cutoff=0))})"
