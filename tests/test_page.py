@@ -63,8 +63,8 @@ def random_params(mlp, generator, scale=1.0):
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory):
-    with chromium.start(tmp_path_factory.mktemp("profile")) as started:
+def opened():
+    with chromium.start() as started:
         yield started
         assert started.complaints == []
 
@@ -436,9 +436,7 @@ def test_a_click_in_the_plane_makes_the_sample_of_the_walk(opened, pages):
     box = opened.run(
         "(({ x, y, width }) => [x, y, width])(document.querySelector('.square').getBoundingClientRect())"
     )
-    for kind in ("mousePressed", "mouseReleased"):
-        place = {"x": box[0] + box[2] / 2, "y": box[1] + box[2] / 4}
-        opened.send("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **place)
+    opened.page.mouse.click(box[0] + box[2] / 2, box[1] + box[2] / 4)
     opened.settle()
     # The samples lie in the unit square, and the plane has a margin of a fifth on each side.
     assert opened.run("page.state.inputs[0]") == pytest.approx([0.5, 0.5 + 1.4 / 4], abs=0.02)
