@@ -17,6 +17,7 @@ from jaxbp.gradcheck import check_gradients as check_gradients
 from jaxbp.gradcheck import check_rule as check_rule
 from jaxbp.graph import Graph as Graph
 from jaxbp.graph import trace_graph as trace_graph
+from jaxbp.least_squares import solve_output as solve_output
 from jaxbp.ledger import make_ledger as make_ledger
 from jaxbp.model import Model as Model
 from jaxbp.model import load as load
@@ -33,7 +34,6 @@ from jaxbp.training import fit as fit
 from jaxbp.training import fit_many as fit_many
 from jaxbp.training import fit_stages as fit_stages
 from jaxbp.training import gauss_newton as gauss_newton
-from jaxbp.training import solve_output as solve_output
 
 if TYPE_CHECKING:
     from jaxbp import viz as viz

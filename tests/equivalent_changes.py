@@ -68,7 +68,7 @@ SAME = (
     ),
     ("jacobian.py", "range(num_strips + 2)", "the strip after the last is empty"),
     ("jacobian.py", "zip(residuals, errors, strict=False)", "both have an entry for each layer"),
-    ("training/least_squares.py", "dtpqrt(1,", "a trapezoid of one row is a row"),
+    ("least_squares.py", "dtpqrt(1,", "a trapezoid of one row is a row"),
     ("training/shared_gram.py", "errors, strict=False)", "both have an entry for each layer"),
 )
 SPEED = (
@@ -81,8 +81,8 @@ SPEED = (
     ("_layout.py", "num_samples < SHORT", "by which of two ways a sum is taken"),
     ("_layout.py", "array.size > MANY", "by which of two ways a sum is taken"),
     ("jacobian.py", "-num_samples * SAMPLES_OF_A_STRIP", "more strips than few samples need"),
-    ("training/least_squares.py", "TILE = 4097", "samples whose activations are held at a time"),
-    ("training/least_squares.py", "overwrite_a=False", "a copy more"),
+    ("least_squares.py", "TILE = 4097", "samples whose activations are held at a time"),
+    ("least_squares.py", "overwrite_a=False", "a copy more"),
     (
         "training/side_by_side.py",
         "if stop == 1 else",

@@ -22,10 +22,8 @@ from jaxbp.fitting.model_fit import _best
 from jaxbp.fitting.networks import try_networks
 from jaxbp.fitting.rows import Trial, split
 from jaxbp.fitting.spectrum import Spectrum, choose_spectrum, draw_frequencies, energy_and_gradient
-from jaxbp.network import forward
-from jaxbp.score import Candidate
-from jaxbp.training import Batch
-from jaxbp.training.least_squares import (
+from jaxbp.least_squares import (
+    SHARES,
     best_penalty,
     factor,
     hidden_activations,
@@ -34,7 +32,9 @@ from jaxbp.training.least_squares import (
     solution,
     triangle,
 )
-from jaxbp.training.output_layer import SHARES
+from jaxbp.network import forward
+from jaxbp.score import Candidate
+from jaxbp.training import Batch
 
 
 def nrmse(model, points, outputs):

@@ -39,9 +39,9 @@ from jaxbp.fitting.rows import (
 )
 from jaxbp.fitting.standardizing import standardizer
 from jaxbp.fitting.units import try_units
+from jaxbp.least_squares import solved
 from jaxbp.model import Candidate, Model
 from jaxbp.params import Layer, Mlp, Params
-from jaxbp.training.output_layer import solved
 from jaxbp.training.solver import Batch
 from jaxbp.training.stages import Stage
 

@@ -13,9 +13,8 @@ from jaxbp.fitting.bands import paired
 from jaxbp.fitting.effort import Budget, Effort
 from jaxbp.fitting.rows import Members, Rows, Trial, trial_of, varying
 from jaxbp.fitting.spectrum import choose_spectrum, draw_frequencies
+from jaxbp.least_squares import best_penalty, factor, penalized, solution, triangle, with_output
 from jaxbp.params import Mlp
-from jaxbp.training.least_squares import best_penalty, factor, penalized, solution, triangle
-from jaxbp.training.output_layer import with_output
 from jaxbp.training.solver import Batch
 
 MOST_UNITS, FEWEST_UNITS = 8192, 1024

@@ -8,7 +8,6 @@ from jaxbp.training.hosts import join_hosts, own_rows
 from jaxbp.training.loop import fit
 from jaxbp.training.many import Fits, fit_many
 from jaxbp.training.optimizers import OPTIMIZERS, SCHEDULES, named_optimizer
-from jaxbp.training.output_layer import solve_output
 from jaxbp.training.recorder import LayerHistory, LayerRecord
 from jaxbp.training.solver import Batch, Problem, Solver, dropout_masks
 from jaxbp.training.stages import Stage, StagesResult, fit_stages
@@ -44,6 +43,5 @@ __all__ = [
     "join_hosts",
     "named_optimizer",
     "own_rows",
-    "solve_output",
     "use_platform",
 ]

@@ -31,10 +31,10 @@ from jax import Array
 
 from jaxbp._checks import check_count, check_number
 from jaxbp.jacobian import seeded_errors, squared_norms, tangent
+from jaxbp.least_squares import solved
 from jaxbp.losses import LOSSES
 from jaxbp.network import forward
 from jaxbp.params import Params
-from jaxbp.training.output_layer import solved
 from jaxbp.training.row_solve import by_cholesky, by_conjugate_gradients
 from jaxbp.training.solver import Batch, Problem, Solver
 
