@@ -189,7 +189,7 @@ def triangle(mlp: Mlp, params: Params, inputs: Array, targets: Array) -> Triangl
 def penalized(
     factored: Triangle, penalty: float, widths: np.ndarray | float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the leave-one-out error if U is known, else the cross-validation score."""
+    """Solve for one positive penalty on weight / widths without an SVD, (m, k) and (k,)."""
     fan_in = len(factored.hidden)
     block = min(BLOCK, fan_in)
     rows = np.asfortranarray(
