@@ -18,8 +18,8 @@ import data
 import jaxbp
 from common import begin, finish, print_table, run
 from data import Task
+from jaxbp.fitting.model import Score
 from jaxbp.gradcheck import Report
-from jaxbp.model import Score
 from surface_fits import fit, use_devices
 from surface_flags import MINIMA, PRESETS, Config, check, runs_of
 from surface_page import draw_page
@@ -49,7 +49,7 @@ def main(config: Config) -> None:
         score = Score(predicted[task.scored], task.test.values[task.scored])
         inputs, targets = model.standardize(*task.train)
         report = jaxbp.check_gradients(
-            model.mlps[0], model.params, inputs[:CHECKED], targets[:CHECKED], one.loss
+            model.mlp, model.params, inputs[:CHECKED], targets[:CHECKED], one.loss
         )
         numbers = summary(fitted, score, report) | {
             "output_gradient": output_gradient(fitted, one.loss)
@@ -92,7 +92,7 @@ def output_gradient(fitted: Fitted, loss: str) -> dict[str, float]:
     model = fitted.model
     samples, params = model.standardize(*fitted.task.train), model.params
     zero = (*params[:-1], jax.tree.map(jnp.zeros_like, params[-1]))
-    gradient = jax.jit(partial(jaxbp.loss_and_gradient, model.mlps[0], loss=loss, tile=TILE))
+    gradient = jax.jit(partial(jaxbp.loss_and_gradient, model.mlp, loss=loss, tile=TILE))
     ends = {
         name: gradient(some, *samples)[1][-1] for name, some in (("end", params), ("zero", zero))
     }

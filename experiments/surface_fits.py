@@ -12,7 +12,7 @@ import jaxbp
 from data import Task
 from jaxbp._checks import check_count
 from jaxbp.fitting import MOST_INPUTS_OF_BANDS, Rows, choose_band
-from jaxbp.model import Candidate
+from jaxbp.fitting.model import Candidate, Term
 from jaxbp.params import SINE_FREQUENCY
 from jaxbp.training import Batch, FitResult, Record, join_hosts, named_optimizer, own_rows
 from surface_flags import Config
@@ -51,7 +51,7 @@ def fit(config: Config, task: Task, earlier: Fitted | None = None) -> Fitted:
         if train[0].shape[1] <= MOST_INPUTS_OF_BANDS and solved.score(*task.held_out).nrmse > ROUGH:
             steep = jaxbp.Mlp((mlp.sizes[0], *STEEP, 1), hidden="tanh")
             start = one_network(start, steep, jaxbp.init(steep, init_key, dtype=dtype))
-    mlp, params = start.mlps[0], start.params
+    mlp, params = start.mlp, start.params
     steps = config.steps if config.steps is not None else steps_for(mlp)
     options: dict[str, Any] = {
         "solver": solver_of(config, steps),
@@ -82,7 +82,14 @@ def fit(config: Config, task: Task, earlier: Fitted | None = None) -> Fitted:
         starts, mlps = [params, *later_starts(config, mlp, fit_key, dtype)], [mlp] * config.stages
         stages = jaxbp.fit_stages(mlps, starts, own, steps=steps, **options)
         return Fitted(
-            task, start.with_terms(mlps[: len(stages.stages)], stages.stages), stages, start, {}, {}
+            task,
+            start.with_terms(
+                [Term(net, s.params, s.scale) for net, s in zip(mlps, stages.stages, strict=False)]
+            ),
+            stages,
+            start,
+            {},
+            {},
         )
     snapshots = {} if earlier is None else dict(earlier.snapshots)
     options |= {name: getattr(config, name) for name in ("loss", "tile", "dropout", "patience")}
@@ -121,7 +128,7 @@ def chosen_model(config: Config, start: jaxbp.Model, train: Any, held_out: Any) 
     show = None if config.quiet else print_candidate
     if train[0].shape[1] > MOST_INPUTS_OF_BANDS:
         model = jaxbp.fit_model(*train, seed=config.seed, on_candidate=show)
-        mlp, params = model.mlps[0], model.params
+        mlp, params = model.mlp, model.params
     else:
         every = Batch(*map(jnp.asarray, train))
         rows = Rows(every, every, Batch(*map(jnp.asarray, held_out)))
@@ -134,7 +141,7 @@ def chosen_model(config: Config, start: jaxbp.Model, train: Any, held_out: Any) 
 
 def one_network(model: jaxbp.Model, mlp: jaxbp.Mlp, params: jaxbp.Params) -> jaxbp.Model:
     """The model with another network."""
-    return model.with_terms([mlp], [jaxbp.training.Stage(params, np.ones(1))])
+    return model.with_terms([Term(mlp, params, np.ones(1))])
 
 
 def steps_for(mlp: jaxbp.Mlp) -> int:
@@ -151,7 +158,7 @@ def phases_of(
     if config.solver != "gauss_newton":
         return {"every layer trained": start.with_params(result.params)}
     if solved is None:
-        solved = start.with_params(jaxbp.solve_output(start.mlps[0], start.params, train))
+        solved = start.with_params(jaxbp.solve_output(start.mlp, start.params, train))
     if int(result.history.step[-1]) == 0:
         return {"output layer solved": solved}
     return {

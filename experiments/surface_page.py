@@ -77,7 +77,7 @@ def recorded(
     run: Fitted, inputs: np.ndarray, targets: np.ndarray
 ) -> tuple[jaxbp.Mlp, list[Any], list[float]]:
     """A run as a page replays it: its network, (step, params) of some records, and the loss of the page's samples."""
-    mlp, steps = run.start.mlps[0], sorted(run.snapshots)
+    mlp, steps = run.start.mlp, sorted(run.snapshots)
     loss = jax.jit(lambda params: jaxbp.loss_and_gradient(mlp, params, inputs, targets)[0])
     chosen = sorted({0, *np.geomspace(1, len(steps) - 1, RECORDS).round().astype(int).tolist()})
     records = [

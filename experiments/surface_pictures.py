@@ -136,7 +136,7 @@ def details(fitted: Fitted) -> dict[str, Any]:
     """Draws kink lines, units, weights and layers."""
     task, model = fitted.task, fitted.model
     grid, unit_grid = (Grid.around(task.test.points, side) for side in (SIDE, UNIT_SIDE))
-    mlp, params = model.mlps[0], model.params
+    mlp, params = model.mlp, model.params
     preactivations, _, _ = passes_over(fitted, grid)
     layers = zip(preactivations, mlp.activations, strict=True)
     kinks = {layer: z for layer, (z, activation) in enumerate(layers, start=1) if activation.kink}
@@ -181,7 +181,7 @@ def passes_over(fitted: Fitted, grid: Grid) -> tuple[list[np.ndarray], ...]:
     @jax.jit
     @jax.vmap
     def one(inputs: jax.Array, targets: jax.Array) -> Any:
-        trace = jaxbp.backprop(model.mlps[0], model.params, inputs[None], targets[None])
+        trace = jaxbp.backprop(model.mlp, model.params, inputs[None], targets[None])
         return trace.preactivations, trace.activations, trace.node_errors
 
     passes = one(*model.standardize(grid.points, fitted.task.values_at(grid.points)))

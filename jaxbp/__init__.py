@@ -13,14 +13,14 @@ from jaxbp.backprop import Trace as Trace
 from jaxbp.backprop import backprop as backprop
 from jaxbp.backprop import loss_and_gradient as loss_and_gradient
 from jaxbp.fitting import fit_model as fit_model
+from jaxbp.fitting.model import Model as Model
+from jaxbp.fitting.model import load as load
 from jaxbp.gradcheck import check_gradients as check_gradients
 from jaxbp.gradcheck import check_rule as check_rule
 from jaxbp.graph import Graph as Graph
 from jaxbp.graph import trace_graph as trace_graph
 from jaxbp.least_squares import solve_output as solve_output
 from jaxbp.ledger import make_ledger as make_ledger
-from jaxbp.model import Model as Model
-from jaxbp.model import load as load
 from jaxbp.network import predict as predict
 from jaxbp.network import reference_predict as reference_predict
 from jaxbp.params import Layer as Layer

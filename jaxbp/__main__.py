@@ -12,9 +12,9 @@ import numpy as np
 
 from jaxbp._files import atomic_write
 from jaxbp.fitting import fit_model
+from jaxbp.fitting.model import Candidate, Model, load
+from jaxbp.fitting.model_file import read_description
 from jaxbp.fitting.tables import read_table
-from jaxbp.model import Candidate, Model, load
-from jaxbp.model_file import read_description
 from jaxbp.training import use_platform
 
 HEADER = "error on held-out rows, over their standard deviation; time; what was tried"
@@ -129,7 +129,7 @@ def _predict(flags: argparse.Namespace) -> None:
     if out:
         _check_writable(out)
     model = load(flags.model)
-    num_inputs, num_outputs = model.num_inputs, model.mlps[0].sizes[-1]
+    num_inputs, num_outputs = model.num_inputs, model.num_outputs
     points, columns = read_table(flags.points, model.names[:num_inputs] or "all")
     if len(columns) != num_inputs:
         raise ValueError(
@@ -158,26 +158,7 @@ def _info(flags: argparse.Namespace) -> None:
 
 def _lines(model: Model) -> list[str]:
     """What a model is, a quantity a line."""
-    num_inputs, num_outputs = model.num_inputs, model.mlps[0].sizes[-1]
-    names = model.names or ("without names",)
-    sides = (
-        ("inputs ", num_inputs, names[:num_inputs]),
-        ("outputs", num_outputs, names[num_inputs:] or names),
-    )
-    together = " averaged" if model.average else " added up"
-    networks = "; ".join(
-        f"{'-'.join(map(str, mlp.sizes))} {', '.join(_activations(mlp.hidden))}"
-        for mlp in model.mlps
-    )
-    return [
-        *(f"{side}   {count} ({', '.join(columns)})" for side, count, columns in sides),
-        f"network   {networks}{together * (len(model.mlps) > 1)}",
-        f"numbers   {model.num_params} parameters in {model.params[0].weight.dtype}",
-    ]
-
-
-def _activations(hidden: str | tuple[str, ...]) -> Iterable[str]:
-    return (hidden,) if isinstance(hidden, str) else dict.fromkeys(hidden)
+    return [*str(model).splitlines(), f"numbers in {model.terms[0].dtype}"]
 
 
 def _line(candidate: Candidate) -> str:

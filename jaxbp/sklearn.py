@@ -12,8 +12,8 @@ import numpy as np
 
 from jaxbp._checks import check_count, check_name, check_number
 from jaxbp.fitting import fit_model
+from jaxbp.fitting.model import Model, Term
 from jaxbp.fitting.standardizing import Standardizer, standardizer
-from jaxbp.model import Model
 from jaxbp.params import Mlp, init
 from jaxbp.training import OPTIMIZERS, Solver, first_order, fit, gauss_newton, named_optimizer
 
@@ -95,7 +95,7 @@ class _Network(BaseEstimator):
             (self.hidden,) if isinstance(self.hidden, (int, np.integer)) else tuple(self.hidden)
         )
         mlp = Mlp((points.shape[1], *hidden, len(scaler.mean)), self.activation)
-        model = Model((mlp,), (), standardizer(points), scaler, flat)
+        input_scaler = standardizer(points)
         steps = check_count(
             "steps", (100 if newton else 1000) if self.steps is None else self.steps, minimum=1
         )
@@ -120,7 +120,7 @@ class _Network(BaseEstimator):
         )
         with jax.enable_x64(True):
             start, key = jax.random.split(jax.random.key(generator.randint(2**31)))
-            inputs = model.input_scaler.standardize(points)
+            inputs = input_scaler.standardize(points)
             result = fit(
                 mlp,
                 init(mlp, start, SCHEMES_FOR.get(self.activation, "glorot")),
@@ -136,7 +136,9 @@ class _Network(BaseEstimator):
                 record_every=max(1, steps // 50),
                 patience=patience,
             )
-            self.model_ = model.with_params(result.params)
+            term = Term(mlp, result.params, np.ones(mlp.sizes[-1]))
+            terms = jax.tree.map(np.asarray, (term,))
+            self.model_ = Model(terms, input_scaler, scaler, flat)
         self.n_iter_ = int(result.history.step[-1])
         self.loss_curve_ = result.history.loss.tolist()
         self.validation_loss_curve_ = (

@@ -18,7 +18,7 @@ SAME = (
         "reshape(len(images), -2)",
         "NumPy takes any negative number for the size that is left",
     ),
-    ("data/standardizing.py", "got {values[1, column]}", "all numbers of the column are equal"),
+    ("fitting/standardizing.py", "got {values[1, column]}", "all numbers of the column are equal"),
     ("fitting/bands.py", "<= 0.99 * best[1]", "radii are powers of the square root of 2 apart"),
     ("fitting/rows.py", "zip(fits, splits, strict=False)", "there is a fit for each split"),
     ("fitting/rows.py", "num_rows <= FEW", "a fifth of 100 is 20 by either rule"),

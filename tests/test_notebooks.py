@@ -14,11 +14,11 @@ import pytest
 import jaxbp
 from jaxbp import _html, viz
 from jaxbp.fitting import standardizer
+from jaxbp.fitting.model import Candidate, Term
 from jaxbp.gradcheck import Report
 from jaxbp.gradcheck.report import Row
 from jaxbp.graph import Graph, Node
-from jaxbp.score import Candidate
-from jaxbp.training import FitResult, History, Outcome, Stage
+from jaxbp.training import FitResult, History, Outcome
 from jaxbp.viz import Grid
 
 EVIL = '<script>alert("x")</script>&'
@@ -62,10 +62,8 @@ def fit_result(losses):
 def model():
     scalers = [standardizer(np.array([[1.0] * k, [5.0] * k])) for k in (2, 1)]
     tried = (Candidate(EVIL, 0.25, 1.5), Candidate("tanh 2-1", 0.125, 2.5, chosen=True))
-    stage = Stage(layers(2, 1), np.ones(1))
     return jaxbp.Model(
-        (jaxbp.Mlp((2, 1)),),
-        (stage,),
+        (Term(jaxbp.Mlp((2, 1)), layers(2, 1), np.ones(1)),),
         *scalers,
         True,
         history=tried,
@@ -100,7 +98,7 @@ RESULTS = {
         ["finished", "<polyline", "last 0.25"],
     ),
     "diverged fit": (lambda: fit_result([np.nan, np.nan]), ["nan"]),
-    "model": (model, ["east", "height", "2-1, 3 parameters", "chosen", "0.125"]),
+    "model": (model, ["east", "height", "2-1 linear, 3 parameters", "chosen", "0.125"]),
 }
 
 

@@ -567,7 +567,7 @@ def test_a_model_is_shown_in_the_units_that_its_network_computes_in(tmp_path):
     assert path.read_text(encoding="utf-8") == alike.read_text(encoding="utf-8")
     with pytest.raises(ValueError, match="one network for a page, got 2"):
         save_page(
-            model.with_terms([mlp] * 2, model.terms * 2), points, outputs, tmp_path / "two.html"
+            model.with_terms(model.terms * 2), points, outputs, tmp_path / "two.html"
         )
     with pytest.raises(
         ValueError, match=r"inputs and targets must be \(n, 2\).* got \(4, 3\) and \(4,\)"

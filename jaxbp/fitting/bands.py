@@ -29,9 +29,9 @@ from jaxbp._checks import look_up
 from jaxbp._threads import one_blas_thread
 from jaxbp.fitting.effort import EFFORTS, Budget, Effort
 from jaxbp.fitting.rows import Members, Rows, Trial, rms, varying
+from jaxbp.fitting.score import Candidate
 from jaxbp.least_squares import hidden_activations, penalized, triangle, with_output
 from jaxbp.params import Layer, Mlp, Params
-from jaxbp.score import Candidate
 from jaxbp.training.solver import Batch
 
 # For each row: how much of || W ||^2 is a penalty. The smallest suit rows without noise.

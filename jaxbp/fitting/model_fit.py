@@ -24,6 +24,7 @@ from jaxbp._checks import check_number, look_up
 from jaxbp._threads import one_blas_thread
 from jaxbp.fitting.bands import FEWER_UNITS, LEAST_ROWS, climb
 from jaxbp.fitting.effort import EFFORTS, Budget, Effort
+from jaxbp.fitting.model import Candidate, Model
 from jaxbp.fitting.networks import try_networks
 from jaxbp.fitting.rows import (
     FEW,
@@ -38,12 +39,11 @@ from jaxbp.fitting.rows import (
     varying,
 )
 from jaxbp.fitting.standardizing import standardizer
+from jaxbp.fitting.term import Term
 from jaxbp.fitting.units import try_units
 from jaxbp.least_squares import solved
-from jaxbp.model import Candidate, Model
 from jaxbp.params import Layer, Mlp, Params
 from jaxbp.training.solver import Batch
-from jaxbp.training.stages import Stage
 
 LEAST_ROWS_OF_ALL = 5
 TINY = 10  # rows: of fewer, nothing but a linear function is to be had
@@ -84,9 +84,7 @@ def fit_model(
 
     Returns:
         The model. `model.history` has each candidate with its error on rows that it was not fitted
-        to: a fifth of all and at most 2,000, or of fewer than 100 rows each fifth in turn. Where an
-            average won, `model.spread(points)`
-        is the standard deviation of what was averaged.
+        to: a fifth of all and at most 2,000, or of fewer than 100 rows each fifth in turn.
 
     Raises:
         ValueError: a shape does not fit, a number is not finite, or there are too few rows.
@@ -116,11 +114,8 @@ def fit_model(
     if not any(trial is best for trial in trials):
         history += (best.candidate._replace(chosen=True),)
     share = np.full(columns.shape[1], 1 / len(members))
-    model = Model(
-        (members[0][0],), (), *scalers, values.ndim == 1, history=history, names=tuple(names)
-    )
-    terms = [Stage(params, share) for _, params in members]
-    return model.with_terms([mlp for mlp, _ in members], terms, average=len(members) > 1)
+    terms = tuple(Term(mlp, jax.tree.map(np.asarray, params), share) for mlp, params in members)
+    return Model(terms, *scalers, values.ndim == 1, history=history, names=tuple(names))
 
 
 def _trials(

@@ -8,9 +8,9 @@ import numpy as np
 
 from jaxbp.fitting.effort import Budget, Effort
 from jaxbp.fitting.rows import Rows, Trial, predicted, rms
+from jaxbp.fitting.score import Candidate
 from jaxbp.network import forward
 from jaxbp.params import Mlp, init
-from jaxbp.score import Candidate
 from jaxbp.training.gauss_newton import gauss_newton
 from jaxbp.training.many import fit_many
 

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxbp._checks import as_float_array, check_finite
+from jaxbp.fitting.score import Candidate
 from jaxbp.network import forward
 from jaxbp.params import Mlp, Params
-from jaxbp.score import Candidate
 from jaxbp.training.solver import Batch
 
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.2, 2000

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxbp.backprop import Trace, backprop
-from jaxbp.model import Model
+from jaxbp.fitting.model import Model
 from jaxbp.params import Mlp, Params
 
 MAX_TRACES = 8
@@ -30,7 +30,7 @@ def network_of(model: Any, inputs: Any, targets: Any) -> tuple[Mlp, Params, Any,
             f"got {points.shape} and {outputs.shape}"
         )
     inputs, targets = model.standardize(points, outputs)
-    return model.mlps[0], model.params, inputs, targets / model.terms[0].scale
+    return model.mlp, model.params, inputs, targets / model.terms[0].scale
 
 
 def data_of(mlp: Mlp, params: Params, inputs: Any, targets: Any, loss: str) -> dict[str, Any]:

@@ -11,10 +11,10 @@ import numpy as np
 
 from jaxbp._archive import Slot, read_archive, write_archive
 from jaxbp._version import __version__
+from jaxbp.fitting.score import Candidate
 from jaxbp.fitting.standardizing import Standardizer
+from jaxbp.fitting.term import Term
 from jaxbp.params import Layer, Mlp
-from jaxbp.score import Candidate
-from jaxbp.training import Stage
 
 SCHEMA = 1  # of the description; a reader refuses later ones
 WHAT = "a model that jaxbp saved"
@@ -23,12 +23,10 @@ WHAT = "a model that jaxbp saved"
 def write_model(
     path: Path,
     *,
-    mlps: tuple[Mlp, ...],
-    terms: tuple[Stage, ...],
+    terms: tuple[Term, ...],
     input_scaler: Standardizer,
     output_scaler: Standardizer,
     flat: bool,
-    average: bool,
     history: tuple[Candidate, ...],
     names: tuple[str, ...],
 ) -> None:
@@ -39,8 +37,12 @@ def write_model(
         for name, array in scaler._asdict().items()
     }
     networks = []
-    for i, (mlp, term) in enumerate(zip(mlps, terms, strict=True)):
-        scale, layers = np.asarray(term.scale), jax.tree.map(np.asarray, term.params)
+    for i, term in enumerate(terms):
+        mlp, scale, layers = (
+            term.network,
+            np.asarray(term.scale),
+            jax.tree.map(np.asarray, term.params),
+        )
         networks.append(
             {
                 **{"sizes": mlp.sizes, "hidden": mlp.hidden, "output": mlp.output},
@@ -52,7 +54,7 @@ def write_model(
             arrays |= {f"{i}_{j}_{name}": array for name, array in layer._asdict().items()}
     description = {
         **{"schema": SCHEMA, "jaxbp": __version__, "jax": jax.__version__, "networks": networks},
-        **{"flat": bool(flat), "average": bool(average), "names": names},
+        **{"flat": bool(flat), "names": names},
         "history": [
             (some.name, float(some.held_out), float(some.seconds), bool(some.chosen))
             for some in history
@@ -72,7 +74,8 @@ def read_model(path: Path) -> dict[str, Any]:
     arrays: dict[str, Any] = dict(read)
     mlps = _networks(description)
     terms = [
-        Stage(
+        Term(
+            mlp,
             tuple(
                 Layer(arrays[f"{i}_{j}_weight"], arrays[f"{i}_{j}_bias"])
                 for j in range(mlp.num_layers)
@@ -82,14 +85,11 @@ def read_model(path: Path) -> dict[str, Any]:
         for i, mlp in enumerate(mlps)
     ]
     return {
-        **{"mlps": mlps, "terms": tuple(terms)},
+        "terms": tuple(terms),
         "input_scaler": Standardizer(arrays["input_mean"], arrays["input_scale"]),
         "output_scaler": Standardizer(arrays["output_mean"], arrays["output_scale"]),
-        **{
-            "flat": description["flat"],
-            "average": description["average"],
-            "names": tuple(description["names"]),
-        },
+        "flat": description["flat"],
+        "names": tuple(description["names"]),
         "history": tuple(Candidate(*row) for row in description["history"]),
     }
 
@@ -131,7 +131,6 @@ def _layout(description: dict[str, Any]) -> dict[str, Slot]:
         raise ValueError(
             f"it must name {num_inputs} inputs and {num_outputs} outputs, got names {names}"
         )
-    _get(description, "average", bool)
     for row in _get(description, "history", list, tuple):
         if [type(some) for some in row] != [str, float, float, bool]:
             raise ValueError(f"its history must list name, error, seconds and choice, got {row}")

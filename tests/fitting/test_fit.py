@@ -21,6 +21,7 @@ from jaxbp.fitting.effort import EFFORTS, RATE, Budget
 from jaxbp.fitting.model_fit import _best
 from jaxbp.fitting.networks import try_networks
 from jaxbp.fitting.rows import Trial, split
+from jaxbp.fitting.score import Candidate
 from jaxbp.fitting.spectrum import Spectrum, choose_spectrum, draw_frequencies, energy_and_gradient
 from jaxbp.least_squares import (
     SHARES,
@@ -33,7 +34,6 @@ from jaxbp.least_squares import (
     triangle,
 )
 from jaxbp.network import forward
-from jaxbp.score import Candidate
 from jaxbp.training import Batch
 
 
@@ -369,27 +369,6 @@ def test_the_widest_ball_holds_as_many_functions_as_three_fifths_of_the_units(nu
     assert volume * (np.sqrt(3) / np.pi) ** num_inputs == pytest.approx(600, rel=1e-12)
 
 
-def test_an_average_has_a_spread():
-    generator = np.random.default_rng(8)
-    mlp = jaxbp.Mlp((1, 1))
-    layers = [(jaxbp.Layer(np.full((1, 1), slope), np.zeros(1)),) for slope in (1.0, 3.0)]
-    points = generator.standard_normal((50, 1))
-    model = jaxbp.Model.for_data(mlp, layers[0], points, points[:, 0])
-    terms = [jaxbp.training.Stage(layer, np.full(1, 0.5)) for layer in layers]
-    average = model.with_terms([mlp, mlp], terms, average=True)
-    np.testing.assert_allclose(
-        average.spread(points), np.abs(points[:, 0] - points.mean()), rtol=1e-12
-    )
-    for alone in (
-        average.with_terms([mlp], terms[:1], average=True),
-        average.with_terms([mlp, mlp], terms),
-    ):
-        with pytest.raises(
-            ValueError, match="model must be an average of several networks to have a spread"
-        ):
-            alone.spread(points)
-
-
 def test_a_band_comes_with_its_output_layer_solved(x64):
     generator = np.random.default_rng(9)
     inputs = generator.uniform(-1.7, 1.7, (400, 2))
@@ -584,7 +563,6 @@ def test_an_average_that_wins_is_the_model_and_the_one_that_is_chosen(monkeypatc
     ]
     # Both of these networks give the bias 1, in standard units.
     np.testing.assert_allclose(model(points), outputs.mean() + outputs.std(), rtol=1e-12)
-    np.testing.assert_allclose(model.spread(points), 0, atol=1e-12)
 
 
 def test_bands_are_tried_from_200_rows_on_and_the_clock_counts_where_seconds_are_given(monkeypatch):

@@ -1,7 +1,7 @@
 """How a fit does: the score of a model, and what was tried on the way to it."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,7 +25,16 @@ class Score(float):
     max_error_row: int
 
     def __new__(cls, predicted: np.ndarray, outputs: np.ndarray) -> "Score":
-        """Compares predictions (n,) or (n, k) with the true outputs, of the same shape."""
+        """Compare predictions (n,) or (n, k) with the true outputs, of the same shape.
+
+        Raises:
+            ValueError: the shapes differ.
+        """
+        if np.shape(predicted) != np.shape(outputs):
+            raise ValueError(
+                f"outputs must have shape {np.shape(predicted)} like the predictions, "
+                f"got {np.shape(outputs)}"
+            )
         error = np.asarray(predicted, np.float64) - np.asarray(outputs, np.float64)
         deviation = np.std(outputs, axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -36,6 +45,16 @@ class Score(float):
         score.max_error_row = int(np.argmax(largest))
         score.max_error = float(largest[score.max_error_row])
         return score
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What copy and pickle restore: the number, then the attributes."""
+        return _restored, (float(self), self.__dict__)
+
+
+def _restored(value: float, attributes: dict[str, Any]) -> Score:
+    score = float.__new__(Score, value)
+    score.__dict__.update(attributes)
+    return score
 
 
 class Candidate(NamedTuple):

@@ -1,4 +1,7 @@
-"""A fitted function in the units of its data: networks, their parameters and the scalers around them, as one pytree."""
+"""A fitted function in the units of its data: networks and the scalers around them, as one pytree.
+
+Legend: n points, d inputs, k outputs.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -12,49 +15,48 @@ from jax import Array
 
 from jaxbp._html import card, number, table
 from jaxbp._samples import as_points, padded
+from jaxbp.fitting.model_file import read_model, write_model
+from jaxbp.fitting.score import Candidate as Candidate
+from jaxbp.fitting.score import Score as Score
+from jaxbp.fitting.score import tried_html
 from jaxbp.fitting.standardizing import Standardizer, standardizer
-from jaxbp.model_file import read_model, write_model
+from jaxbp.fitting.term import Term as Term
 from jaxbp.params import Mlp, Params
-from jaxbp.score import Candidate as Candidate
-from jaxbp.score import Score as Score
-from jaxbp.score import tried_html
-from jaxbp.training import Stage
-from jaxbp.training.stages import predict_stages
 
-TILE = 16_384  # points that are evaluated at a time on the host, which bounds the memory
+TILE = 16_384  # points evaluated at a time on the host, to bound memory
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Model:
-    """A function of points in the units of the data: sum over the terms of scale *
-    network(standardized points).
+    """A function of points in the units of the data: the sum of its terms between two scalers.
 
-    It is a pytree: jit, vmap and grad work on it, with respect to points and to parameters, and the
-    backward pass is
-    the hand-written one. Its leaves are NumPy arrays, so that float64 numbers stay what they are
-    while x64 is off.
+        model(points) = restore(sum over terms of scale * network(standardize(points)))
+
+    A model is a pytree: jit, vmap and grad work on it, with respect to points and parameters, and
+    the backward pass is the hand-written one. Its leaves are NumPy arrays, so that float64 numbers
+    keep their precision while x64 is off.
 
     Attributes:
-        mlps: the network of each term.
-        terms: parameters and scale of each term: one for a single network, several for a fit in
-            stages, or for an average of networks.
+        terms: at least one network with its parameters and scale.
         input_scaler: maps points to standard units.
         output_scaler: maps outputs to standard units.
         flat: whether the outputs are (n,) rather than (n, k).
-        average: whether the terms are an average of networks, so that they have a spread.
-        history: what was tried, and why the winner won, where `fit_model` made the model.
-        names: of the columns of points, then of outputs; empty where none were given.
+        history: the candidates that `fit_model` tried.
+        names: of the columns of points, then of outputs; may be empty.
     """
 
-    mlps: tuple[Mlp, ...] = field(metadata={"static": True})
-    terms: tuple[Stage, ...]
+    terms: tuple[Term, ...]
     input_scaler: Standardizer
     output_scaler: Standardizer
     flat: bool = field(metadata={"static": True})
-    average: bool = field(default=False, metadata={"static": True})
     history: tuple[Candidate, ...] = field(default=(), metadata={"static": True})
     names: tuple[str, ...] = field(default=(), metadata={"static": True})
+
+    def __post_init__(self) -> None:
+        """Checks that there is something to evaluate."""
+        if isinstance(self.terms, tuple) and not self.terms:
+            raise ValueError("terms must hold at least one network, got none")
 
     @classmethod
     def for_data(
@@ -65,7 +67,7 @@ class Model:
         outputs: np.ndarray,
         names: Sequence[str] | None = None,
     ) -> "Model":
-        """Puts scalers around a network, measured on the samples that it is to be fitted to.
+        """Return a model of one network, with scalers measured on samples.
 
         Args:
             mlp: the network.
@@ -79,13 +81,18 @@ class Model:
         """
         rows = outputs.reshape(len(outputs), -1)
         known = [f"{i}" for i in range(points.shape[1] + rows.shape[1])] if names is None else names
-        scalers = (
+        return cls(
+            (Term(mlp, jax.tree.map(np.asarray, params), np.ones(rows.shape[1])),),
             standardizer(points, tuple(known)),
             standardizer(rows, tuple(known[points.shape[1] :])),
+            outputs.ndim == 1,
+            names=tuple(names or ()),
         )
-        return cls((mlp,), (), *scalers, outputs.ndim == 1, names=tuple(names or ())).with_params(
-            params
-        )
+
+    @property
+    def mlp(self) -> Mlp:
+        """The network of the first term."""
+        return self.terms[0].network
 
     @property
     def params(self) -> Params:
@@ -93,25 +100,31 @@ class Model:
         return self.terms[0].params
 
     @property
+    def num_inputs(self) -> int:
+        """d, the number of columns of points."""
+        return len(self.input_scaler.mean)
+
+    @property
+    def num_outputs(self) -> int:
+        """k, the number of outputs."""
+        return len(self.output_scaler.mean)
+
+    @property
     def num_params(self) -> int:
-        """The number of weights and biases of all terms."""
-        return sum(mlp.num_params for mlp in self.mlps)
+        """The number of parameters of all terms."""
+        return sum(leaf.size for term in self.terms for leaf in jax.tree.leaves(term.params))
 
     def with_params(self, params: Params) -> "Model":
-        """This model with one term, the first network with these parameters."""
-        return self.with_terms(self.mlps[:1], (Stage(params, np.ones(self.mlps[0].sizes[-1])),))
+        """Return this model with the first network alone, with these parameters."""
+        return self.with_terms([Term(self.mlp, params, np.ones(self.num_outputs))])
 
-    def with_terms(
-        self, mlps: Sequence[Mlp], terms: Sequence[Stage], *, average: bool = False
-    ) -> "Model":
-        """This model with these terms: the stages of `fit_stages`, or networks with scales that average them."""
-        return replace(
-            self, mlps=tuple(mlps), terms=jax.tree.map(np.asarray, tuple(terms)), average=average
-        )
+    def with_terms(self, terms: Sequence[Term]) -> "Model":
+        """Return this model with other terms."""
+        return replace(self, terms=jax.tree.map(np.asarray, tuple(terms)))
 
     def standardize(self, points: np.ndarray, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Maps samples to inputs (n, d) and targets (n, k) in standard units, of the dtype of the parameters."""
-        dtype = self.params[0].weight.dtype
+        """Map samples to inputs (n, d) and targets (n, k) in standard units, in the dtype of the parameters."""
+        dtype = self.terms[0].dtype
         targets = self.output_scaler.standardize(outputs.reshape(len(outputs), -1))
         return self.input_scaler.standardize(points).astype(dtype), targets.astype(dtype)
 
@@ -135,48 +148,24 @@ class Model:
         with jax.enable_x64(True):
             array = np.asarray(as_points(points, jnp.float64, self.num_inputs))
             tiles = [array[first : first + TILE] for first in range(0, max(1, len(array)), TILE)]
-            plain = replace(
-                self, history=(), names=()
-            )  # models that differ in words alone share a compiled program
+            # Models that differ in words alone share a compiled program.
+            plain = replace(self, history=(), names=())
             return np.concatenate(
                 [np.asarray(_predict(plain, padded(tile)), float)[: len(tile)] for tile in tiles]
             )
-
-    @property
-    def num_inputs(self) -> int:
-        """d, the number of columns of points."""
-        return self.mlps[0].sizes[0]
 
     def _predict(self, points: Array) -> Array:
         mean, scale = (
             jnp.asarray(some, points.dtype)[jnp.newaxis, :] for some in self.input_scaler
         )
         terms = jax.tree.map(_as_jax, self.terms)
-        inputs = ((points - mean) / scale).astype(terms[0].params[0].weight.dtype)
-        outputs = predict_stages(self.mlps, terms, inputs).astype(points.dtype)
+        inputs = ((points - mean) / scale).astype(terms[0].dtype)
+        outputs = sum(term(inputs) for term in terms).astype(points.dtype)
         mean, scale = (
             jnp.asarray(some, points.dtype)[jnp.newaxis, :] for some in self.output_scaler
         )
         outputs = outputs * scale + mean
         return outputs[:, 0] if self.flat else outputs
-
-    def spread(self, points: Any) -> np.ndarray:
-        """The standard deviation of the averaged networks at points, of the shape and in the units
-        of the outputs.
-
-        Raises:
-            ValueError: the model is no average of several networks.
-        """
-        if not (self.average and len(self.terms) > 1):
-            raise ValueError(
-                f"model must be an average of several networks to have a spread, got {len(self.terms)}"
-            )
-        pairs = zip(self.mlps, self.terms, strict=True)
-        members = [
-            self.with_terms([mlp], [term._replace(scale=np.ones_like(term.scale))])
-            for mlp, term in pairs
-        ]
-        return np.std([member(np.asarray(points)) for member in members], axis=0)
 
     def score(self, points: Any, outputs: Any) -> Score:
         """Compares the predictions at points with the true outputs, (n,) or (n, k) as in the fit."""
@@ -191,11 +180,24 @@ class Model:
         rows = [
             (name, number(a), number(b)) for name, a, b in zip(names, means, scales, strict=True)
         ]
-        networks = ", ".join("-".join(map(str, mlp.sizes)) for mlp in self.mlps)
         columns = table(("column, outputs last", "mean", "standard deviation"), rows)
-        return card(
-            f"model: {networks}, {self.num_params} parameters", columns, tried_html(self.history)
+        return card(str(self).splitlines()[0], columns, tried_html(self.history))
+
+    def __repr__(self) -> str:
+        """A summary of few lines: networks, columns, and the chosen candidate with its error."""
+        names = self.names or tuple(
+            f"column {i}" for i in range(self.num_inputs + self.num_outputs)
         )
+        inputs, outputs = names[: self.num_inputs], names[self.num_inputs :]
+        lines = [
+            f"model: {' + '.join(map(str, self.terms))}, {self.num_params} parameters",
+            f"{', '.join(outputs)} as a function of {', '.join(inputs)}",
+        ]
+        for one in self.history:
+            if one.chosen:
+                lines.append(f"chosen of {len(self.history)} candidates: {one.name}")
+                lines.append(f"validation error {one.held_out:.2g} of the standard deviation")
+        return "\n".join(lines)
 
     def save(self, path: str | Path) -> None:
         """Writes the model to one file, whole or not at all, for `load` to read: every number,

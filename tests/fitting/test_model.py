@@ -1,5 +1,7 @@
 """`Model`: a fitted function in the units of its data, judged by NumPy; a pytree that JAX transforms."""
 
+import copy
+import pickle
 from functools import cache
 
 import jax
@@ -10,7 +12,7 @@ import pytest
 from architectures import draw_params
 
 import jaxbp
-from jaxbp.model import TILE, Score, _predict
+from jaxbp.fitting.model import TILE, Score, Term, _predict
 
 MLPS = (
     jaxbp.Mlp((2, 6, 5, 1), hidden=("tanh", "sine")),
@@ -36,7 +38,7 @@ def model_of(num_outputs=0, dtype=np.float64):
 def by_numpy(model, points):
     """Standardizes, runs the network in NumPy float64, restores."""
     a = (points - model.input_scaler.mean) / model.input_scaler.scale
-    for (weight, bias), name in zip(model.params, model.mlps[0].activation_names, strict=True):
+    for (weight, bias), name in zip(model.params, model.mlp.activation_names, strict=True):
         a = oracle.ACTIVATIONS[name][0](
             a @ np.asarray(weight, np.float64) + np.asarray(bias, np.float64)
         )
@@ -225,27 +227,23 @@ def test_standardizing_is_that_of_the_samples():
     }
 
 
-@pytest.mark.usefixtures("compiled_quickly")
-@pytest.mark.slow
-def test_the_stages_of_a_fit_are_its_terms(x64):
-    generator = np.random.default_rng(0)
-    points = generator.uniform([10, -1], [20, 1], (60, 2))
-    outputs = 40 + np.sin(points[:, 0]) * points[:, 1]
-    mlps = (jaxbp.Mlp((2, 8, 1), hidden="sine"), jaxbp.Mlp((2, 10, 1)))
-    start = jaxbp.Model.for_data(mlps[0], draw_params(mlps[0]), points, outputs)
-    samples = start.standardize(points, outputs)
-    result = jaxbp.fit_stages(
-        mlps, [draw_params(mlp) for mlp in mlps], samples, steps=20, solver=jaxbp.gauss_newton()
-    )
-    assert len(result.stages) == 2
-    model = start.with_terms(mlps, result.stages)
-    right = start.output_scaler.restore(np.asarray(result.predict(result.stages, samples[0])))[:, 0]
-    np.testing.assert_allclose(model(points), right, rtol=1e-13)
-    assert model.num_params == sum(mlp.num_params for mlp in mlps)
-    first = start.with_params(result.stages[0].params)
-    assert model.score(points, outputs).rmse < first.score(points, outputs).rmse < outputs.std()
-    two = start.with_terms(mlps[:1] * 2, [result.stages[0]._replace(scale=np.full(1, 0.5))] * 2)
-    np.testing.assert_allclose(two(points), first(points), rtol=1e-13)
+def test_terms_are_added_up():
+    model = model_of()
+    halves = model.with_terms([Term(model.mlp, model.params, np.full(1, 0.5))] * 2)
+    assert halves.num_params == 2 * model.num_params == 2 * model.mlp.num_params
+    np.testing.assert_allclose(halves(POINTS), model(POINTS), rtol=1e-13)
+    with pytest.raises(ValueError, match="terms must hold at least one network, got none"):
+        model.with_terms([])
+
+
+def test_a_score_is_copied_and_does_not_broadcast():
+    outputs = model_of()(POINTS)
+    score = model_of().score(POINTS, outputs + 1)
+    for other in (copy.deepcopy(score), pickle.loads(pickle.dumps(score))):
+        assert float(other) == float(score)
+        assert vars(other) == vars(score)
+    with pytest.raises(ValueError, match=r"outputs must have shape \(7,\) .* got \(7, 1\)"):
+        model_of().score(POINTS, outputs[:, None])
 
 
 @pytest.mark.parametrize("num_outputs", [0, 3])
