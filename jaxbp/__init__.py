@@ -6,12 +6,12 @@ Importing it touches no device and loads no matplotlib: `jaxbp.viz` is loaded wh
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from jaxbp import interchange as interchange
 from jaxbp import training as training
 from jaxbp._version import __version__ as __version__
 from jaxbp.backprop import Trace as Trace
 from jaxbp.backprop import backprop as backprop
 from jaxbp.backprop import loss_and_gradient as loss_and_gradient
+from jaxbp.export import export_program as export_program
 from jaxbp.fitting import fit_model as fit_model
 from jaxbp.fitting.model import Model as Model
 from jaxbp.fitting.model import load as load

@@ -1,72 +1,40 @@
-"""Files of arrays with a description: npz archives, checked before they are believed.
+"""Files of arrays with a description: npz archives that are checked before they are used.
 
 An archive is an uncompressed zip file. Its first member is `description`, JSON text as bytes; every
-other member is an array, whose shape and dtype follow from the description.
+other member is an array, whose shape and dtype follow from the description. The file ends with the
+SHA-256 digest of everything before it, as the comment of the zip file.
 """
 
 import io
 import json
 import math
-import os
-import re
 import struct
 import zipfile
 from collections.abc import Callable, Mapping
-from itertools import zip_longest
+from hashlib import sha256
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxbp._files import atomic_write
 
-DESCRIPTION = "description"
-MAX_BYTES = 2**30  # of an archive
-MAX_DESCRIPTION = 2**20  # bytes
+MAX_BYTES = 2**30  # of a file, and of the numbers in it
+MAX_DESCRIPTION, MAX_DIRECTORY = 2**20, 2**22  # bytes
 MAX_MEMBERS = 10_000
-MAX_HEADER = 1024  # bytes of a member, before its numbers
-MAX_DIRECTORY = 2**22  # bytes
-_MAGIC = b"\x93NUMPY\1\0"  # of version 1.0 of the npy format
-_HEADER = re.compile(
-    r"\{'descr': '(<f4|<f8|<i4|<i8|<u4|\|u1|\|b1)', 'fortran_order': False, 'shape': \(([0-9, ]{0,99})\), \} *\n"
-)
-_END = struct.Struct(
-    "<4s4H2LH"
-)  # of a zip file: signature, disks, counts, size and place of the directory, comment
-_LOCAL = 30  # bytes of a member's zip header before its name
-
-# What reading a damaged file may raise on the way; the reader says it in one line.
-_DAMAGE = (
-    ValueError,
-    OSError,
-    EOFError,
-    RuntimeError,
-    LookupError,
-    TypeError,
-    OverflowError,
-    MemoryError,
-)
+MAX_HEADER = 1024  # bytes of a member before its numbers
+DIGEST = 64  # bytes
+_END = struct.Struct("<4s4H2LH")  # the record at the end of a zip file, before its comment
 
 
 class Slot(NamedTuple):
-    """What an array of an archive must be.
-
-    Attributes:
-        shape: of the array.
-        dtype: float32, float64, int32, int64, uint32, uint8 or bool; little-endian in the file.
-    """
+    """Required shape and dtype of an array: float32 or 64, int32 or 64, uint32, uint8 or bool."""
 
     shape: tuple[int, ...]
     dtype: str
 
 
 Layout = Callable[[dict[str, Any]], Mapping[str, Slot]]
-
-
-class _Member(NamedTuple):
-    info: zipfile.ZipInfo
-    slot: Slot
-    start: int
 
 
 def write_archive(
@@ -76,14 +44,14 @@ def write_archive(
     arrays: Mapping[str, np.ndarray],
     layout: Layout,
 ) -> None:
-    """Writes an archive, whole or not at all; the same content gives the same bytes.
+    """Write an archive, whole or not at all; the same content gives the same bytes.
 
     Args:
         path: the file.
-        what: what it will be, for errors.
-        description: what JSON can hold.
+        what: the kind of file, for errors.
+        description: a table that JSON can hold.
         arrays: by name.
-        layout: as for `read_archive`, so that nothing is written that could not be read.
+        layout: as for `read_archive`, so that every file that is written can be read.
 
     Raises:
         ValueError: path is a directory, the arrays do not fit the layout, or are more than an
@@ -94,156 +62,141 @@ def write_archive(
         raise ValueError(f"path must be a file to write, {path} is a directory")
     try:
         slots = layout(dict(description))
+        given = {name: Slot(array.shape, array.dtype.name) for name, array in arrays.items()}
+        for name in {**slots, **given}:
+            if given.get(name) != slots.get(name):
+                raise ValueError(f"{name} must be {slots.get(name)}, got {given.get(name)}")
     except ValueError as error:
         raise ValueError(f"{path} cannot become {what}: {error}") from None
-    came = {name: Slot(array.shape, array.dtype.name) for name, array in arrays.items()}
-    for name in {**slots, **came}:
-        if came.get(name) != slots.get(name):
-            raise ValueError(
-                f"{path} cannot become {what}: {name} must be {slots.get(name)}, got {came.get(name)}"
-            )
     text = np.frombuffer(json.dumps(description).encode(), np.uint8)
     num_bytes = text.nbytes + sum(array.nbytes for array in arrays.values())
     most = MAX_BYTES - 2 * MAX_HEADER * MAX_MEMBERS
     if text.nbytes > MAX_DESCRIPTION or len(arrays) >= MAX_MEMBERS or num_bytes > most:
-        limits = f"less than {MAX_MEMBERS} arrays, {MAX_DESCRIPTION} bytes of description and {most} bytes in all"
         raise ValueError(
-            f"{path} must hold {limits}; got {len(arrays)}, {text.nbytes} and {num_bytes}"
+            f"{path} must hold less than {MAX_MEMBERS} arrays, {MAX_DESCRIPTION} bytes of "
+            f"description and {most} bytes in all; got {len(arrays)}, {text.nbytes} and {num_bytes}"
         )
-    with (
-        atomic_write(path, durable=True) as partial,
-        zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive,
-    ):
-        for name, array in {DESCRIPTION: text, **{name: arrays[name] for name in slots}}.items():
-            buffer = io.BytesIO()
-            np.lib.format.write_array(
-                buffer, np.array(array, _stored(array.dtype), order="C"), (1, 0), False
-            )
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), buffer.getvalue())
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in {"description": text, **{name: arrays[name] for name in slots}}.items():
+            member = io.BytesIO()
+            stored = np.array(array, array.dtype.newbyteorder("<"), order="C")
+            np.lib.format.write_array(member, stored, (1, 0), False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue())
+        archive.comment = bytes(DIGEST)
+    content = file.getbuffer()[:-DIGEST]
+    with atomic_write(path, durable=True) as partial, partial.open("wb") as output:
+        output.write(content)
+        output.write(sha256(content).hexdigest().encode())
 
 
 def read_archive(
     path: Path, what: str, layout: Layout
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Reads an archive; no array is read, nor memory taken for it, before all of them are known to
-    fit the layout.
+    """Read an archive; the memory taken is bounded by the length of the file.
 
     Args:
         path: the file.
-        what: what it must be, for errors: "a saved model".
-        layout: makes of the description what the arrays must be, in order; raises a ValueError
-            where it cannot.
+        what: the kind of file that it must be, for errors: "a saved model".
+        layout: makes of the description the arrays that must follow it, in order; raises a
+            ValueError where it cannot.
 
     Returns:
         The description and the arrays.
 
     Raises:
-        ValueError: the file is missing, damaged, of another kind or made to harm; one line names it
-            and says why.
+        ValueError: the file is missing, damaged, of another kind or forged; one line names it and
+            the reason.
     """
     try:
-        if not path.is_file():
-            raise ValueError("it is a directory" if path.is_dir() else "there is no such file")
-        with path.open("rb") as file:
-            _check_ends(file)
-            with zipfile.ZipFile(file) as archive:
-                infos = archive.infolist()
-                _check_directory(infos, archive.start_dir)
-                description = json.loads(bytes(_numbers(archive, _member(archive, infos[0], None))))
-                if not isinstance(description, dict):
-                    raise ValueError(
-                        f"its description is {type(description).__name__}, not a table"
-                    )
-                slots = layout(description)
-                _check_names(
-                    [info.filename for info in infos],
-                    [f"{name}.npy" for name in (DESCRIPTION, *slots)],
-                )
-                members = [
-                    _member(archive, *pair) for pair in zip(infos[1:], slots.values(), strict=True)
-                ]
-                arrays = [_numbers(archive, member) for member in members]
-        return description, dict(zip(slots, arrays, strict=True))
-    except (*_DAMAGE, zipfile.BadZipFile, struct.error) as error:
+        content = read_bytes(path)
+        place = len(content) - _END.size - DIGEST
+        if content[:4] != b"PK\3\4":
+            raise ValueError("it is no npz archive" if content else "it is empty")
+        if content[place : place + 4] != b"PK\5\6" or content[-DIGEST - 2 : -DIGEST] != b"@\0":
+            raise ValueError("it is cut short, or other bytes follow its end")
+        if content[-DIGEST:] != sha256(memoryview(content)[:-DIGEST]).hexdigest().encode():
+            raise ValueError("it is damaged: its digest is not that of its content")
+        with open_zip(content) as archive:
+            return _read(archive, layout)
+    except Exception as error:  # a damaged file may raise anything on the way
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{path} must be {what}, but {reason[:400]}") from None
 
 
-def _check_ends(file: BinaryIO) -> None:
-    """Checks that a file is a zip archive from its first byte to its last, from the record at its end alone."""
-    size = os.fstat(file.fileno()).st_size
-    if not size:
-        raise ValueError("it is empty")
-    if size > MAX_BYTES:
+def _read(archive: zipfile.ZipFile, layout: Layout) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    infos, place = archive.infolist(), 0
+    for info in infos:
+        plain = (info.compress_type, info.flag_bits, info.extra) == (zipfile.ZIP_STORED, 0, b"")
+        if not plain or info.header_offset != place or info.compress_size != info.file_size:
+            name = ascii(info.filename)[:100]
+            raise ValueError(f"its member {name} is not stored as jaxbp stores it")
+        place += (
+            30 + len(info.filename) + info.file_size
+        )  # the member's header, its name, its bytes
+    if place != archive.start_dir or infos[0].file_size > MAX_DESCRIPTION + MAX_HEADER:
+        raise ValueError("its directory does not fit its members, or its description is too long")
+    description = json.loads(bytes(read_npy(archive.read(infos[0]))))
+    if not isinstance(description, dict):
+        raise ValueError(f"its description is {type(description).__name__}, not a table")
+    slots = dict(layout(description))
+    names = [info.filename for info in infos]
+    if names != (wanted := [f"{name}.npy" for name in ("description", *slots)]):
+        wrong = next((name for name in names if name not in wanted), "one missing or twice")
+        raise ValueError(f"its members must be {len(wanted)} that it describes, not {wrong!a}")
+    arrays = {}
+    for info, (name, slot) in zip(infos[1:], slots.items(), strict=True):
+        array = read_npy(archive.read(info))
+        found, right = (array.shape, array.dtype.str), np.dtype(slot.dtype).newbyteorder("<")
+        if found != (slot.shape, right.str) or not array.flags.c_contiguous:
+            wanted = f"{slot.dtype} {slot.shape}"
+            raise ValueError(f"its member {name} should be {wanted}, it is {found[1]} {found[0]}")
+        arrays[name] = array.astype(slot.dtype)
+    return description, arrays
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a file of at most a gigabyte.
+
+    Raises:
+        ValueError: the file is missing, or larger.
+    """
+    if not path.is_file():
+        raise ValueError("it is a directory" if path.is_dir() else "there is no such file")
+    if (size := path.stat().st_size) > MAX_BYTES:
         raise ValueError(f"it has {size} bytes, more than {MAX_BYTES}")
-    if file.read(4) != b"PK\3\4":
-        raise ValueError("it is no npz archive")
-    file.seek(max(0, size - _END.size))
-    signature, *_, count, num_bytes, start, comment = _END.unpack(file.read().ljust(_END.size))
-    if signature != b"PK\5\6" or comment or start + num_bytes + _END.size != size:
-        raise ValueError("it is cut short, or other bytes follow its end")
+    return path.read_bytes()
+
+
+def open_zip(content: bytes) -> zipfile.ZipFile:
+    """Open a zip file whose number of members and sum of sizes are bounded, also in zip64.
+
+    Raises:
+        ValueError: there are more.
+        zipfile.BadZipFile: it is no zip file.
+    """
+    place = content.rfind(b"PK\5\6")
+    if place < 0 or len(content) < place + _END.size:
+        raise zipfile.BadZipFile("it is no zip archive")
+    count, num_bytes = _END.unpack_from(content, place)[4:6]
+    if content[max(0, place - 20) : place].startswith(b"PK\6\7"):
+        raise ValueError("it is a zip64 archive, larger than any that is read")
     if count > MAX_MEMBERS or num_bytes > MAX_DIRECTORY:
         raise ValueError(f"it has {count} members, listed in {num_bytes} bytes")
+    archive = zipfile.ZipFile(io.BytesIO(content))
+    infos = archive.infolist()
+    if len(infos) > MAX_MEMBERS or (total := sum(info.file_size for info in infos)) > MAX_BYTES:
+        raise ValueError(f"it has {len(infos)} members, {total} bytes in all")
+    return archive
 
 
-def _check_directory(infos: list[zipfile.ZipInfo], start_dir: int) -> None:
-    """Checks that the members lie one after the other, uncompressed, and fill the file up to its directory."""
-    place = 0
-    for info in infos:
-        plain = info.compress_type == zipfile.ZIP_STORED and info.compress_size == info.file_size
-        if not plain or info.flag_bits or info.extra or info.header_offset != place:
-            raise ValueError(
-                f"its member {ascii(info.filename)[:100]} is not stored as jaxbp stores it"
-            )
-        place += _LOCAL + len(info.orig_filename.encode()) + info.file_size
-    if not infos or place != start_dir:
-        raise ValueError("its directory does not fit its members")
-
-
-def _check_names(names: list[str], wanted: list[str]) -> None:
-    for position, (name, right) in enumerate(zip_longest(names, wanted), start=1):
-        if name != right:
-            came = "missing" if name is None else ascii(name)[:100]
-            raise ValueError(
-                f"its member {position} of {len(wanted)} must be {right or 'none'}, it is {came}"
-            )
-
-
-def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, slot: Slot | None) -> _Member:
-    """Reads a member's header; checks it, and the size, against what it must be (None for the description)."""
-    with archive.open(info) as stream:
-        head = stream.read(MAX_HEADER)
-    start = len(_MAGIC) + 2 + int.from_bytes(head[len(_MAGIC) : len(_MAGIC) + 2], "little")
-    text = head[len(_MAGIC) + 2 : start].decode("ascii", "replace")
-    match = _HEADER.fullmatch(text)
-    if not head.startswith(_MAGIC) or len(head) < start or match is None:
-        raise ValueError(
-            f"its member {info.filename} is not an array that jaxbp stores, but {text[:100].strip()!r}"
-        )
-    dtype, shape = match[1], tuple(map(int, re.findall("[0-9]+", match[2])))
-    num_bytes = np.dtype(dtype).itemsize * math.prod(
-        shape
-    )  # Python's own numbers, which cannot overflow
-    slot = slot or Slot((min(num_bytes, MAX_DESCRIPTION),), "uint8")
-    if (shape, dtype) != (slot.shape, _stored(slot.dtype).str):
-        raise ValueError(
-            f"its member {info.filename} should be {slot.dtype} {slot.shape}, it says {np.dtype(dtype)} {shape}"
-        )
-    if (there := info.file_size - start) != num_bytes:
-        raise ValueError(
-            f"its member {info.filename} should have {num_bytes} bytes of numbers, it has {there}"
-        )
-    return _Member(info, slot, start)
-
-
-def _numbers(archive: zipfile.ZipFile, member: _Member) -> np.ndarray:
-    """Reads a member to its end, where zipfile compares the checksum."""
-    content = archive.read(member.info)
-    numbers = np.frombuffer(content, _stored(member.slot.dtype), offset=member.start).reshape(
-        member.slot.shape
-    )
-    return numbers.astype(member.slot.dtype)
-
-
-def _stored(dtype: Any) -> np.dtype:
-    return np.dtype(dtype).newbyteorder("<")
+def read_npy(content: bytes) -> np.ndarray:
+    """Return the array of a member, whose bytes must be exactly as many as its header says."""
+    stream = io.BytesIO(content)
+    if np.lib.format.read_magic(stream) != (1, 0):
+        raise ValueError("it is not an array of version 1.0")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream, max_header_size=MAX_HEADER)
+    start, num_bytes = stream.tell(), math.prod(shape) * dtype.itemsize
+    if dtype.hasobject or len(content) - start != num_bytes:
+        raise ValueError(f"{dtype} {shape} is no array of {len(content) - start} bytes")
+    return np.frombuffer(content, dtype, offset=start).reshape(shape, order="F" if fortran else "C")

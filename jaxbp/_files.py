@@ -1,6 +1,9 @@
 """Files that are written whole or not at all, and folders that one program at a time writes to."""
 
 import os
+import secrets
+import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,33 +17,77 @@ except ModuleNotFoundError:  # Windows
 LOCK = ".lock"
 
 
+def as_path(path: str | Path) -> Path:
+    """Return the path with `~` replaced by the home folder.
+
+    Raises:
+        ValueError: there is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{path} must be in a home folder that exists") from None
+
+
+def check_output(path: str | Path, *inputs: str | Path) -> Path:
+    """Return the path of a file to write, checked before the work that makes its content.
+
+    Args:
+        path: the file.
+        *inputs: files that are read and must not be overwritten.
+
+    Raises:
+        ValueError: the path is a folder or one of the inputs, or its folder cannot be written.
+    """
+    path = as_path(path)
+    full = path.absolute()
+    folder = next(some for some in (*full.parents, full) if some.exists())
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise ValueError(f"out must be a file that can be written, got {path}")
+    for source in map(as_path, inputs):
+        if path.exists() and source.exists() and path.samefile(source):
+            raise ValueError(f"out must be another file than the input {source}, got {path}")
+    return path
+
+
 @contextmanager
 def atomic_write(path: Path, durable: bool = False) -> Iterator[Path]:
-    """Gives a place beside `path` to write to, which becomes `path` when the block ends without an
-    error.
+    """Give a temporary file that takes the place of `path` when the block ends without an error.
+
+    A symbolic link stays one: the file that it points to is replaced. An existing file keeps its
+    permissions, a new one follows the umask. What exists and is no regular file (a device, a FIFO)
+    is written to in place.
 
     Args:
         path: the file; its folder is made if it is missing.
-        durable: also waits until the disk has it, so that it outlives the machine's end.
+        durable: also waits until the disk has it, so that it survives a crash of the machine.
 
     Yields:
-        The place, with the same suffix.
+        The temporary file, with the same suffix.
 
     Raises:
         OSError: the folder or the file cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    partial = Path(name)
+    target = Path(os.path.realpath(path))
+    mode = target.stat().st_mode if target.exists() else None
+    in_place = mode is not None and not stat.S_ISREG(mode)
+    folder = Path(tempfile.gettempdir()) if in_place else target.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f".{target.stem[:40]}-{secrets.token_hex(4)}{target.suffix}"
     try:
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield partial
-        partial.chmod(0o644)  # mkstemp's files are private, what is handed out is not
+        if in_place:
+            with partial.open("rb") as source, target.open("wb") as output:
+                shutil.copyfileobj(source, output)
+            return
+        if mode is not None:
+            partial.chmod(stat.S_IMODE(mode))
         if durable:
             _synchronize(partial)
-        partial.replace(path)
+        partial.replace(target)
         if durable and os.name != "nt":  # Windows opens no folders
-            _synchronize(path.parent)
+            _synchronize(folder)
     except OSError as error:
         if error.filename is not None or error.errno is None:
             raise
@@ -51,8 +98,9 @@ def atomic_write(path: Path, durable: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Makes a folder if it is missing and keeps other programs out of it; the lock ends with its
-    owner, killed or not.
+    """Make a folder if it is missing and keep other programs out of it until the block ends.
+
+    The lock ends with the process that holds it, killed or not.
 
     Raises:
         ValueError: another program has it.

@@ -61,11 +61,6 @@ SAME = (
         "zip(moving, floats, strict=False)",
         "JAX passes as many numbers as it was given",
     ),
-    (
-        "interchange.py",
-        "zip(weights, arrays[1::2], strict=False)",
-        "their number was found to be even",
-    ),
     ("jacobian.py", "range(num_strips + 2)", "the strip after the last is empty"),
     ("jacobian.py", "zip(residuals, errors, strict=False)", "both have an entry for each layer"),
     ("least_squares.py", "dtpqrt(1,", "a trapezoid of one row is a row"),

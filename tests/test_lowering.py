@@ -18,7 +18,7 @@ from architectures import draw_params
 from jax import export
 
 import jaxbp
-from jaxbp.interchange import PLATFORMS
+from jaxbp.export import PLATFORMS
 from jaxbp.training import Batch, Problem, TrainState, advance
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")

@@ -3,14 +3,14 @@
 import csv
 import itertools
 import math
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from jaxbp._archive import MAX_BYTES, open_zip, read_bytes, read_npy
 from jaxbp._checks import nearest_first
+from jaxbp._files import as_path
 
 Columns = tuple[str, ...] | Literal["all"] | None
 
@@ -34,7 +34,7 @@ def read_table(path: str | Path, columns: Columns = None) -> tuple[np.ndarray, t
             something that is not a finite number; the message names file, row (the header is row 1)
             and column.
     """
-    path = Path(path).expanduser()
+    path = as_path(path)
     if not path.is_file():
         raise ValueError(
             f"{path} must be a file, {'it is a directory' if path.is_dir() else 'there is none'}"
@@ -42,16 +42,11 @@ def read_table(path: str | Path, columns: Columns = None) -> tuple[np.ndarray, t
     readers = {".csv": _read_csv, ".npz": _read_npz}
     if path.suffix.lower() not in readers:
         raise ValueError(f"{path} must end in .csv or .npz")
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"{path} must have at most {MAX_BYTES} bytes")
     try:
         table, names = readers[path.suffix.lower()](path, columns)
-    except (
-        OSError,
-        UnicodeDecodeError,
-        csv.Error,
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-    ) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} could not be read: {error}") from error
     if not len(table):
         raise ValueError(f"{path} must hold at least one row of numbers")
@@ -113,19 +108,21 @@ def _number(path: Path, row: int, column: str, text: str) -> float:
 
 
 def _read_npz(path: Path, columns: Columns) -> tuple[np.ndarray, tuple[str, ...]]:
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} could not be read: it is not an npz archive")
-    with np.load(path, allow_pickle=False) as archive:
-        names = _choose(path, list(archive.files), columns)
-        arrays = []
+    try:
+        archive = open_zip(read_bytes(path))
+    except Exception as error:  # a damaged file may raise anything
+        raise ValueError(f"{path} could not be read: {error}") from error
+    with archive:
+        present = [name.removesuffix(".npy") for name in archive.namelist()]
+        names = _choose(path, present, columns)
+        arrays = {}
         for name in names:
+            info = archive.infolist()[present.index(name)]
             try:
-                array = np.asarray(archive[name])
-            except (ValueError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
+                array = read_npy(archive.read(info))
+            except Exception as error:  # a damaged file may raise anything
                 raise ValueError(f"{path}, array {name}: {error}") from error
-            if not (
-                np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)
-            ):
+            if array.dtype.kind not in "iuf":
                 raise ValueError(
                     f"{path}, array {name} must hold real numbers, got dtype {array.dtype}"
                 )
@@ -135,8 +132,8 @@ def _read_npz(path: Path, columns: Columns) -> tuple[np.ndarray, tuple[str, ...]
                 raise ValueError(
                     f"{path}, array {name}, element {wrong[0]}: {numbers[wrong[0]]} is not finite"
                 )
-            arrays.append(numbers)
-    sizes = {name: array.size for name, array in zip(names, arrays, strict=True)}
+            arrays[name] = numbers
+    sizes = {name: array.size for name, array in arrays.items()}
     if len(set(sizes.values())) > 1:
         raise ValueError(f"{path}: the arrays must have one size, got {sizes}")
-    return np.column_stack(arrays), names
+    return np.column_stack(list(arrays.values())), names
