@@ -15,6 +15,7 @@ import data
 import jaxbp
 from common import Common, begin, finish, print_table, run
 from jaxbp import viz
+from jaxbp.losses import as_loss
 from jaxbp.training import Batch, Problem, TrainState, advance, evaluate, named_optimizer
 
 
@@ -98,7 +99,7 @@ def train(
         raise ValueError(
             f"batch_size must be at most the number of images, {num_samples}, got {config.batch_size}"
         )
-    problem = Problem(mlp, "softmax_cross_entropy", config.batch_size)
+    problem = Problem(mlp, as_loss("softmax_cross_entropy"), config.batch_size)
     solver = jaxbp.first_order(named_optimizer("sgd", config.learning_rate))
     state = TrainState.start(params, solver, key)
 

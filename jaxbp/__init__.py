@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jaxbp import training as training
 from jaxbp._version import __version__ as __version__
+from jaxbp.activations import Activation as Activation
 from jaxbp.backprop import Trace as Trace
 from jaxbp.backprop import backprop as backprop
 from jaxbp.backprop import loss_and_gradient as loss_and_gradient
@@ -21,6 +22,7 @@ from jaxbp.graph import Graph as Graph
 from jaxbp.graph import trace_graph as trace_graph
 from jaxbp.least_squares import solve_output as solve_output
 from jaxbp.ledger import make_ledger as make_ledger
+from jaxbp.losses import Loss as Loss
 from jaxbp.network import predict as predict
 from jaxbp.network import reference_predict as reference_predict
 from jaxbp.params import Layer as Layer

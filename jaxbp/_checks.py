@@ -46,6 +46,22 @@ def look_up(argument: str, name: str, table: Mapping[str, Row]) -> Row:
     return table[name]
 
 
+def check_functions(kind: str, name: Any, /, **functions: Any) -> None:
+    """Raise a ValueError unless the name is a text and the functions are callable and hashable."""
+    if not (isinstance(name, str) and name):
+        raise ValueError(f"name must be a text, the first argument of {kind}, got {name!r}")
+    for argument, function in functions.items():
+        if not callable(function):
+            raise ValueError(f"{argument} of {kind} {name!r} must be a function, got {function!r}")
+        try:
+            hash(function)
+        except TypeError:
+            raise ValueError(
+                f"{argument} of {kind} {name!r} must be hashable, as jit requires of a static "
+                f"argument, got {type(function).__name__}"
+            ) from None
+
+
 def as_float_array(name: str, array: Any, dtype: DTypeLike) -> jax.Array:
     """Casts an array-like to a floating dtype.
 

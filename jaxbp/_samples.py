@@ -9,7 +9,8 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from jaxbp._checks import as_float_array, warn_if_narrowed
-from jaxbp.losses import Loss
+from jaxbp.activations import ACTIVATIONS
+from jaxbp.losses import LOSSES, Loss
 from jaxbp.params import Layer, Mlp, Params
 
 
@@ -83,9 +84,34 @@ def as_samples(
     mlp: Mlp, params: Params, inputs: Any, targets: Any, loss: Loss
 ) -> tuple[Array, Array]:
     """Checks and casts inputs and targets; arguments and errors are those of `as_batch` and `as_targets`."""
+    check_output(mlp, loss)
     warn_if_narrowed(4, inputs=inputs, targets=targets)
     batch = _as_batch(mlp, params, inputs)
     return batch, as_targets(loss, targets, (batch.shape[0], mlp.sizes[-1]), batch.dtype)
+
+
+def check_output(mlp: Mlp, loss: Loss) -> None:
+    """Raises a ValueError where the network would apply the sigmoid that the loss applies itself."""
+    if loss.probabilities is not None and mlp.activations[-1].value is jax.nn.sigmoid:
+        raise ValueError(
+            f'output must be "identity" with loss="{loss.name}", whose outputs are logits: it '
+            'applies the sigmoid or softmax itself; got output="sigmoid"'
+        )
+
+
+def check_named(purpose: str, mlp: Mlp, loss: Loss | None = None) -> None:
+    """Raises a ValueError unless activations and loss are of those that their names stand for."""
+    own = [one.name for one in mlp.activations if ACTIVATIONS.get(one.name) != one]
+    if own:
+        raise ValueError(
+            f"mlp must have activations of {', '.join(ACTIVATIONS)} for {purpose}, which holds "
+            f"names only; got an own one, {own[0]!r}"
+        )
+    if loss is not None and LOSSES.get(loss.name) != loss:
+        raise ValueError(
+            f"loss must be one of {', '.join(LOSSES)} for {purpose}, which holds names only; "
+            f"got an own one, {loss.name!r}"
+        )
 
 
 def _as_batch(mlp: Mlp, params: Params, inputs: Any) -> Array:

@@ -7,31 +7,74 @@ gives: relu'(0) = 0, leaky_relu'(0) = 1.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jaxbp._checks import check_functions, check_name
+
 LEAK = 0.01  # the slope of leaky_relu below 0
 
 
-class Activation(NamedTuple):
-    """An activation and its derivative, both elementwise.
+@dataclass(frozen=True)
+class Activation:
+    """An activation function and its derivative, both elementwise.
 
     Attributes:
+        name: for messages, ledgers and pictures.
         value: z -> phi(z).
-        slope: (z, a) -> phi'(z); z is None where `keeps_preactivation` is False.
-        formula: the slope in the words of a ledger, {a} and {z} standing for the node's values.
+        slope: (z, a) -> phi'(z), where a = phi(z); z is None if `keeps_preactivation` is False.
+        formula: the slope as text for a ledger; {a} and {z} stand for the values of the node.
         keeps_preactivation: whether the slope reads z.
         kink: whether the slope jumps at z = 0.
+
+    Raises:
+        ValueError: the name is not a text, or value or slope is not a hashable function.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxbp
+        >>> cubic = jaxbp.Activation("cubic", lambda z: z**3, lambda z, a: 3 * z**2)
+        >>> jaxbp.Mlp((2, 8, 1), hidden=cubic).activation_names
+        ('cubic', 'identity')
     """
 
-    value: Callable[[Array], Array]
-    slope: Callable[[Any, Array], Array]
-    formula: str
-    keeps_preactivation: bool = False
+    name: str
+    value: Callable[[Array], Array] = field(repr=False)
+    slope: Callable[[Any, Array], Array] = field(repr=False)
+    formula: str = ""
+    keeps_preactivation: bool = True
     kink: bool = False
+
+    def __post_init__(self) -> None:
+        check_functions("Activation", self.name, value=self.value, slope=self.slope)
+        if not self.formula:
+            object.__setattr__(self, "formula", f"{self.name}'({{z}})")
+
+    @classmethod
+    def by_autodiff(cls, name: str, value: Callable[[Array], Array]) -> "Activation":
+        """Make an activation whose slope JAX derives from its value.
+
+        Example:
+            >>> import jax
+            >>> import jaxbp
+            >>> mish = jaxbp.Activation.by_autodiff("mish", jax.nn.mish)
+            >>> mlp = jaxbp.Mlp((2, 8, 1), hidden=mish)
+        """
+        return cls(name, value, _AutodiffSlope(value))
+
+
+@dataclass(frozen=True)
+class _AutodiffSlope:
+    """The slope of an elementwise function by `jax.vjp`; equal for equal functions."""
+
+    value: Callable[[Array], Array]
+
+    def __call__(self, z: Array, a: Array) -> Array:
+        return jax.vjp(self.value, z)[1](jnp.ones_like(a))[0]
 
 
 def identity(z: Array) -> Array:
@@ -96,14 +139,47 @@ def sine_slope(z: Array, a: Array) -> Array:
 
 
 # jax.nn.relu and not jnp.maximum, whose slope at 0 is 1/2 under autodiff.
-ACTIVATIONS: dict[str, Activation] = {
-    "identity": Activation(identity, identity_slope, "1"),
-    "relu": Activation(jax.nn.relu, relu_slope, "[{a} > 0]", kink=True),
-    "leaky_relu": Activation(leaky_relu, leaky_relu_slope, f"[{{a}} >= 0 ? 1 : {LEAK}]", kink=True),
-    "sigmoid": Activation(jax.nn.sigmoid, sigmoid_slope, "{a} (1 - {a})"),
-    "tanh": Activation(jnp.tanh, tanh_slope, "(1 - {a}^2)"),
-    "softplus": Activation(jax.nn.softplus, softplus_slope, "(1 - exp(-{a}))"),
-    "silu": Activation(jax.nn.silu, silu_slope, "silu'({z})", keeps_preactivation=True),
-    "gelu": Activation(gelu, gelu_slope, "gelu'({z})", keeps_preactivation=True),
-    "sine": Activation(jnp.sin, sine_slope, "cos({z})", keeps_preactivation=True),
-}
+NAMED = (
+    Activation("identity", identity, identity_slope, "1", False),
+    Activation("relu", jax.nn.relu, relu_slope, "[{a} > 0]", False, kink=True),
+    Activation(
+        "leaky_relu", leaky_relu, leaky_relu_slope, f"[{{a}} >= 0 ? 1 : {LEAK}]", False, kink=True
+    ),
+    Activation("sigmoid", jax.nn.sigmoid, sigmoid_slope, "{a} (1 - {a})", False),
+    Activation("tanh", jnp.tanh, tanh_slope, "(1 - {a}^2)", False),
+    Activation("softplus", jax.nn.softplus, softplus_slope, "(1 - exp(-{a}))", False),
+    Activation("silu", jax.nn.silu, silu_slope),
+    Activation("gelu", gelu, gelu_slope),
+    Activation("sine", jnp.sin, sine_slope, "cos({z})"),
+)
+ACTIVATIONS: dict[str, Activation] = {activation.name: activation for activation in NAMED}
+ALIASES = {"linear": "identity", "logistic": "sigmoid"}
+
+
+def as_activation(argument: str, given: Any) -> Activation:
+    """Return an `Activation`, looked up if `given` is a name.
+
+    Args:
+        argument: the caller's name for it.
+        given: an `Activation`, a key of `ACTIVATIONS` or an alias of one.
+
+    Raises:
+        ValueError: it is neither; the message of a plain function shows how to wrap it.
+    """
+    if isinstance(given, Activation):
+        return given
+    if isinstance(given, str) and given == "softmax":
+        raise ValueError(
+            f"{argument} must be an elementwise activation, got 'softmax': use output=\"identity\" "
+            'with loss="softmax_cross_entropy", which applies the softmax to the outputs'
+        )
+    if not isinstance(given, str):
+        raise ValueError(
+            f"{argument} must be a name or an Activation, got "
+            f"{getattr(given, '__name__', repr(given))}: pass one of {', '.join(ACTIVATIONS)}, or wrap "
+            'it as jaxbp.Activation("mine", value, slope), slope(z, a) being its derivative, or '
+            'jaxbp.Activation.by_autodiff("mine", value)'
+        )
+    name = ALIASES.get(given, given)
+    check_name(argument, name, ACTIVATIONS)
+    return ACTIVATIONS[name]

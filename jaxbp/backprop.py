@@ -12,10 +12,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxbp._checks import look_up
 from jaxbp._layout import samples_axis, sum_over_tiles, tile_of, turned
 from jaxbp._samples import as_samples
-from jaxbp.losses import LOSSES
+from jaxbp.losses import Loss, as_loss
 from jaxbp.network import Masks, backward, forward
 from jaxbp.params import Mlp, Params
 
@@ -30,7 +29,7 @@ class Trace:
 
     Attributes:
         mlp: the network.
-        loss_name: the name of the loss.
+        loss_function: the loss.
         params: its parameters.
         inputs: A_0 (n, n_0).
         targets: (n, n_L), or labels (n,).
@@ -43,7 +42,7 @@ class Trace:
     """
 
     mlp: Mlp = field(metadata={"static": True})
-    loss_name: str = field(metadata={"static": True})
+    loss_function: Loss = field(metadata={"static": True})
     params: Params
     inputs: Array
     targets: Array
@@ -54,13 +53,18 @@ class Trace:
     gradient: Params
     loss: Array
 
+    @property
+    def loss_name(self) -> str:
+        """The name of the loss."""
+        return self.loss_function.name
+
 
 def sweep(
     mlp: Mlp,
     params: Params,
     inputs: Array,
     targets: Array,
-    loss: str,
+    loss: Loss,
     num_samples: int,
     masks: Masks | None = None,
 ) -> Trace:
@@ -70,16 +74,16 @@ def sweep(
     Arguments are those of `loss_and_gradient`; `num_samples` is the size of the batch whose mean
     the loss is: more than the samples where they are a tile of it.
     """
-    row, axis = LOSSES[loss], samples_axis(mlp)
+    axis = samples_axis(mlp)
     turn, back = partial(turned, axis=axis), partial(jnp.moveaxis, source=axis, destination=0)
     outputs, residuals = forward(
         mlp, params, *jax.tree.map(turn, (inputs, masks)), keep_preactivations=True, axis=axis
     )
-    outputs_bar = row.gradient(back(outputs), targets) / num_samples  # E_L
+    outputs_bar = loss.gradient(back(outputs), targets) / num_samples  # E_L
     gradient, errors, activation_errors = backward(mlp, params, residuals, turn(outputs_bar), axis)
     return Trace(
         mlp=mlp,
-        loss_name=loss,
+        loss_function=loss,
         params=params,
         inputs=inputs,
         targets=targets,
@@ -88,7 +92,7 @@ def sweep(
         activation_errors=tuple(back(error) for error in activation_errors[1:]),
         node_errors=tuple(back(error) for error in errors),
         gradient=gradient,
-        loss=row.values(back(outputs), targets).sum() / num_samples,
+        loss=loss.values(back(outputs), targets).sum() / num_samples,
     )
 
 
@@ -97,7 +101,7 @@ def loss_and_gradient(
     params: Params,
     inputs: Any,
     targets: Any,
-    loss: str = "mean_squared_error",
+    loss: str | Loss = "mean_squared_error",
     tile: int | None = None,
     masks: Masks | None = None,
 ) -> tuple[Array, Params]:
@@ -110,7 +114,7 @@ def loss_and_gradient(
         params: its parameters.
         inputs: (n, n_0) real numbers, n at least 1.
         targets: (n, n_L), or what else the loss takes.
-        loss: the name of a loss.
+        loss: a `Loss`, or the name of one.
         tile: the number of samples to hold in memory at a time; None for all at once, or on a CPU
             for tiles that keep 8 of 16 MB of activations, or 4 of 8 in narrow layers. The result
             differs by the order of summation only.
@@ -124,7 +128,8 @@ def loss_and_gradient(
         ValueError: a shape does not fit, the batch is empty, or the loss is not known.
         TypeError: inputs or targets are not real numbers.
     """
-    inputs, targets = as_samples(mlp, params, inputs, targets, look_up("loss", loss, LOSSES))
+    loss = as_loss(loss)
+    inputs, targets = as_samples(mlp, params, inputs, targets, loss)
     return tiled_loss_and_gradient(mlp, params, inputs, targets, loss, tile, masks)
 
 
@@ -133,7 +138,7 @@ def tiled_loss_and_gradient(
     params: Params,
     inputs: Array,
     targets: Array,
-    loss: str,
+    loss: Loss,
     tile: int | None,
     masks: Masks | None,
 ) -> tuple[Array, Params]:
@@ -149,7 +154,7 @@ def tiled_loss_and_gradient(
 
 
 def backprop(
-    mlp: Mlp, params: Params, inputs: Any, targets: Any, loss: str = "mean_squared_error"
+    mlp: Mlp, params: Params, inputs: Any, targets: Any, loss: str | Loss = "mean_squared_error"
 ) -> Trace:
     """Runs both passes by hand and keeps every number of them.
 
@@ -158,7 +163,7 @@ def backprop(
         params: its parameters.
         inputs: (n, n_0) real numbers, n at least 1.
         targets: (n, n_L), or what else the loss takes.
-        loss: the name of a loss.
+        loss: a `Loss`, or the name of one.
 
     Returns:
         The trace.
@@ -166,5 +171,6 @@ def backprop(
     Raises:
         ValueError, TypeError: as `loss_and_gradient` does.
     """
-    inputs, targets = as_samples(mlp, params, inputs, targets, look_up("loss", loss, LOSSES))
+    loss = as_loss(loss)
+    inputs, targets = as_samples(mlp, params, inputs, targets, loss)
     return sweep(mlp, params, inputs, targets, loss, inputs.shape[0])

@@ -10,36 +10,85 @@ is the scaled error of Gauss-Newton.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jaxbp._checks import check_functions, check_name
+
 SMALLEST_PROBABILITY = 1e-8  # under a square root in the scaled error of the cross-entropies
+SMALLEST_CURVATURE = 1e-8  # the same in a factor derived from the gradient
 
 
-class Loss(NamedTuple):
+@dataclass(frozen=True)
+class Loss:
     """A loss and its derivatives.
 
     Attributes:
+        name: for messages, ledgers and pictures.
         values: (outputs (n, k), targets) -> (n,), the loss l_i of each sample.
-        gradient: (outputs (n, k), targets) -> (n, k), the row i being dl_i/do_i.
-        hessian_factor: (outputs (n, k), targets) -> S (n, k, k) and the scaled error e (n, k).
-        formula: dl_i/do_ij in the words of a ledger: {a} the output, {y} its target, {k} the number
-            of outputs, {sum} that of exp(a) over the outputs.
+        gradient: (outputs (n, k), targets) -> (n, k), with dl_i/do_i in row i.
+        hessian_factor: (outputs (n, k), targets) -> S (n, k, k) and the scaled error e (n, k);
+            derived from the gradient unless given.
+        formula: dl_i/do_ij as text for a ledger: {a} is the output, {y} its target, {k} the number
+            of outputs, {sum} the sum of exp(a) over the outputs.
+        probabilities: outputs (n, k) -> probabilities (n, k) if the outputs are logits, else None.
         quadratic: whether l_i is a squared error, so that the errors of networks add up.
         probability_targets: whether the targets are probabilities.
         labels: whether the targets may be integer class labels (n,).
+
+    Raises:
+        ValueError: the name is not a text, or values or gradient is not a hashable function.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxbp
+        >>> quartic = jaxbp.Loss(
+        ...     "quartic",
+        ...     values=lambda o, t: jnp.sum((o - t) ** 4, axis=1),
+        ...     gradient=lambda o, t: 4 * (o - t) ** 3,
+        ... )
+        >>> jaxbp.loss_and_gradient(mlp, params, inputs, targets, quartic)  # doctest: +SKIP
     """
 
-    values: Callable[[Array, Array], Array]
-    gradient: Callable[[Array, Array], Array]
-    hessian_factor: Callable[[Array, Array], tuple[Array, Array]]
-    formula: str
+    name: str
+    values: Callable[[Array, Array], Array] = field(repr=False)
+    gradient: Callable[[Array, Array], Array] = field(repr=False)
+    hessian_factor: Any = field(default=None, repr=False)
+    formula: str = ""
+    probabilities: Callable[[Array], Array] | None = field(default=None, repr=False)
     quadratic: bool = False
     probability_targets: bool = False
     labels: bool = False
+
+    def __post_init__(self) -> None:
+        check_functions("Loss", self.name, values=self.values, gradient=self.gradient)
+        if self.hessian_factor is None:
+            object.__setattr__(self, "hessian_factor", _DerivedFactor(self.gradient))
+        if not self.formula:
+            object.__setattr__(self, "formula", f"{self.name}'({{a}}, {{y}})")
+
+
+@dataclass(frozen=True)
+class _DerivedFactor:
+    """S and e of each sample from the eigenvalues of H_i = d gradient_i / do_i, which are made
+    positive."""
+
+    gradient: Callable[[Array, Array], Array]
+
+    def __call__(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
+        def of_one(output: Array, target: Array) -> tuple[Array, Array]:
+            def slope(output: Array) -> Array:
+                return self.gradient(output[jnp.newaxis], target[jnp.newaxis])[0]
+
+            curvatures, vectors = jnp.linalg.eigh(jax.jacfwd(slope)(output))
+            roots = jnp.sqrt(jnp.maximum(curvatures, SMALLEST_CURVATURE))
+            return vectors * roots[jnp.newaxis, :], vectors.T @ slope(output) / roots
+
+        return jax.vmap(of_one)(outputs, targets)
 
 
 def mean_squared_error(outputs: Array, targets: Array) -> Array:
@@ -117,31 +166,69 @@ def binary_cross_entropy_factor(outputs: Array, targets: Array) -> tuple[Array, 
     ) / q
 
 
-LOSSES: dict[str, Loss] = {
-    "mean_squared_error": Loss(
-        *(mean_squared_error, mean_squared_error_gradient, mean_squared_error_factor),
+def softmax(outputs: Array) -> Array:
+    """p_ij = exp(o_ij) / sum_c exp(o_ic)."""
+    return jax.nn.softmax(outputs, axis=1)
+
+
+NAMED = (
+    Loss(
+        "mean_squared_error",
+        mean_squared_error,
+        mean_squared_error_gradient,
+        mean_squared_error_factor,
         "2 / {k} × ({a} - {y})",
         quadratic=True,
     ),
-    "half_squared_error": Loss(
+    Loss(
+        "half_squared_error",
         half_squared_error,
         half_squared_error_gradient,
         half_squared_error_factor,
         "{a} - {y}",
         quadratic=True,
     ),
-    "softmax_cross_entropy": Loss(
-        *(softmax_cross_entropy, softmax_cross_entropy_gradient, softmax_cross_entropy_factor),
+    Loss(
+        "softmax_cross_entropy",
+        softmax_cross_entropy,
+        softmax_cross_entropy_gradient,
+        softmax_cross_entropy_factor,
         "exp({a}) / ({sum}) - {y}",
+        softmax,
         probability_targets=True,
         labels=True,
     ),
-    "binary_cross_entropy": Loss(
-        *(binary_cross_entropy, binary_cross_entropy_gradient, binary_cross_entropy_factor),
+    Loss(
+        "binary_cross_entropy",
+        binary_cross_entropy,
+        binary_cross_entropy_gradient,
+        binary_cross_entropy_factor,
         "1 / {k} × (sigmoid({a}) - {y})",
+        jax.nn.sigmoid,
         probability_targets=True,
     ),
-}
+)
+LOSSES: dict[str, Loss] = {loss.name: loss for loss in NAMED}
+
+
+def as_loss(given: Any, argument: str = "loss") -> Loss:
+    """Return a `Loss`, looked up if `given` is a name.
+
+    Raises:
+        ValueError: it is neither a `Loss` nor a key of `LOSSES`; the message of a plain function
+            shows how to wrap it.
+    """
+    if isinstance(given, Loss):
+        return given
+    if not isinstance(given, str):
+        raise ValueError(
+            f"{argument} must be a name or a Loss, got "
+            f"{getattr(given, '__name__', repr(given))}: pass one of {', '.join(LOSSES)}, or wrap it as "
+            'jaxbp.Loss("mine", values, gradient), values(outputs, targets) being the loss of each '
+            "sample (n,) and gradient(outputs, targets) its derivative (n, k)"
+        )
+    check_name(argument, given, LOSSES)
+    return LOSSES[given]
 
 
 def _identities(outputs: Array) -> Array:

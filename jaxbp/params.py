@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from jaxbp._checks import check_count, check_name, check_number, look_up
-from jaxbp.activations import ACTIVATIONS, Activation
+from jaxbp._checks import check_count, check_number, look_up
+from jaxbp.activations import ACTIVATIONS, Activation, as_activation
 
 SINE_FREQUENCY = (
     3.0  # radians for each unit of the inputs, at most, in the first layer of a sine network
@@ -43,16 +43,19 @@ class Mlp:
 
     Attributes:
         sizes: (n_0, ..., n_L), the units of the input, of each hidden layer and of the output.
-        hidden: the activation of the hidden layers: one name for all, or one for each.
+        hidden: the activation of the hidden layers: a name or an `Activation` for all, or a tuple
+            with one for each.
         output: the activation of the last layer.
+
+    A named activation is stored by its name, also where it came as a value.
 
     Raises:
         ValueError: a size is not a positive whole number, or an activation is not known.
     """
 
     sizes: tuple[int, ...]
-    hidden: str | tuple[str, ...] = "tanh"
-    output: str = "identity"
+    hidden: str | Activation | tuple[str | Activation, ...] = "tanh"
+    output: str | Activation = "identity"
 
     def __post_init__(self) -> None:
         if (
@@ -67,22 +70,18 @@ class Mlp:
             check_count(f"sizes[{i}]", size, minimum=1) for i, size in enumerate(self.sizes)
         )
         object.__setattr__(self, "sizes", sizes)
-        if not isinstance(self.hidden, (str, Sequence)):
-            raise ValueError(
-                f"hidden must be an activation or a tuple of them, got {self.hidden!r}"
-            )
-        if not isinstance(self.hidden, str):
-            object.__setattr__(self, "hidden", tuple(self.hidden))
-            if len(self.hidden) != len(sizes) - 2:
+        hidden: Any = self.hidden
+        if isinstance(hidden, Sequence) and not isinstance(hidden, str):
+            if len(hidden) != len(sizes) - 2:
                 raise ValueError(
-                    f"hidden must be one activation or one for each of the {len(sizes) - 2} hidden layers, "
-                    f"got {len(self.hidden)}: {self.hidden!r}"
+                    "hidden must be one activation or one for each of the "
+                    f"{len(sizes) - 2} hidden layers, got {len(hidden)}: {hidden!r}"
                 )
-            for i, name in enumerate(self.hidden):
-                check_name(f"hidden[{i}]", name, ACTIVATIONS)
+            hidden = tuple(_stored(f"hidden[{i}]", given) for i, given in enumerate(hidden))
         else:
-            check_name("hidden", self.hidden, ACTIVATIONS)
-        check_name("output", self.output, ACTIVATIONS)
+            hidden = _stored("hidden", hidden)
+        object.__setattr__(self, "hidden", hidden)
+        object.__setattr__(self, "output", _stored("output", self.output))
 
     @property
     def num_layers(self) -> int:
@@ -95,17 +94,22 @@ class Mlp:
         return sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(self.sizes))
 
     @property
-    def activation_names(self) -> tuple[str, ...]:
-        """One name for each affine layer, the output's last."""
-        hidden = (
-            (self.hidden,) * (self.num_layers - 1) if isinstance(self.hidden, str) else self.hidden
-        )
-        return (*hidden, self.output)
+    def activations(self) -> tuple[Activation, ...]:
+        """The `Activation` of each affine layer, the output's last."""
+        hidden = self.hidden
+        each = hidden if isinstance(hidden, tuple) else (hidden,) * (self.num_layers - 1)
+        return tuple(as_activation("hidden", given) for given in (*each, self.output))
 
     @property
-    def activations(self) -> tuple[Activation, ...]:
-        """The rows of `ACTIVATIONS` by these names."""
-        return tuple(ACTIVATIONS[name] for name in self.activation_names)
+    def activation_names(self) -> tuple[str, ...]:
+        """The names of `activations`."""
+        return tuple(activation.name for activation in self.activations)
+
+
+def _stored(argument: str, given: Any) -> str | Activation:
+    """An activation as `Mlp` stores it: the name of a named one, else the value."""
+    activation = as_activation(argument, given)
+    return activation.name if ACTIVATIONS.get(activation.name) == activation else activation
 
 
 def uniform(key: Array, shape: tuple[int, ...], limit: float, dtype: DTypeLike) -> Array:

@@ -259,7 +259,7 @@ def test_memory_does_not_grow_with_the_parameters():
     assert mlp.num_params > 97_000
     params = draw_params(mlp, dtype=np.float32)
     batch = Batch(np.ones((256, 2), np.float32), np.ones((256, 1), np.float32))
-    problem = Problem(mlp, "mean_squared_error", num_steps=10)
+    problem = Problem(mlp, num_steps=10)
     step = jax.jit(lambda p, s, b: SOLVER.step(problem, p, s, b, jax.random.key(0)))
     compiled = step.lower(params, SOLVER.init(params), batch).compile(
         {"xla_backend_optimization_level": 0}

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from jaxbp._archive import Slot, read_archive, write_archive
+from jaxbp._samples import check_named
 from jaxbp._version import __version__
 from jaxbp.fitting.score import Candidate
 from jaxbp.fitting.standardizing import Standardizer
@@ -43,6 +44,7 @@ def write_model(
             np.asarray(term.scale),
             jax.tree.map(np.asarray, term.params),
         )
+        check_named("a model file", mlp)
         networks.append(
             {
                 **{"sizes": mlp.sizes, "hidden": mlp.hidden, "output": mlp.output},

@@ -23,13 +23,12 @@ import numpy as np
 from jax import Array
 from jax.typing import DTypeLike
 
-from jaxbp._checks import look_up
-from jaxbp._samples import as_targets, check_params
+from jaxbp._samples import as_targets, check_output, check_params
 from jaxbp.backprop import loss_and_gradient
 from jaxbp.gradcheck.numerical import CENTRAL_STEP as STEP
 from jaxbp.gradcheck.numerical import shifted
 from jaxbp.gradcheck.report import Report, Row, compare
-from jaxbp.losses import LOSSES
+from jaxbp.losses import Loss, as_loss
 from jaxbp.network import forward, reference_predict
 from jaxbp.params import Mlp, Params
 
@@ -50,7 +49,7 @@ def check_gradients(
     params: Params,
     inputs: Any,
     targets: Any,
-    loss: str = "mean_squared_error",
+    loss: str | Loss = "mean_squared_error",
     *,
     gradient: Params | None = None,
 ) -> Report:
@@ -67,7 +66,7 @@ def check_gradients(
         params: its parameters.
         inputs: (n, n_0), n at least 1.
         targets: (n, n_L), or what else the loss takes.
-        loss: the name of a loss.
+        loss: a `Loss`, or the name of one.
         gradient: a gradient from elsewhere to be judged instead of `loss_and_gradient`'s.
 
     Returns:
@@ -77,7 +76,8 @@ def check_gradients(
         ValueError: a shape does not fit, the batch is empty, or the loss is not known.
         TypeError: inputs or targets are not real numbers.
     """
-    row = look_up("loss", loss, LOSSES)
+    loss = as_loss(loss)
+    check_output(mlp, loss)
     hand = (
         loss_and_gradient(mlp, params, inputs, targets, loss)[1] if gradient is None else gradient
     )
@@ -87,7 +87,7 @@ def check_gradients(
         # The stored numbers, not the caller's: the inputs as they were after the cast to the dtype
         # of the parameters.
         stored, points = widen((params, jnp.asarray(np.asarray(inputs), dtype)))
-        wanted = widen(as_targets(row, targets, (num_samples, mlp.sizes[-1]), dtype))
+        wanted = widen(as_targets(loss, targets, (num_samples, mlp.sizes[-1]), dtype))
         gradient_of = partial(_reference_gradient, mlp, loss, inputs=points, targets=wanted)
         allowed = allowances(gradient_of, stored, mlp, num_samples, dtype)
         rows = compare("params", hand, gradient_of(stored), "autodiff", allowed)
@@ -123,10 +123,10 @@ def widen(tree: Any) -> Any:
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _reference_loss(mlp: Mlp, loss: str, params: Params, inputs: Array, targets: Array) -> Array:
+def _reference_loss(mlp: Mlp, loss: Loss, params: Params, inputs: Array, targets: Array) -> Array:
     outputs = reference_predict(mlp, params, inputs.astype(params[0].weight.dtype))
     same = targets if jnp.issubdtype(targets.dtype, jnp.integer) else targets.astype(outputs.dtype)
-    return LOSSES[loss].values(outputs, same).mean()
+    return loss.values(outputs, same).mean()
 
 
 _reference_gradient = jax.jit(jax.grad(_reference_loss, 2), static_argnums=(0, 1))

@@ -11,7 +11,7 @@ from jaxbp.backprop import Trace
 from jaxbp.dense import matmul
 from jaxbp.gradcheck.gradients import allowances, cancelled, mask_flips, widen
 from jaxbp.gradcheck.report import Report, compare
-from jaxbp.losses import LOSSES
+from jaxbp.losses import Loss
 from jaxbp.params import Mlp, Params
 
 
@@ -37,7 +37,7 @@ def autodiff_of(trace: Trace) -> Derivatives:
     """
     with jax.enable_x64(True):
         stored = widen((trace.params, trace.inputs, trace.targets))
-        return _autodiff(trace.mlp, trace.loss_name, *stored)
+        return _autodiff(trace.mlp, trace.loss_function, *stored)
 
 
 def check_trace(trace: Trace) -> Report:
@@ -59,7 +59,7 @@ def check_trace(trace: Trace) -> Report:
     hand = Derivatives(trace.gradient, trace.node_errors, trace.activation_errors)
     with jax.enable_x64(True):
         params, inputs, targets = widen((trace.params, trace.inputs, trace.targets))
-        judge = partial(_autodiff, trace.mlp, trace.loss_name, inputs=inputs, targets=targets)
+        judge = partial(_autodiff, trace.mlp, trace.loss_function, inputs=inputs, targets=targets)
         allowed = allowances(judge, params, trace.mlp, num_samples, dtype)
         rows = compare("", hand, judge(params), "autodiff", allowed)
         notes = [*mask_flips(trace.mlp, trace.params, trace.inputs), *cancelled(rows)]
@@ -77,7 +77,7 @@ def check_concrete(trace: Trace) -> None:
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _autodiff(mlp: Mlp, loss: str, params: Params, inputs: Array, targets: Array) -> Derivatives:
+def _autodiff(mlp: Mlp, loss: Loss, params: Params, inputs: Array, targets: Array) -> Derivatives:
     dtype = params[0].weight.dtype
     inputs = inputs.astype(dtype)
     targets = targets if jnp.issubdtype(targets.dtype, jnp.integer) else targets.astype(dtype)
@@ -92,6 +92,6 @@ def _autodiff(mlp: Mlp, loss: str, params: Params, inputs: Array, targets: Array
         ):
             preactivation = matmul(outputs, layer.weight) + layer.bias[jnp.newaxis, :] + dz
             outputs = activation.value(preactivation) + da
-        return LOSSES[loss].values(outputs, targets).mean()
+        return loss.values(outputs, targets).mean()
 
     return Derivatives(*jax.grad(objective, (0, 1, 2))(params, zeros, zeros))

@@ -13,11 +13,9 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from jaxbp.activations import ACTIVATIONS
 from jaxbp.backprop import Trace
 from jaxbp.gradcheck.traces import Derivatives, autodiff_of, check_concrete
 from jaxbp.ledger.entries import Entry, Ledger
-from jaxbp.losses import LOSSES
 
 
 def make_ledger(trace: Trace) -> Ledger:
@@ -46,7 +44,7 @@ class _Book:
     """A trace's numbers on the host, and the names of its nodes; layers are counted from 0 here."""
 
     def __init__(self, trace: Trace, autodiff: Derivatives) -> None:
-        self.mlp, self.loss = trace.mlp, LOSSES[trace.loss_name]
+        self.mlp, self.loss = trace.mlp, trace.loss_function
         self.params, self.gradient, self.expected = (
             [(np.asarray(weight), np.asarray(bias)) for weight, bias in some]
             for some in (trace.params, trace.gradient, autodiff.gradient)
@@ -104,7 +102,7 @@ class _Book:
                 )
 
     def error_entries(self, layer: int) -> Iterator[Entry]:
-        slope_formula = ACTIVATIONS[self.mlp.activation_names[layer]].formula
+        slope_formula = self.mlp.activations[layer].formula
         for sample in self.samples:
             s = self.of(sample)
             for j, node in enumerate(self.nodes(layer + 1)):

@@ -165,16 +165,15 @@ def about_run(run: Run) -> dict[str, Any]:
         rows = np.asarray(array)
         for first in range(0, len(rows), READ_ROWS):  # some may be on disk
             digest.update(np.ascontiguousarray(rows[first : first + READ_ROWS]).tobytes())
-    mlp, hidden = problem.mlp, problem.mlp.hidden
+    mlp = problem.mlp
     return {
         "network": {
             "sizes": list(mlp.sizes),
-            "hidden": hidden if isinstance(hidden, str) else list(hidden),
-        }
-        | {"output": mlp.output},
+            "activations": list(mlp.activation_names),
+        },
         "solver": f"{run.solver.name}, {jax.tree.structure(run.state.solver)}",
         "state": [[str(leaf.dtype), list(leaf.shape)] for leaf in jax.tree.leaves(run.state)],
-        **{"loss": problem.loss, "dropout": float(problem.dropout)},
+        **{"loss": problem.loss.name, "dropout": float(problem.dropout)},
         "batch_size": None if problem.batch_size is None else int(problem.batch_size),
         "tile": None if problem.tile is None else int(problem.tile),
         **{"num_steps": int(run.num_steps), "record_every": int(run.record_every)},

@@ -16,9 +16,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxbp._checks import check_finite, look_up
+from jaxbp._checks import check_finite
 from jaxbp._samples import as_samples
-from jaxbp.losses import LOSSES
+from jaxbp.losses import Loss
 from jaxbp.params import Mlp, Params
 from jaxbp.training.evaluation import Evaluation, evaluate
 from jaxbp.training.solver import Batch, Problem
@@ -36,14 +36,13 @@ class DiskSamples:
         num_samples: n.
     """
 
-    def __init__(self, mlp: Mlp, params: Params, inputs: Any, targets: Any, loss: str) -> None:
+    def __init__(self, mlp: Mlp, params: Params, inputs: Any, targets: Any, loss: Loss) -> None:
         """Looks at the shapes and at the first row.
 
         Raises:
             ValueError, TypeError: as `loss_and_gradient` does.
         """
-        row = look_up("loss", loss, LOSSES)
-        self._validated = lambda inputs, targets: as_samples(mlp, params, inputs, targets, row)
+        self._validated = lambda inputs, targets: as_samples(mlp, params, inputs, targets, loss)
         self._dtype = params[0].weight.dtype
         self.inputs, self.targets, self.num_samples = inputs, targets, len(inputs)
         if len(targets) != len(inputs):

@@ -9,7 +9,6 @@ import numpy as np
 from jax import Array
 
 from jaxbp._layout import sum_over_tiles
-from jaxbp.losses import LOSSES
 from jaxbp.network import forward
 from jaxbp.params import Params
 from jaxbp.training.shards import sum_over_shards
@@ -42,9 +41,7 @@ def evaluate(problem: Problem, params: Params, batch: Batch) -> Evaluation:
     def one(params: Params, inputs: Array, targets: Array) -> Evaluation:
         outputs, residuals = forward(problem.mlp, params, inputs, keep_preactivations=True)
         nonfinite = jnp.stack([jnp.sum(~jnp.isfinite(kept.preactivation)) for kept in residuals])
-        return Evaluation(
-            LOSSES[problem.loss].values(outputs, targets).sum() / num_samples, nonfinite
-        )
+        return Evaluation(problem.loss.values(outputs, targets).sum() / num_samples, nonfinite)
 
     def tiled(params: Params, *samples: Array) -> Evaluation:
         return sum_over_tiles(

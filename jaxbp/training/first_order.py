@@ -7,7 +7,6 @@ import optax
 from jax import Array
 
 from jaxbp._checks import check_number
-from jaxbp.losses import LOSSES
 from jaxbp.network import forward
 from jaxbp.params import Params
 from jaxbp.training.solver import Batch, Problem, Solver
@@ -61,7 +60,7 @@ def first_order(
 
         def value_fn(params: Params) -> Array:
             outputs, _ = forward(problem.mlp, params, batch.inputs)
-            return LOSSES[problem.loss].values(outputs, batch.targets).mean()
+            return problem.loss.values(outputs, batch.targets).mean()
 
         updates, state = chain.update(
             gradient, state, params, value=loss, grad=gradient, value_fn=value_fn

@@ -32,7 +32,6 @@ from jax import Array
 from jaxbp._checks import check_count, check_number
 from jaxbp.jacobian import seeded_errors, squared_norms, tangent
 from jaxbp.least_squares import solved
-from jaxbp.losses import LOSSES
 from jaxbp.network import forward
 from jaxbp.params import Params
 from jaxbp.training.row_solve import by_cholesky, by_conjugate_gradients
@@ -134,7 +133,7 @@ def _make(
         with jax.enable_x64(solve_dtype == "float64"):
             wide, velocity, inputs, targets = _widen((params, state.velocity, *batch), solve_dtype)
             eta = _step_length(state.step, problem.num_steps, tail).astype(solve_dtype)
-            loss = LOSSES[problem.loss]
+            loss = problem.loss
             outputs, residuals = forward(problem.mlp, wide, inputs)
             before = loss.values(outputs, targets).mean()
             roots, scaled_error = loss.hessian_factor(outputs, targets)
@@ -198,7 +197,7 @@ def _make(
 
 def _finish(problem: Problem, params: Params, train: Batch) -> Params:
     """Solves the output layer over all samples, where the outputs are linear in it and the loss is quadratic."""
-    linear = problem.mlp.output == "identity" and LOSSES[problem.loss].quadratic
+    linear = problem.mlp.output == "identity" and problem.loss.quadratic
     return solved(problem.mlp, params, train.inputs, train.targets) if linear else params
 
 

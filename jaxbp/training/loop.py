@@ -12,6 +12,7 @@ from jax import Array
 from jaxbp._checks import check_count, check_number
 from jaxbp._samples import check_params
 from jaxbp._threads import one_blas_thread
+from jaxbp.losses import Loss, as_loss
 from jaxbp.params import Mlp, Params
 from jaxbp.training.checkpoints import checkpoints
 from jaxbp.training.chunks import Run, compile_seconds, finished, points
@@ -32,7 +33,7 @@ def fit(
     steps: int,
     solver: Solver | None = None,
     batch_size: int | None = None,
-    loss: str = "mean_squared_error",
+    loss: str | Loss = "mean_squared_error",
     validation: tuple[Any, Any] | None = None,
     key: Array | None = None,
     record_every: int = 100,
@@ -64,7 +65,7 @@ def fit(
         steps: how many steps to take.
         solver: `first_order(...)` or `gauss_newton(...)`; Adam at 1e-3 unless given.
         batch_size: samples a step, drawn by epochs without replacement; None for all of them.
-        loss: the name of a loss.
+        loss: a `Loss`, or the name of one.
         validation: inputs and targets that are not trained on.
         key: for the order of the samples, dropout and the solver; required with `batch_size` or
             `dropout`.
@@ -101,6 +102,7 @@ def fit(
         TypeError: an array does not hold real numbers, or the solver is none.
         OSError: a checkpoint cannot be written; those before it stay.
     """
+    loss = as_loss(loss)
     check_count("steps", steps, minimum=0)
     check_count("record_every", record_every, minimum=1)
     every = check_count(

@@ -12,6 +12,7 @@ from jax import Array
 
 from jaxbp._checks import check_count, check_number
 from jaxbp._threads import one_blas_thread
+from jaxbp.losses import Loss, as_loss
 from jaxbp.params import Mlp, Params
 from jaxbp.training.first_order import DEFAULT_SOLVER
 from jaxbp.training.samples import check_batch_size, fitting_samples
@@ -52,7 +53,7 @@ def fit_many(
     solver: Solver | Callable[[Any], Solver] | None = None,
     settings: Any = None,
     batch_size: int | None = None,
-    loss: str = "mean_squared_error",
+    loss: str | Loss = "mean_squared_error",
     validation: tuple[Any, Any] | None = None,
     key: Array | None = None,
     record_every: int = 100,
@@ -76,7 +77,7 @@ def fit_many(
             axis of `starts`.
         batch_size: samples a step, drawn by epochs without replacement, in another order for each;
             None for all.
-        loss: the name of a loss.
+        loss: a `Loss`, or the name of one.
         validation: inputs and targets that are not trained on.
         key: split into one for each network; required with `batch_size` or `dropout`.
         record_every: the number of steps from one record to the next.
@@ -99,6 +100,7 @@ def fit_many(
             infinite.
         TypeError: an array does not hold real numbers, or the solver is none.
     """
+    loss = as_loss(loss)
     check_count("steps", steps, minimum=0)
     check_count("record_every", record_every, minimum=1)
     check_number("dropout", dropout, minimum=0, below=1)

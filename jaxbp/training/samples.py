@@ -7,16 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from jaxbp._checks import check_count, check_finite, look_up, warn_if_narrowed
+from jaxbp._checks import check_count, check_finite, warn_if_narrowed
 from jaxbp._samples import as_samples
-from jaxbp.losses import LOSSES
+from jaxbp.losses import Loss
 from jaxbp.params import Mlp, Params
 from jaxbp.training.disk import DiskSamples
 from jaxbp.training.solver import Batch
 
 
 def fitting_samples(
-    mlp: Mlp, params: Params, data: Any, validation: Any, loss: str
+    mlp: Mlp, params: Params, data: Any, validation: Any, loss: Loss
 ) -> tuple[Batch, Batch | None]:
     """Validates and casts the samples to train on and those held out, and warns once for all of them."""
     train, *held_out = [
@@ -26,7 +26,7 @@ def fitting_samples(
 
 
 def samples_on_disk(
-    mlp: Mlp, params: Params, data: Any, validation: Any, loss: str
+    mlp: Mlp, params: Params, data: Any, validation: Any, loss: Loss
 ) -> tuple[DiskSamples, Batch | None]:
     """Does what `fitting_samples` does, but leaves the samples to train on where they are."""
     if jax.process_count() > 1:
@@ -58,11 +58,11 @@ def _arrays(data: Any, validation: Any) -> list[dict[str, Any]]:
     return arrays
 
 
-def _in_memory(mlp: Mlp, params: Params, arrays: dict[str, Any], loss: str) -> Batch:
+def _in_memory(mlp: Mlp, params: Params, arrays: dict[str, Any], loss: Loss) -> Batch:
     inputs, targets = (
         _finite(name, array, params[0].weight.dtype) for name, array in arrays.items()
     )
-    return Batch(*as_samples(mlp, params, inputs, targets, look_up("loss", loss, LOSSES)))
+    return Batch(*as_samples(mlp, params, inputs, targets, loss))
 
 
 def _finite(name: str, array: Any, dtype: DTypeLike) -> Any:

@@ -11,6 +11,7 @@ from jax.typing import DTypeLike
 from jaxbp._checks import check_number
 from jaxbp._layout import tile_of
 from jaxbp.backprop import tiled_loss_and_gradient
+from jaxbp.losses import LOSSES, Loss
 from jaxbp.network import Masks
 from jaxbp.params import Mlp, Params
 from jaxbp.training.shards import mean_over_shards
@@ -28,7 +29,7 @@ class Problem(NamedTuple):
 
     Attributes:
         mlp: the network.
-        loss: the name of the loss.
+        loss: the loss.
         batch_size: how many samples a step takes, None for all.
         tile: how many samples a gradient holds in memory at a time, None as in `loss_and_gradient`.
         dropout: the probability with which a hidden unit is dropped.
@@ -37,7 +38,7 @@ class Problem(NamedTuple):
     """
 
     mlp: Mlp
-    loss: str = "mean_squared_error"
+    loss: Loss = LOSSES["mean_squared_error"]
     batch_size: int | None = None
     tile: int | None = None
     dropout: float = 0.0

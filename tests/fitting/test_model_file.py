@@ -178,7 +178,7 @@ def test_descriptions_that_are_wrong(saved, changes, pattern):
         ({"sizes": [2, -5, 4, 3]}, r"sizes\[1\] must be a whole number of at least 1, got -5"),
         ({"sizes": [4]}, "at least an input and an output size"),
         ({"hidden": "tnah"}, "hidden must be one of tanh, .*; got 'tnah'"),
-        ({"hidden": {"a": 1}}, "hidden must be an activation"),
+        ({"hidden": {"a": 1}}, "hidden must be a name or an Activation"),
         ({"dtype": "object"}, "dtype must be float32 or float64, got object"),
         ({"dtype": "float32"}, "should be float32"),
     ],

@@ -15,6 +15,8 @@ from typing import Any
 
 from jaxbp._checks import check_name
 from jaxbp._files import atomic_write
+from jaxbp._samples import check_named
+from jaxbp.losses import Loss, as_loss
 from jaxbp.viz.page._contents import data_of, network_of, recorded
 
 VIEWS = ("walk", "check", "plane", "training", "depth", "reveal")
@@ -35,7 +37,7 @@ def save_page(
     *,
     views: Sequence[str] = VIEWS,
     recording: Recording | None = None,
-    loss: str = "mean_squared_error",
+    loss: str | Loss = "mean_squared_error",
     lang: str = "en",
     title: str = "",
 ) -> Path:
@@ -52,7 +54,7 @@ def save_page(
             plane is left out for a network without two inputs.
         recording: runs to replay side by side: name -> (mlp, [(step, params), ...]) or
             (mlp, [(step, params), ...], losses) with a loss for each step.
-        loss: the name of a loss.
+        loss: the name of a loss, or the `Loss` that it names.
         lang: "en" or "zh".
         title: the heading; the sizes of the network unless given.
 
@@ -71,7 +73,10 @@ def save_page(
     check_name("lang", lang, LANGUAGES)
     for name in views:
         check_name("views", name, VIEWS)
+    loss = as_loss(loss)
     mlp, params, inputs, targets = network_of(model, inputs, targets)
+    for some in (mlp, *(run[0] for run in (recording or {}).values())):
+        check_named("a page", some, loss)
     if sum(mlp.sizes) > MAX_UNITS:
         raise ValueError(
             f"model must have at most {MAX_UNITS} units for a page, got {sum(mlp.sizes)}"

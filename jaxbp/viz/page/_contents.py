@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxbp.backprop import Trace, backprop
 from jaxbp.fitting.model import Model
+from jaxbp.losses import Loss
 from jaxbp.params import Mlp, Params
 
 MAX_TRACES = 8
@@ -33,16 +34,12 @@ def network_of(model: Any, inputs: Any, targets: Any) -> tuple[Mlp, Params, Any,
     return model.mlp, model.params, inputs, targets / model.terms[0].scale
 
 
-def data_of(mlp: Mlp, params: Params, inputs: Any, targets: Any, loss: str) -> dict[str, Any]:
+def data_of(mlp: Mlp, params: Params, inputs: Any, targets: Any, loss: Loss) -> dict[str, Any]:
     """The network, its samples, and jaxbp's own numbers in float64: of some samples by themselves, and of all."""
     with jax.enable_x64(True):
         params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), params)
         inputs = np.asarray(inputs, np.float64)
-        targets = (
-            np.asarray(targets)
-            if loss == "softmax_cross_entropy"
-            else np.asarray(targets, np.float64)
-        )
+        targets = np.asarray(targets) if loss.labels else np.asarray(targets, np.float64)
         traced = jax.jit(backprop, static_argnums=(0, 4))
         whole = traced(mlp, params, inputs, targets, loss)
         number = min(len(inputs), MAX_TRACES, max(1, 600 // mlp.num_params))
@@ -63,7 +60,7 @@ def data_of(mlp: Mlp, params: Params, inputs: Any, targets: Any, loss: str) -> d
         "params": _packed(jax.tree.leaves(params)),
         "inputs": _packed([inputs]),
         "targets": _packed([targets]),
-        "loss": loss,
+        "loss": loss.name,
         "traces": [_numbers(trace, 1) for trace in alone],
         "batch": _numbers(whole, number),
     }
