@@ -19,7 +19,7 @@ import jax
 import matplotlib
 import numpy as np
 
-from chinese import PHRASES
+from shared.chinese import PHRASES
 from flags import choice as choice
 from flags import parse as parse
 from jaxbp import viz

@@ -16,12 +16,12 @@ import jaxbp
 import one_layer
 import xor
 from check_gradients import LOSS, Loss, analytic_loss, enlarged, guarded_loss
-from chinese import say
+from shared.chinese import say
 from common import Common, begin, finish, print_columns, run
 from jaxbp import viz
 from jaxbp.gradcheck import numerical_gradient
 from jaxbp.training import named_optimizer
-from surface_fits import tutorial_params
+from fit_surface import tutorial_params
 
 
 @dataclass(frozen=True)

@@ -1,174 +1,377 @@
-"""Fit a surface z = f(x, y) from samples and draw it beside the fit.
+"""Fit a surface z = f(x, y), or a table of your own, and draw the fit beside the truth.
 
-By default sin(x) + x cos(y) + y + 3^(x/3) over [-10, 10]^2 from 10,000 random samples. Other
-surfaces, a formula, the measured terrain that ships with matplotlib, or a table of your own are
-fitted the same way. The pictures and a JSON file with every number go to --out.
+Without flags: sin(x) + x cos(y) + y + 3^(x/3) over [-10, 10]^2 from 10,000 random samples, fitted
+twice. First a 2-64-64-64-1 network, all layers trained by Gauss-Newton from the hand-written node
+errors; then jaxbp.fit_model, which chooses a network and solves for its output layer. Errors are
+measured on a 201 x 201 grid.
+
+    python experiments/fit_surface.py --surface franke
+    python experiments/fit_surface.py --expression "sin(x)*cos(y)" --domain -3 3 0 1
+    python experiments/fit_surface.py --contrast             # gradient descent beside both
+    python experiments/fit_surface.py --preset tutorial      # the tutorial's own run
+    python experiments/fit_surface.py --data runs.csv --target thrust
 """
 
-import sys
-from dataclasses import replace
-from functools import partial
-from typing import Any
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 import data
 import jaxbp
-from common import begin, finish, print_table, run
 from data import Task
-from jaxbp.fitting.model import Score
-from jaxbp.gradcheck import Report
-from surface_fits import fit, use_devices
-from surface_flags import MINIMA, PRESETS, Config, check, runs_of
-from surface_page import draw_page
-from surface_pictures import PICTURES, Fitted, draw, draw_contrast
+from jaxbp import viz
+from jaxbp.fitting import read_table
+from jaxbp.viz.style import number
+from shared.experiment import Common, Progress, begin, finish, print_table, print_values, run
 
-CHECKED = 1000  # samples on which the gradient is held against jax.grad
-TILE = 1000  # samples a time
+
+@dataclass(frozen=True)
+class Config(Common):
+    """Flags of fit_surface."""
+
+    preset: Literal["surface", "tutorial", "tutorial-random"] = "surface"
+    """The main job, or the tutorial's gradient descent on its grid or on random samples."""
+    surface: str = "target"
+    """Surface to fit: target, franke, peaks, himmelblau, ripple or terrain."""
+    expression: str = ""
+    """Formula of x and y to fit instead."""
+    domain: tuple[float, float, float, float] = (-10.0, 10.0, -10.0, 10.0)
+    """x_min x_max y_min y_max of the formula."""
+    data: str = ""
+    """Table to fit instead, a .csv or .npz file with any number of input columns."""
+    target: str = ""
+    """Column of the table to predict; the last one unless given."""
+    samples: int = 10_000
+    """Training samples of a surface."""
+    steps: int = 0
+    """Training steps; 300 of Gauss-Newton and 2,000 of gradient descent unless given."""
+    x64: bool = True
+    """Train in float64; --no-x64 for float32."""
+    contrast: bool = False
+    """Also train by the tutorial's gradient descent on the same samples, and draw all three fits."""
+
+
+SIZES = (2, 64, 64, 64, 1)
+STEPS, DESCENT_STEPS = 300, 2000
+BATCH_SIZE, DAMPING = 512, 0.03  # of Gauss-Newton
+RATE, EPOCHS_PER_LINE = 1e-3, 20  # of the tutorial
+CHECKED = 1000  # samples on which the gradient is compared with jax.grad
+CURVE = 500  # points of a curve over one input
+SECONDS = {"compile": 4.0, "Gauss-Newton": 5.0, "fit_model": 4.0, "errors": 1.0, "draw": 4.0}
+DESCENT_SECONDS = {"gradient descent": 15.0}
+
+
+class Fit(NamedTuple):
+    """A fitted model, the seconds that it took (compilation included), the training history."""
+
+    model: jaxbp.Model
+    seconds: float
+    history: Any = None
 
 
 def main(config: Config) -> None:
-    """Samples, fits, scores, draws."""
-    check(config)
-    use_devices(config)
-    folder = begin(config, **MINIMA)
-    writes = jax.process_index() == 0
-    config = replace(config, quiet=config.quiet or not writes)
-    fitted: Fitted | None = None
-    for one in runs_of(config):
-        task = task_of(one)
-        check_inputs(one, task)
-        goes_on = fitted is not None and len(fitted.task.train.values) == one.samples
-        fitted = fit(one, task, fitted if goes_on else None)
-        if not writes:
-            continue
-        model, result = fitted.model, fitted.result
-        predicted = model(task.test.points)
-        score = Score(predicted[task.scored], task.test.values[task.scored])
-        inputs, targets = model.standardize(*task.train)
-        report = jaxbp.check_gradients(
-            model.mlp, model.params, inputs[:CHECKED], targets[:CHECKED], one.loss
-        )
-        numbers = summary(fitted, score, report) | {
-            "output_gradient": output_gradient(fitted, one.loss)
-        }
-        print_table(
-            table(numbers, result, report, one.loss), task.title if one.stem else one.surface
-        )
-        files = draw(one, fitted, predicted, numbers)
-        finish(replace(one, **PICTURES), folder, f"{one.stem}fit_surface", numbers, files)
-        if score.nrmse > 1:
-            print(
-                "warning: the mean of the data would be nearer to them than this fit; try other flags",
-                file=sys.stderr,
-            )
-        if result.outcome.diverged:
-            raise ValueError(
-                f"the fit {result.outcome}; the pictures show the last good parameters"
-            )
-    if not writes:
-        return
-    if config.contrast and fitted is not None:
-        tutorial = fit(replace(PRESETS["tutorial"], quiet=True), task_of(PRESETS["tutorial"]))
-        finish(config, folder, "surface_contrast", {}, draw_contrast(fitted, tutorial))
-    if config.page and fitted is not None:
-        finish(config, folder, f"{config.stem}surface_page", *draw_page(config, fitted.task))
+    """Fit a table, a surface, or the surface as the tutorial does."""
+    folder = begin(config)
+    if config.data:
+        fit_table(config, folder)
+    elif config.preset == "surface":
+        fit_surface(config, folder)
+    else:
+        fit_as_the_tutorial(config, folder)
 
 
-def check_inputs(config: Config, task: Task) -> None:
-    """Raises a ValueError for a picture that needs two inputs where there is another number of them."""
-    num_inputs = task.train.points.shape[1]
-    for name in ("details", "film", "contrast"):
-        if getattr(config, name) and num_inputs != 2:
-            raise ValueError(
-                f"--{name} must be left out with {num_inputs} input columns: it draws maps of two"
-            )
+def fit_surface(config: Config, folder: Path) -> None:
+    """Fit one set of samples by Gauss-Newton and by fit_model; with --contrast by descent too."""
+    task = task_of(config)
+    progress = Progress((DESCENT_SECONDS if config.contrast else {}) | SECONDS, config.quiet)
+    fits: dict[str, Fit] = {}
+    if config.contrast:
+        fits["gradient descent"] = descend(config, task, progress)
+    fits |= train(config, task, progress)
+    progress("fit_model")
+    start = time.perf_counter()
+    model = jaxbp.fit_model(*task.train, seed=config.seed, names=task.surface.labels)
+    fits["fit_model"] = Fit(model, time.perf_counter() - start)
+    progress("errors")
+    numbers = {name: measure(fit, task) for name, fit in fits.items()}
+    print_fits(config, numbers, fits)
+    progress("draw")
+    shown = {name: fit for name, fit in fits.items() if name != "+ output layer solved"}
+    drawn = draw_fits(task, shown, numbers)
+    name = "surface_contrast.png" if config.contrast else "surface_true_pred.png"
+    files = {f"{stem_of(config)}{name}": drawn.figure}
+    history = fits["Gauss-Newton"].history
+    files[f"{stem_of(config)}loss_curve.svg"] = draw_loss(task, history).figure
+    numbers["history"] = {"step": history.step, "loss": history.loss}
+    finish(config, folder, f"{stem_of(config)}fit_surface", numbers, files)
 
 
-def output_gradient(fitted: Fitted, loss: str) -> dict[str, float]:
-    """The norm of the output layer's gradient over all training samples, and what it is where that layer is zero."""
-    model = fitted.model
-    samples, params = model.standardize(*fitted.task.train), model.params
-    zero = (*params[:-1], jax.tree.map(jnp.zeros_like, params[-1]))
-    gradient = jax.jit(partial(jaxbp.loss_and_gradient, model.mlp, loss=loss, tile=TILE))
-    ends = {
-        name: gradient(some, *samples)[1][-1] for name, some in (("end", params), ("zero", zero))
-    }
-    return {
-        name: float(np.sqrt(sum(jnp.sum(leaf**2) for leaf in layer)))
-        for name, layer in ends.items()
-    }
-
-
-def task_of(config: Config) -> Task:
-    """Draws the samples that the flags ask for."""
-    generator = np.random.RandomState(config.seed)
-    if config.data is not None:
-        return data.sample_table(config.data, config.columns, config.samples, generator)
+def task_of(config: Config, *, on_grid: bool = False) -> Task:
+    """Draw the samples that the flags ask for."""
     surface = data.surface(config.surface)
-    if config.expression is not None:
+    if config.expression:
         x_min, x_max, y_min, y_max = config.domain
-        if not (-np.inf < x_min < x_max < np.inf and -np.inf < y_min < y_max < np.inf):
+        if not (np.isfinite(config.domain).all() and x_min < x_max and y_min < y_max):
             raise ValueError(
                 f"domain must be x_min x_max y_min y_max with min below max, got {config.domain}"
             )
         function = data.parse_expression(config.expression)
         surface = data.Surface(function, ((x_min, x_max), (y_min, y_max)), config.expression)
-    return data.sample_surface(
-        surface, config.samples, generator, on_grid=config.sampling == "grid"
+    generator = np.random.RandomState(config.seed)
+    return data.sample_surface(surface, config.samples, generator, on_grid=on_grid)
+
+
+def stem_of(config: Config) -> str:
+    """Return the start of the names of the files: empty for the main job."""
+    if config.preset != "surface":
+        return f"{config.preset.replace('-', '_')}_"
+    name = "expression" if config.expression else config.surface
+    return "" if name == "target" else f"{name}_"
+
+
+def train(config: Config, task: Task, progress: Progress) -> dict[str, Fit]:
+    """Train every layer by Gauss-Newton; the output layer solved afterwards is a fit of its own."""
+    start, steps = time.perf_counter(), config.steps or STEPS
+    init_key, fit_key = jax.random.split(jax.random.key(config.seed))
+    mlp = jaxbp.Mlp(SIZES, hidden="sine")
+    params = jaxbp.init(mlp, init_key, "sine", dtype=jnp.float64 if config.x64 else jnp.float32)
+    model = jaxbp.Model.for_data(mlp, params, *task.train, task.surface.labels)
+
+    def report(record: Any) -> None:
+        text = f"step {record.step} of {steps}, training loss {record.loss:.1e}"
+        progress("Gauss-Newton", record.step / steps, text)
+
+    progress("compile")
+    result = jaxbp.fit(
+        mlp,
+        params,
+        model.standardize(*task.train),
+        steps=steps,
+        solver=jaxbp.gauss_newton(damping=DAMPING),
+        batch_size=min(BATCH_SIZE, config.samples),
+        key=fit_key,
+        record_every=max(1, steps // 10),
+        on_record=report,
+    )
+    seconds = time.perf_counter() - start
+    return {
+        "Gauss-Newton": Fit(model.with_params(result.state.params), seconds, result.history),
+        "+ output layer solved": Fit(model.with_params(result.params), seconds),
+    }
+
+
+def descend(config: Config, task: Task, progress: Progress | None = None, **options: Any) -> Fit:
+    """Train as the tutorial does: ReLU, its own start, full batches, half the squared error.
+
+    The tutorial prints the loss before the update that follows, so the last step has no record.
+    """
+    start, steps = time.perf_counter(), config.steps or DESCENT_STEPS
+    mlp = jaxbp.Mlp(SIZES, hidden="relu")
+    params = tutorial_params(mlp, np.float64 if config.x64 else np.float32)
+    model = jaxbp.Model.for_data(mlp, params, *task.train, task.surface.labels)
+
+    def report(record: Any) -> None:
+        if progress is None and not config.quiet:
+            print(f"EPOCH {record.step}: Loss = {2 * record.loss:.4f}", flush=True)
+        elif progress is not None and record.step % (10 * EPOCHS_PER_LINE) == 0:
+            progress("gradient descent", record.step / steps, f"step {record.step} of {steps}")
+
+    options |= {
+        "solver": jaxbp.first_order(optax.sgd(RATE)),
+        "loss": "half_squared_error",
+        "record_every": EPOCHS_PER_LINE,
+    }
+    samples = model.standardize(*task.train)
+    result = jaxbp.fit(mlp, params, samples, steps=steps - 1, on_record=report, **options)
+    result = jaxbp.fit(mlp, result, samples, steps=1, **options)
+    if result.outcome.diverged:
+        raise ValueError(f"the fit {result.outcome}")
+    return Fit(model.with_params(result.params), time.perf_counter() - start, result.history)
+
+
+def tutorial_params(mlp: jaxbp.Mlp, dtype: Any) -> jaxbp.Params:
+    """Return the tutorial's start: NumPy seed 99, weights uniform in [-1, 1], biases 0."""
+    generator = np.random.RandomState(99)
+    pairs = zip(mlp.sizes[:-1], mlp.sizes[1:], strict=True)
+    weights = [generator.uniform(-1, 1, size=pair) for pair in pairs]
+    return tuple(
+        jaxbp.Layer(jnp.asarray(weight, dtype), jnp.zeros(weight.shape[1], dtype))
+        for weight in weights
     )
 
 
-def summary(fitted: Fitted, score: Score, report: Report) -> dict[str, Any]:
-    """What goes into the JSON file: no times, so that a run on the same machine writes the same bytes."""
-    task, model, history = fitted.task, fitted.model, fitted.result.history
-    points, values = task.test.points[task.scored], task.test.values[task.scored]
-    scores = {
-        name: score if one is model else Score(one(points), values)
-        for name, one in fitted.phases.items()
+def fit_as_the_tutorial(config: Config, folder: Path) -> None:
+    """Repeat the tutorial's run with its printed lines."""
+    task = task_of(config, on_grid=config.preset == "tutorial")
+    fit = descend(config, task)
+    numbers = {"gradient descent": measure(fit, task)}
+    print_fits(config, numbers, {"gradient descent": fit})
+    stem = stem_of(config)
+    files = {
+        f"{stem}surface_true_pred.png": draw_fits(task, {"predicted": fit}, {}).figure,
+        f"{stem}loss_curve.svg": draw_loss(task, fit.history, factor=2.0).figure,
     }
+    numbers["history"] = {"step": fit.history.step, "loss": fit.history.loss}
+    finish(config, folder, f"{stem}fit_surface", numbers, files)
+
+
+def measure(fit: Fit, task: Task) -> dict[str, Any]:
+    """Measure the error on the scored points, and the gradient by hand against jax.grad."""
+    error = fit.model(task.test.points[task.scored]) - task.test.values[task.scored]
+    place = int(np.abs(error).argmax())
+    rmse = float(np.sqrt(np.mean(error**2)))
+    mlp, params = fit.model.mlps[0], fit.model.terms[0].params
+    inputs, targets = fit.model.standardize(*task.train)
+    report = jaxbp.check_gradients(mlp, params, inputs[:CHECKED], targets[:CHECKED])
     return {
-        "samples": len(task.train.values),
-        "parameters": model.num_params,
-        "dtype": str(model.params[0].weight.dtype),
-        "steps": int(history.step[-1]),
-        "status": str(fitted.result.outcome),
-        "test_points": int(task.scored.sum()),
-        "rmse": score.rmse,
-        "nrmse": score.nrmse,
-        "unexplained": score.nrmse**2,
-        "max_error": score.max_error,
-        "max_error_at": points[score.max_error_row],
-        "phases": {name: some.nrmse for name, some in scores.items()},
+        "parameters": fit.model.num_params,
+        "rmse": rmse,
+        "nrmse": rmse / float(task.test.values[task.scored].std()),
+        "max_error": float(error[place]),
+        "max_error_at": task.test.points[task.scored][place],
+        "gradient_ok": report.ok,
         "gradient_error_over_bound": report.share,
-        "history": {name: getattr(history, name) for name in ("step", "loss", "validation_loss")},
     }
 
 
-def table(numbers: dict[str, Any], result: Any, report: Report, loss: str) -> dict[str, str]:
-    """The rows of the printed table."""
-    where = ", ".join(f"{value:.4g}" for value in numbers["max_error_at"])
-    return {
-        "samples": f"{numbers['samples']}",
-        "parameters": f"{numbers['parameters']} ({numbers['dtype']})",
-        "loss": f"{loss.replace('_', ' ')}, standardized",
-        "steps": f"{numbers['steps']} ({numbers['status']})",
-        "compile": f"{result.compile_seconds:.2f} s",
-        "run": f"{result.run_seconds:.2f} s",
-        f"on {numbers['test_points']} other points": "",
-        "  RMSE": f"{numbers['rmse']:.3e}, in the units of the data",
-        "  NRMSE": f"{numbers['nrmse']:.3e}, RMSE / standard deviation",
-        "  1 - R2": f"{numbers['unexplained']:.3e}",
-        "  largest error": f"{numbers['max_error']:.3e} at ({where})",
-        **{f"  NRMSE, {name}": f"{error:.3e}" for name, error in numbers["phases"].items()},
-        "gradient of the output layer": "{end:.1e}, of {zero:.1e} where it is zero".format(
-            **numbers["output_gradient"]
-        ),
-        "gradient by hand and by jax.grad": report.summary,
+def print_fits(config: Config, numbers: dict[str, Any], fits: dict[str, Fit]) -> None:
+    """Print a row for each fit."""
+    rows = [
+        (
+            name,
+            found["parameters"],
+            f"{fits[name].seconds:.1f}",
+            f"{found['nrmse']:.2e}",
+            f"{found['max_error']:.1e}",
+            f"{'ok' if found['gradient_ok'] else 'WRONG'}, {found['gradient_error_over_bound']:.2f}",
+        )
+        for name, found in numbers.items()
+    ]
+    header = ("method", "parameters", "seconds", "NRMSE", "largest error", "gradient")
+    print_table(f"{config.expression or config.surface}, {config.samples} samples", header, rows)
+    print("  NRMSE: RMSE / standard deviation, on points that were not trained on")
+    print("  gradient: by hand against jax.grad, error / bound of rounding")
+
+
+def draw_fits(task: Task, fits: dict[str, Fit], numbers: dict[str, Any]) -> viz.Drawing:
+    """Draw the true surface, every fit and its error."""
+    names = {
+        name: f"{name}, NRMSE {number(numbers[name]['nrmse'], 2)}" if numbers else name
+        for name in fits
     }
+    return viz.draw_surface_comparison(
+        task.grid,
+        task.test.values,
+        {names[name]: fit.model(task.test.points) for name, fit in fits.items()},
+        labels=task.surface.labels,
+        title=f"{task.surface.formula}, {len(task.train.values)} samples",
+    )
+
+
+def draw_loss(task: Task, history: Any, factor: float = 1.0) -> viz.Drawing:
+    """Draw the training loss; the tutorial prints twice the loss whose gradient it follows."""
+    return viz.draw_curves(
+        history.step,
+        {"train": factor * history.loss},
+        ylabel="mean squared error, standardized",
+        title=f"{task.surface.formula}: loss",
+        references={"variance": 1.0},
+    )
+
+
+def fit_table(config: Config, folder: Path) -> None:
+    """Fit one column of a table by fit_model; a fifth of the rows takes no part in any choice."""
+    table, names = read_table(config.data, "all")
+    target = config.target or names[-1]
+    if target not in names or len(names) < 2:
+        raise ValueError(f"target must be one of at least two columns, got {target}")
+    inputs = [name for name in names if name != target]
+    rows = np.random.RandomState(config.seed).permutation(len(table))
+    test, train = np.split(rows, [len(table) // 5])
+    print(
+        f"predicting {target} from {', '.join(inputs)}: "
+        f"{len(train)} rows to fit, {len(test)} to test with"
+    )
+    points = table[:, [names.index(name) for name in inputs]]
+    values = table[:, names.index(target)]
+    progress = Progress({"fit_model": 15.0, "draw": 2.0}, config.quiet)
+    progress("fit_model")
+    start = time.perf_counter()
+    model = jaxbp.fit_model(points[train], values[train], seed=config.seed, names=(*inputs, target))
+    seconds = time.perf_counter() - start
+    progress("draw")
+    predicted = model(points[test])
+    error = predicted - values[test]
+    numbers = {
+        "rows": len(train),
+        "test_rows": len(test),
+        "parameters": model.num_params,
+        "rmse": float(np.sqrt(np.mean(error**2))),
+        "max_error": float(np.abs(error).max()),
+    }
+    numbers["nrmse"] = numbers["rmse"] / float(values[test].std() or 1.0)
+    chosen = next(one.name for one in model.history if one.chosen)
+    print_values(
+        f"{target}, on the {len(test)} test rows",
+        {
+            "model": f"{chosen}, {model.num_params} parameters, {seconds:.1f} s",
+            "RMSE": f"{numbers['rmse']:.3g}, in the units of {target}",
+            "NRMSE": f"{numbers['nrmse']:.2e}, RMSE / standard deviation",
+            "largest error": f"{numbers['max_error']:.3g}",
+        },
+    )
+    if numbers["nrmse"] > 1:
+        print("  warning: the mean of the data would be a better prediction than this fit")
+    draw = draw_curve if len(inputs) == 1 else draw_responses
+    drawn = draw(model, (points, values), train, test, f"{Path(config.data).name}: {target}")
+    files = {"data_true_pred.png": drawn.figure, "data_model.npz": model.save}
+    finish(config, folder, "data_fit_surface", numbers, files)
+
+
+def draw_curve(
+    model: jaxbp.Model, rows: Any, train: np.ndarray, test: np.ndarray, title: str
+) -> viz.Drawing:
+    """Draw the data over the fitted curve of one input."""
+    (points, values), (xlabel, ylabel) = rows, model.names
+    x = np.linspace(points.min(), points.max(), CURVE)
+    drawn = viz.draw_panels(
+        {title: {"fit": (x, model(x[:, None]))}}, xlabel=xlabel, ylabel=ylabel, yscale="linear"
+    )
+    (ax,) = drawn.axes.values()
+    ax.plot(points[train, 0], values[train], "o", color="0.35", markersize=3, label="fitted rows")
+    ax.plot(points[test, 0], values[test], "D", color="#ad4200", markersize=4, label="test rows")
+    ax.legend(frameon=False)
+    return drawn
+
+
+def draw_responses(
+    model: jaxbp.Model, rows: Any, train: np.ndarray, test: np.ndarray, title: str
+) -> viz.Drawing:
+    """Draw predicted against true values of the test rows, and cuts through the most central."""
+    points, values = rows
+    scale = np.where(np.ptp(points, axis=0) > 0, np.ptp(points, axis=0), 1.0)
+    offsets = (points[test] - np.median(points, axis=0)) / scale
+    middle = test[int(np.square(offsets).sum(axis=1).argmin())]
+    cuts = {}
+    for i, name in enumerate(model.names[:-1]):
+        along = np.repeat(points[[middle]], CURVE, axis=0)
+        along[:, i] = np.linspace(points[:, i].min(), points[:, i].max(), CURVE)
+        cuts[name] = along[:, i], model(along)
+    return viz.draw_regression(
+        values[test],
+        model(points[test]),
+        cuts=cuts,
+        point=(points[middle], float(values[middle])),
+        label=model.names[-1],
+        title=f"{title}, {len(test)} test rows",
+    )
 
 
 if __name__ == "__main__":
-    run(main, Config, PRESETS)
+    run(main, Config)

@@ -19,7 +19,7 @@ from jax.test_util import check_grads
 import jaxbp
 from common import Common, begin, finish, print_columns, run
 from jaxbp import viz
-from wrong_backward import (
+from shared.wrong_backward import (
     AT_KINK,
     MLP,
     RIGHT,

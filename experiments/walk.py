@@ -18,7 +18,7 @@ from jax import Array
 
 import jaxbp
 import node_errors
-from chinese import say
+from shared.chinese import say
 from common import Common, begin, choice, finish, print_table, run
 from jaxbp import viz
 from jaxbp.activations import ACTIVATIONS

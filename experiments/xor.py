@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxbp
-from chinese import say
+from shared.chinese import say
 from common import Common, begin, finish, print_columns, run
 from jaxbp import viz
 from jaxbp.training import named_optimizer

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from host_worker import RUNS, fitted
 
-import surface_flags
 from jaxbp.training import hosts, join_hosts, own_rows
 from jaxbp.training.devices import mesh_of
 from jaxbp.training.hosts import every_process
@@ -66,34 +65,6 @@ def test_processes_find_the_parameters_that_one_finds(num_processes, tmp_path, x
         )
 
 
-@pytest.mark.slow
-def test_the_first_process_of_fit_surface_prints_and_writes(tmp_path):
-    script, coordinator = (
-        WORKER.parents[1] / "experiments" / "fit_surface.py",
-        f"localhost:{free_port()}",
-    )
-    flags = [
-        "--hidden",
-        4,
-        "--samples",
-        40,
-        "--steps",
-        3,
-        "--batch-size",
-        20,
-        "--coordinator",
-        coordinator,
-    ]
-    own = [["--num-processes", 2, "--process-id", i, "--out", tmp_path / str(i)] for i in range(2)]
-    processes = started([[script, *flags, *some] for some in own], stderr=None)
-    said = [process.communicate(timeout=300)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
-    assert "NRMSE" in said[0]
-    assert "NRMSE" not in said[1]
-    assert (tmp_path / "0" / "fit_surface.json").is_file()
-    assert not (tmp_path / "1").exists()
-
-
 BY_SLURM = """
 import sys, jax, numpy as np, jaxbp
 from jaxbp.training import join_hosts, own_rows
@@ -132,21 +103,6 @@ def test_where_nothing_started_the_processes_auto_says_so():
         "ValueError: coordinator must be host:port where nothing tells of the other processes"
         in said
     )
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        ({"num_processes": 2}, "--num-processes must be left out with no --coordinator"),
-        (
-            {"coordinator": "auto", "stages": 2},
-            "--coordinator must be left out with --stages above 1",
-        ),
-    ],
-)
-def test_fit_surface_refuses_flags_that_name_no_run(flags, message):
-    with pytest.raises(ValueError, match=message):
-        surface_flags.check(surface_flags.Config(**flags))
 
 
 @pytest.mark.slow

@@ -65,7 +65,7 @@ def surface_problem(name: str, num_samples: int, seed: int) -> Problem:
     task = sample_surface(SURFACES[name], num_samples, generator)
     judged = generator.permutation(np.flatnonzero(task.scored))[:NUM_TEST]
     return Problem.standardized(
-        task.train, Samples(*(some[judged] for some in task.test)), seed, task.labels
+        task.train, Samples(*(some[judged] for some in task.test)), seed, task.surface.labels
     )
 
 

@@ -15,5 +15,4 @@ from data.surfaces import surface as surface
 from data.tasks import Samples as Samples
 from data.tasks import Task as Task
 from data.tasks import sample_surface as sample_surface
-from data.tasks import sample_table as sample_table
 from data.tasks import uniform_points as uniform_points

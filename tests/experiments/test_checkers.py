@@ -11,7 +11,7 @@ from test_gradient import LOSS_AND_GRADIENT
 import error_law
 import jaxbp
 import judges
-from wrong_backward import (
+from shared.wrong_backward import (
     AT_KINK,
     MLP,
     RIGHT,

@@ -28,7 +28,7 @@ import xor
 from common import parse
 from jaxbp.activations import ACTIVATIONS
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
