@@ -19,13 +19,13 @@ import jax
 import matplotlib
 import numpy as np
 
-from shared.chinese import PHRASES
 from flags import choice as choice
 from flags import parse as parse
 from jaxbp import viz
 from jaxbp._checks import check_name, check_number
 from jaxbp._files import atomic_write
 from jaxbp.training import PLATFORMS, use_platform
+from shared.chinese import PHRASES
 
 Config = TypeVar("Config")
 NOT_RECORDED = (

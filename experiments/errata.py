@@ -16,12 +16,12 @@ import jaxbp
 import one_layer
 import xor
 from check_gradients import LOSS, Loss, analytic_loss, enlarged, guarded_loss
-from shared.chinese import say
 from common import Common, begin, finish, print_columns, run
+from fit_surface import tutorial_params
 from jaxbp import viz
 from jaxbp.gradcheck import numerical_gradient
 from jaxbp.training import named_optimizer
-from fit_surface import tutorial_params
+from shared.chinese import say
 
 
 @dataclass(frozen=True)

@@ -226,7 +226,7 @@ def measure(fit: Fit, task: Task) -> dict[str, Any]:
     error = fit.model(task.test.points[task.scored]) - task.test.values[task.scored]
     place = int(np.abs(error).argmax())
     rmse = float(np.sqrt(np.mean(error**2)))
-    mlp, params = fit.model.mlps[0], fit.model.terms[0].params
+    mlp, params = fit.model.mlp, fit.model.params
     inputs, targets = fit.model.standardize(*task.train)
     report = jaxbp.check_gradients(mlp, params, inputs[:CHECKED], targets[:CHECKED])
     return {

@@ -18,12 +18,12 @@ from jax import Array
 
 import jaxbp
 import node_errors
-from shared.chinese import say
 from common import Common, begin, choice, finish, print_table, run
 from jaxbp import viz
 from jaxbp.activations import ACTIVATIONS
 from jaxbp.gradcheck import check_trace
 from jaxbp.losses import LOSSES
+from shared.chinese import say
 
 
 @dataclass(frozen=True)

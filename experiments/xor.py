@@ -16,11 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxbp
-from shared.chinese import say
 from common import Common, begin, finish, print_columns, run
 from jaxbp import viz
 from jaxbp.training import named_optimizer
 from jaxbp.viz import Grid
+from shared.chinese import say
 
 
 @dataclass(frozen=True)
