@@ -11,7 +11,6 @@ import sys
 import webbrowser
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -134,13 +133,11 @@ def finish(
         if isinstance(content, str):
             paths.append(write_text(path, content))
         elif isinstance(content, viz.Film):
-            show = partial(_show_translated, content, config.lang)
-            content = dataclasses.replace(content, show=show)
-            paths.append(viz.save_film(content, path, dpi=64))
+            paths.append(viz.save_film(viz.translate(content, config.lang), path, dpi=64))
         elif callable(content):
             paths.append(content(path))
         else:
-            viz.translate(content, getattr(config, "lang", "en"), PHRASES)
+            content = viz.translate(content, getattr(config, "lang", "en"))
             paths.append(viz.save_figure(content, path))
         if config.show and path.suffix in (".png", ".svg", ".gif", ".html"):
             webbrowser.open(path.resolve().as_uri())
@@ -159,11 +156,6 @@ def finish(
         write_text(folder / f"{stem}.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
     )
     print("\nwrote\n" + "\n".join(f"  {path}" for path in paths))
-
-
-def _show_translated(film: viz.Film, lang: str, frame: int) -> None:
-    film.show(frame)
-    viz.translate(film.figure, lang, PHRASES)
 
 
 def write_text(path: Path, text: str) -> Path:

@@ -69,7 +69,6 @@ def main(config: Config) -> None:
         trace,
         report=check_trace(trace),
         title="One example: inputs 0.1 and 0.3, target 0.2",
-        lang=config.lang,
     )
     numbers = {
         "prediction": trace.activations[-1][0, 0],

@@ -61,10 +61,10 @@ def main(config: Config) -> None:
     print_table(rows, "-".join(map(str, config.sizes)))
     names = " and ".join(dict.fromkeys(mlp.activation_names))
     title = f"{'-'.join(map(str, config.sizes))} network, {names}"
-    film = viz.animate_walk(trace, report=report, title=title, lang=config.lang)
+    film = viz.animate_walk(trace, report=report, title=title)
     programs = f"Hand-written:\n\n```\n{hand}\n```\n\nJAX's own:\n\n```\n{auto}\n```\n"
     files = {
-        f"{stem}.svg": viz.draw_walk(trace, report=report, title=title, lang=config.lang).figure,
+        f"{stem}.svg": viz.draw_walk(trace, report=report, title=title).figure,
         f"{stem}.gif": film,
         f"{stem}.html": partial(save_live_page, trace, title, config.lang),
         f"{stem}.md": f"# Every number of both passes: {title}\n\n{ledger.to_markdown()}\n",

@@ -16,11 +16,12 @@ import optax
 import pytest
 from architectures import draw_params
 from matplotlib import font_manager
+from matplotlib.figure import Figure
 
 import jaxbp
+from jaxbp import viz
 from jaxbp.training import checkpoint_file, checkpoints, loop
 from jaxbp.training.checkpoint_file import read_checkpoint
-from jaxbp.viz.language import language
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 ROOT = Path(__file__).parent.parent
@@ -284,6 +285,8 @@ def test_a_font_installed_after_matplotlib_looked_is_found(monkeypatch):
         assert style.chinese_family() == "DejaVu Sans Mono"
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            assert language("zh")("true") == "真实值"
+            figure = Figure()
+            figure.suptitle("true")
+            assert viz.translate(figure, "zh").get_suptitle() == "真实值"
     finally:
         style.chinese_family.cache_clear()

@@ -13,6 +13,7 @@ from jaxbp.viz.errors import draw_kink_lines as draw_kink_lines
 from jaxbp.viz.films import Film as Film
 from jaxbp.viz.films import animate_training as animate_training
 from jaxbp.viz.films import animate_walk as animate_walk
+from jaxbp.viz.films import save_film as save_film
 from jaxbp.viz.graphs import draw_graph as draw_graph
 from jaxbp.viz.graphs import graph_dot as graph_dot
 from jaxbp.viz.graphs import graph_mermaid as graph_mermaid
@@ -20,11 +21,9 @@ from jaxbp.viz.grid import Domain as Domain
 from jaxbp.viz.grid import Grid as Grid
 from jaxbp.viz.images import draw_images as draw_images
 from jaxbp.viz.language import translate as translate
-from jaxbp.viz.language import translator as translator
 from jaxbp.viz.layers import draw_gradient_flow as draw_gradient_flow
 from jaxbp.viz.layers import draw_weights as draw_weights
 from jaxbp.viz.page import save_page as save_page
-from jaxbp.viz.pages import save_film as save_film
 from jaxbp.viz.planes import draw_decision_map as draw_decision_map
 from jaxbp.viz.planes import draw_heatmap as draw_heatmap
 from jaxbp.viz.planes import draw_paths as draw_paths

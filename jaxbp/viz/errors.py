@@ -72,12 +72,9 @@ def draw_kink_lines(
             ]
             look: Any = {"colors": [colour], "linestyles": [dashes], "linewidths": 0.8}
             lines[layer] = [ax.contour(grid.x, grid.y, z, levels=[0.0], **look) for z in crossing]
-            counts.append(f"{layer}: {len(crossing)} of {values.shape[1]} ({name})")
-        # Three layers to a line: a longer one is wider than the panel and is cut at the figure's
-        # edge.
-        rows = [", ".join(counts[first : first + 3]) for first in range(0, len(counts), 3)]
-        below = "\nkink lines, layer " + "\n".join(rows) if rows else ""
-        ax.set(xlabel=labels[0] + below, ylabel=labels[1])
+            drawn_units = f"{len(crossing)} of {values.shape[1]} units"
+            counts.append(f"kink lines of layer {layer}: {drawn_units}, {name}")
+        ax.set(xlabel="\n".join([labels[0], *counts]), ylabel=labels[1])
         ax.locator_params(nbins=6)
     return Drawing(figure, {"error": ax}, {"error": drawn, "lines": lines}, {"error": scale})
 

@@ -1,23 +1,29 @@
-"""Films: a surface while it is learned, and the two passes step by step."""
+"""Films: a surface while it is learned, the two passes step by step; as a GIF or a page."""
 
 import base64
+import html
+import io
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxbp._files import as_path, atomic_write
 from jaxbp.backprop import Trace
 from jaxbp.gradcheck import Report
 from jaxbp.viz.grid import Grid
-from jaxbp.viz.language import language
 from jaxbp.viz.maps import check_values, fill, map_height, mark_gaps
 from jaxbp.viz.scales import add_bar, contour_levels
-from jaxbp.viz.style import BLUE, VERMILLION, WIDTH, new_figure, number, style
+from jaxbp.viz.style import BLUE, VERMILLION, WIDTH, drawn_pixels, new_figure, number, style
 from jaxbp.viz.walk import draw_walk
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+EMBED_LIMIT = 20.0  # megabytes of one page
 
 
 @dataclass(frozen=True)
@@ -40,9 +46,7 @@ class Film:
 
     def _repr_html_(self) -> str:
         """The film as a GIF inside the markup, for notebooks."""
-        from jaxbp.viz.pages import gif_bytes  # which writes films
-
-        data = base64.b64encode(gif_bytes(self)).decode()
+        data = base64.b64encode(_gif(self, 64.0)).decode()
         return f'<img src="data:image/gif;base64,{data}" alt="film of {self.num_frames} frames">'
 
 
@@ -149,51 +153,44 @@ def _range_of(sizes: Sequence[np.ndarray]) -> tuple[float, float]:
     return min(medians, default=high / 10) / 3, high
 
 
-def animate_walk(
-    trace: Trace, *, report: Report | None = None, title: str = "", lang: str = "en"
-) -> Film:
-    """Makes a film of both passes: layer by layer forward, then the node errors back, then the
-    gradients.
+def animate_walk(trace: Trace, *, report: Report | None = None, title: str = "") -> Film:
+    """Make a film of both passes: forward layer by layer, the node errors back, then the gradients.
 
     Args:
-        trace: what `backprop` returned; its first sample is shown.
-        report: what `check_trace` says of it, for the badge in the last frame; none unless given.
+        trace: as returned by `backprop`; its first sample is shown.
+        report: of `check_trace`, for the badge in the last frame; none unless given.
         title: above the figure.
-        lang: "en", or "zh" for Chinese labels where a font for them is installed.
 
     Returns:
         The film of 3 L + 1 frames; one term more appears in each.
     """
-    walk = draw_walk(trace, report=report, title=" ", lang=lang)
+    walk = draw_walk(trace, report=report, title=" ")
     num_layers = trace.mlp.num_layers
     last = 3 * num_layers
-    appears: list[tuple[Any, int]] = []  # what, and in which frame
-    for name in ("forward", "backward"):
-        back = name == "backward"
-        for (layer, *_), text in walk.artists["nodes"][name].items():
-            appears.append((text, 2 * num_layers + 1 - layer if back else layer))
-        for (layer, *_), text in walk.artists["edges"][name].items():
-            appears.append((text, last + 1 - layer if back else layer))
+    appears: list[tuple[Any, int]] = []  # an artist and its first frame
+    for (layer, *_), text in walk.artists["nodes"]["forward"].items():
+        appears.append((text, layer))
+    for (layer, *_), text in walk.artists["edges"]["forward"].items():
+        appears.append((text, layer))
+    for (layer, *_), text in walk.artists["nodes"]["backward"].items():
+        appears.append((text, 2 * num_layers + 1 - layer))
+    for (layer, *_), text in walk.artists["edges"]["backward"].items():
+        appears.append((text, last + 1 - layer))
     if walk.artists["badge"] is not None:
         appears.append((walk.artists["badge"], last))
-    word = language(lang)
-    layers, name = range(1, num_layers + 1), word("layer")
-    captions = [
-        word("the inputs"),
-        *(f"{word('forward')}, {name} {layer}: z = Σ w a + b, then a = φ(z)" for layer in layers),
-    ]
+    layers = range(1, num_layers + 1)
+    captions = ["the inputs"]
+    captions += [f"forward, layer {k}: z = Σ w a + b, then a = φ(z)" for k in layers]
     for layer in reversed(layers):
         source = "∂L/∂a" if layer == num_layers else "Σ δ w"
-        captions.append(
-            f"{word('step 1')}, {name} {layer}: e = {source}, {word('then')} δ = e φ′(z)"
-        )
-    captions += [f"{word('step 2')}, {name} {layer}: ∂L/∂w = a δ" for layer in reversed(layers)]
-    caption = walk.artists["title"]
+        captions.append(f"step 1, layer {layer}: e = {source}, then δ = e φ′(z)")
+    captions += [f"step 2, layer {layer}: ∂L/∂w = a δ" for layer in reversed(layers)]
 
     def show(frame: int) -> None:
         for artist, first in appears:
             artist.set_visible(first <= frame)
-        caption.set_text(f"{title}   {frame} {word('of')} {last}   {captions[frame]}".strip())
+        caption = f"{title}   frame {frame} of {last}   {captions[frame]}".strip()
+        walk.artists["title"].set_text(caption)
 
     show(0)
     return Film(walk.figure, last + 1, show, fps=1.0)
@@ -203,3 +200,84 @@ def _freeze(figure: "Figure") -> None:
     """Lets the layout settle once, so that nothing moves from frame to frame."""
     figure.canvas.draw()
     figure.set_layout_engine("none")
+
+
+def save_film(film: Film, path: str | Path, *, dpi: float = 80.0) -> Path:
+    """Writes a film whole or not at all.
+
+    Args:
+        film: the film.
+        path: .gif, or .html for one page with play, pause and step buttons that needs neither
+            network nor files.
+        dpi: dots per inch.
+
+    Returns:
+        The path written.
+
+    Raises:
+        ValueError: the name ends otherwise, or the film is too large for a page.
+        OSError: the file cannot be written.
+    """
+    path = as_path(path)
+    if path.suffix not in (".gif", ".html"):
+        raise ValueError(f"path must end in .gif or .html, got {path.name}")
+    with atomic_write(path) as partial:
+        if path.suffix == ".gif":
+            partial.write_bytes(_gif(film, dpi))
+        else:
+            page = _page(film, dpi, path.stem.replace("_", " "))
+            if len(page) > EMBED_LIMIT * 1e6:
+                raise ValueError(
+                    f"film must fit into {EMBED_LIMIT:g} MB as a page, got {len(page) / 1e6:.3g} MB: lower dpi or make "
+                    "a .gif"
+                )
+            partial.write_text(page, encoding="utf-8")
+    return path
+
+
+def _gif(film: Film, dpi: float) -> bytes:
+    """A GIF that repeats; its frames take equal time, but for the last, which stays longer."""
+    from PIL import Image
+
+    frames, each, buffer = _frames(film, dpi), round(1000 / film.fps), io.BytesIO()
+    times = [each] * (len(frames) - 1) + [each + round(1000 * film.hold)]
+    wide, high = frames[0].size
+    strip = Image.new("RGB", (wide, high * len(frames)))  # one palette for all
+    for place, frame in enumerate(frames):
+        strip.paste(frame, (0, high * place))
+    strip = strip.quantize(256, kmeans=2, dither=0)
+    boxes = [(0, high * place, wide, high * (place + 1)) for place in range(len(frames))]
+    first, *later = map(strip.crop, boxes)
+    first.save(buffer, "GIF", save_all=True, append_images=later, duration=times, loop=0)
+    return buffer.getvalue()
+
+
+def _frames(film: Film, dpi: float) -> list[Any]:
+    """The pictures of a film, in RGB."""
+    frames = []
+    for frame in range(film.num_frames):
+        film.show(frame)
+        with style():
+            frames.append(drawn_pixels(film.figure, dpi))
+    return frames
+
+
+def _page(film: Film, dpi: float, title: str) -> str:
+    """The page `film.html` with the frames inside it."""
+    pictures = []
+    for frame in _frames(film, dpi):
+        buffer = io.BytesIO()
+        frame.save(buffer, "WEBP", lossless=True, quality=100)
+        data = base64.b64encode(buffer.getvalue()).decode()
+        pictures.append(f"data:image/webp;base64,{data}")
+    values = {
+        "TITLE": html.escape(title),
+        "FIRST": pictures[0],
+        "LAST": str(len(pictures) - 1),
+        "LATER": json.dumps(pictures[1:]),
+        "TIME": str(round(1000 / film.fps)),
+    }
+    page = (Path(__file__).parent / "film.html").read_text(encoding="utf-8")
+    for name, value in values.items():
+        page = page.replace(f"{{{{{name}}}}}", value)
+    return page

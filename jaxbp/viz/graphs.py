@@ -1,7 +1,6 @@
 """The computational graph of a function: drawn in layers, and as DOT and Mermaid text."""
 
 from itertools import pairwise
-from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -51,7 +50,7 @@ def draw_graph(graph: Graph, *, title: str = "") -> Drawing:
         for name in dict.fromkeys(node.operation for node in graph.nodes)
         if name in RULES
     ]
-    footer = ["blue: value;  red: derivative of the output to it", *wrap("; ".join(rules), 120)]
+    footer = ["blue: value; orange: derivative of the output with respect to it", *rules]
     above, below = 0.35 * bool(title) + 0.1, 0.2 * len(footer) + 0.15
     with style():
         width, height = max(WIDTH, layout.width + 0.2), layout.height + above + below

@@ -81,7 +81,6 @@ def draw_network(
     colour: str,
     *,
     backward: bool,
-    more: str,
 ) -> tuple[dict[Any, Any], dict[tuple[int, int, int], Any]]:
     """Draws nodes, arrows and their numbers.
 
@@ -93,7 +92,6 @@ def draw_network(
         edges: the number on each edge by (layer, from, to); the width of an arrow shows its size.
         colour: of arrows and texts.
         backward: whether the arrows point to the left, and are dashed.
-        more: the word behind the number of units that are not drawn.
 
     Returns:
         The texts at the nodes; the numbers on the edges, but for those that would cover others.
@@ -124,7 +122,7 @@ def draw_network(
         half = CHARACTER * max(map(len, lines)) / 2
         taken.append((x - half, y - RADIUS - 0.06 - LINE * len(lines), x + half, y - RADIUS))
     for layer, marks in layout.gaps.items():
-        count = f"⋮ {layout.elided[layer]} {more}"
+        count = f"⋮ {layout.elided[layer]} more"
         for x, y in marks:
             ax.text(
                 x,

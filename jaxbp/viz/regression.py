@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxbp.viz.language import language, translate
 from jaxbp.viz.style import BLUE, GREY, RED, WIDTH, Drawing, new_figure, number, style
 from jaxbp.viz.ticks import power_of_ten
 
@@ -26,7 +25,6 @@ def draw_regression(
     label: str = "z",
     title: str = "",
     footer: str = "",
-    lang: str = "en",
 ) -> Drawing:
     """Draws predicted against true values, the histogram of the error, and cuts through a point.
 
@@ -40,7 +38,6 @@ def draw_regression(
         label: the name of the values, with their unit.
         title: above the figure.
         footer: one line under the panels.
-        lang: "en", or "zh" for Chinese labels where a font for them is installed.
 
     Returns:
         The drawing; artists `points`, `bars` and `cuts` by name; number `gaps`, how many rows are
@@ -59,7 +56,7 @@ def draw_regression(
         raise ValueError(
             f"true and predicted must hold a row of finite numbers, got none in {len(true)}"
         )
-    word, curves = language(lang), dict(cuts or {})
+    curves = dict(cuts or {})
     num_columns = min(COLUMNS, max(1, len(curves)))
     num_rows = -(-len(curves) // num_columns)
     with style():
@@ -68,8 +65,8 @@ def draw_regression(
         top, *rest = figure.subfigures(len(ratios), 1, height_ratios=ratios, squeeze=False)[:, 0]
         left, right = top.subplots(1, 2)
         artists: dict[str, Any] = {
-            "points": _draw_points(left, true[finite], predicted[finite], label, word),
-            "bars": _draw_errors(right, predicted[finite] - true[finite], label, word),
+            "points": _draw_points(left, true[finite], predicted[finite], label),
+            "bars": _draw_errors(right, predicted[finite] - true[finite], label),
             "cuts": {},
         }
         if gaps := int((~finite).sum()):
@@ -86,16 +83,15 @@ def draw_regression(
                 ax.locator_params(nbins=4)
                 ax.grid(alpha=0.25, linewidth=0.6)
             if point is not None:
-                rest[0].suptitle(word("cuts through the marked row"), fontsize=9)
+                rest[0].suptitle("cuts through the marked row", fontsize=9)
             for ax in below[len(curves) :]:
                 ax.remove()
         if footer:
             (rest or [top])[0].supxlabel(footer, fontsize=9)
-        translate(figure, lang)
     return Drawing(figure, axes, artists, {"gaps": gaps})
 
 
-def _draw_points(ax: "Axes", true: np.ndarray, predicted: np.ndarray, label: str, word: Any) -> Any:
+def _draw_points(ax: "Axes", true: np.ndarray, predicted: np.ndarray, label: str) -> Any:
     """A dot for each row over the diagonal on which a perfect fit lies."""
     low, high = min(true.min(), predicted.min()), max(true.max(), predicted.max())
     margin = 0.04 * (high - low) or 1.0
@@ -116,21 +112,21 @@ def _draw_points(ax: "Axes", true: np.ndarray, predicted: np.ndarray, label: str
         xlim=ends,
         ylim=ends,
         aspect="equal",
-        xlabel=f"{word('true')} {label}",
-        ylabel=f"{word('predicted')} {label}",
+        xlabel=f"true {label}",
+        ylabel=f"predicted {label}",
     )
     ax.locator_params(nbins=5)
     ax.grid(alpha=0.25, linewidth=0.6)
     return drawn
 
 
-def _draw_errors(ax: "Axes", error: np.ndarray, label: str, word: Any) -> Any:
+def _draw_errors(ax: "Axes", error: np.ndarray, label: str) -> Any:
     """How many rows have which error, on a scale that shows all but the rarest; the largest is named."""
     largest = float(np.abs(error).max())
     usual = float(np.quantile(np.abs(error), 0.995)) or largest or 1.0
     bins = int(min(MOST_BINS, max(8, 2 * len(error) ** (1 / 3))))
     bars = ax.hist(np.clip(error, -usual, usual), bins=bins, range=(-usual, usual), color=BLUE)[2]
-    ax.set(xlim=(-1.02 * usual, 1.02 * usual), ylabel=word("rows"))
-    power_of_ten(ax.xaxis, usual, f"{word('error: predicted − true')}, {label}")
-    ax.set_title(f"{word('largest')} {number(largest)}", fontsize=9)
+    ax.set(xlim=(-1.02 * usual, 1.02 * usual), ylabel="rows")
+    power_of_ten(ax.xaxis, usual, f"error: predicted − true, {label}")
+    ax.set_title(f"largest {number(largest)}", fontsize=9)
     return bars

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxbp._files import atomic_write
-from jaxbp.viz.pixels import png_bytes
+from jaxbp._files import as_path, atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -187,20 +186,31 @@ def save_figure(figure: "Figure | SubFigure", path: str | Path) -> Path:
         ValueError: the name ends otherwise.
         OSError: the folder or the file cannot be written.
     """
-    path = Path(path).expanduser()
+    path = as_path(path)
     if path.suffix not in (".png", ".svg"):
         raise ValueError(f"path must end in .png or .svg, got {path.name}")
     figure = figure.get_figure(root=True)
     with atomic_write(path) as partial, style():
         if path.suffix == ".png":
-            partial.write_bytes(png_bytes(figure, 150))
+            picture = drawn_pixels(figure, 150).quantize(256, kmeans=2, dither=0)
+            picture.save(partial, "PNG", optimize=True)
         else:
             buffer = io.StringIO()
             figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-            partial.write_text(_rounded(buffer.getvalue()), encoding="utf-8")
+            # Two decimals of the coordinates of paths: hundredths of a point.
+            svg = re.sub(
+                r' d="[^"]*"',
+                lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path.group()),
+                buffer.getvalue(),
+            )
+            partial.write_text(svg, encoding="utf-8")
     return path
 
 
-def _rounded(svg: str) -> str:
-    """Leaves two decimals of the coordinates of paths, hundredths of a point."""
-    return re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path.group()), svg)
+def drawn_pixels(figure: "Figure", dpi: float) -> Any:
+    """The picture of a figure in RGB, as Pillow has it."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return Image.open(buffer).convert("RGB")

@@ -8,7 +8,6 @@ import numpy as np
 
 from jaxbp._checks import check_finite
 from jaxbp.viz.curves import plot
-from jaxbp.viz.language import language, translate
 from jaxbp.viz.maps import Where, check_values, draw_error, fill, map_height, mark_gaps, scatter
 from jaxbp.viz.scales import add_bar, contour_levels
 from jaxbp.viz.style import SEQUENTIAL, WIDTH, Drawing, new_figure, panel, style
@@ -26,7 +25,6 @@ def draw_surface_comparison(
     labels: tuple[str, ...] = ("x", "y", "z"),
     title: str = "",
     footer: str = "",
-    lang: str = "en",
 ) -> Drawing:
     """Draws the true and the predicted surface with the same levels and one colour bar, and the
     signed error.
@@ -41,7 +39,6 @@ def draw_surface_comparison(
         labels: the names of x, y and z, with units if they have any.
         title: what surface it is.
         footer: one line under the panels, such as the error and how it was reached.
-        lang: "en", or "zh" for Chinese labels where a font for them is installed.
 
     Returns:
         The drawing; artists `true`, `predicted` and `error`, the last two by name (a single
@@ -53,7 +50,6 @@ def draw_surface_comparison(
         ValueError: the shapes do not fit together, or there is no prediction.
     """
     several = isinstance(predicted, Mapping)
-    word = language(lang)
     true = check_values("true", where, true)
     given = dict(predicted) if isinstance(predicted, Mapping) else {"predicted": predicted}
     if not given:
@@ -78,10 +74,10 @@ def draw_surface_comparison(
             drawn[name] = fill(ax, where, values, levels)
         add_bar(grid[0, len(surfaces)], drawn["true"], labels[2])
         for ax, name in zip(grid[0], drawn, strict=False):
-            ax.set_title(wrap(word(name), 66 // num_columns))
+            ax.set_title(wrap(name, 66 // num_columns))
         maps, scales = {}, {}
         for ax, (name, error) in zip(below, errors.items(), strict=True):
-            maps[name], scales[name] = draw_error(ax, where, error, word("error: predicted − true"))
+            maps[name], scales[name] = draw_error(ax, where, error, "error: predicted − true")
         for ax in (*grid[0], *below):
             first = ax is grid[0, 0] or (several and ax is below[0])
             ax.set(xlabel=wrap(labels[0], 78 // num_columns), ylabel=labels[1] if first else "")
@@ -92,7 +88,6 @@ def draw_surface_comparison(
             artists["sizes"] = _draw_sizes(grid[1, 0], errors, labels[2])
         if footer:
             figure.supxlabel(wrap(footer, 120), fontsize=9)
-        translate(figure, lang)
     axes = dict(zip(("true", *surfaces), grid[0], strict=False))
     return Drawing(figure, axes, artists, {"levels": levels, "errors": scales})
 

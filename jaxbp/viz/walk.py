@@ -6,7 +6,6 @@ import numpy as np
 
 from jaxbp.backprop import Trace
 from jaxbp.gradcheck import Report
-from jaxbp.viz.language import language, translate
 from jaxbp.viz.network import Layout, draw_network
 from jaxbp.viz.style import BLUE, GREEN, RED, VERMILLION, WIDTH, Drawing, new_figure, number, style
 
@@ -20,12 +19,11 @@ def draw_walk(
     report: Report | None = None,
     sample: int = 0,
     title: str = "",
-    lang: str = "en",
 ) -> Drawing:
     """Draws the forward pass of one sample above its backward pass.
 
     Forward, solid: preactivation z, bias b and activation a under the nodes, the weight on each
-    edge, the target t
+    edge, the target y
     beside the outputs. Backward, dashed: activation error e, node error δ and the bias's gradient
     under the nodes, the weight's gradient on each edge. Gradients are the sample's share, which is
     all of them for a batch of one. Negative edges are dotted; an edge number for which there is no
@@ -37,7 +35,6 @@ def draw_walk(
         report: what `check_trace` says of it, for the badge; none unless given.
         sample: the row of the batch.
         title: above the figure.
-        lang: "en", or "zh" for Chinese labels where a font for them is installed.
 
     Returns:
         The drawing; panels `forward` and `backward`; artists `nodes` and `edges` by panel, the
@@ -50,7 +47,6 @@ def draw_walk(
     num_samples = trace.inputs.shape[0]
     if not 0 <= sample < num_samples:
         raise ValueError(f"sample must be from 0 to {num_samples - 1}, got {sample}")
-    word = language(lang)
     layout = Layout.of(trace.mlp.sizes)
     nodes, edges = _numbers(trace, sample, layout)
     top = 0.35 * bool(title) + MARGIN
@@ -75,28 +71,24 @@ def draw_walk(
                 edges[name],
                 colour,
                 backward=backward,
-                more=word("more"),
             )
-        axes["forward"].set_title(f"{word('forward')} →   z = Σ w a + b,  a = φ(z)", color=BLUE)
+        axes["forward"].set_title("forward →   z = Σ w a + b,  a = φ(z)", color=BLUE)
         axes["backward"].set_title(
-            f"← {word('backward')}   e = Σ δ w,  δ = e φ′(z),  ∂L/∂w = a δ,  ∂L/∂b = δ",
+            "← backward   e = Σ δ w,  δ = e φ′(z),  ∂L/∂w = a δ,  ∂L/∂b = δ",
             color=VERMILLION,
         )
-        loss = (
-            f"{word(trace.loss_name.replace('_', ' '))} {number(float(np.asarray(trace.loss)), 4)}"
-        )
+        loss = f"{trace.loss_name.replace('_', ' ')} {number(float(np.asarray(trace.loss)), 4)}"
         if num_samples > 1:
             loss += (
-                f" ({word('mean over the batch')}); {word('sample')} {sample + 1} {word('of')} {num_samples}: "
-                f"{word('e, δ, ∂L/∂w include the factor')} 1/{num_samples}"
+                f" (mean over the batch); sample {sample + 1} of {num_samples}: "
+                f"e, δ, ∂L/∂w include the factor 1/{num_samples}"
             )
         unwritten = {name: len(edges[name]) - len(found) for name, found in written.items()}
-        loss += f"\n{word('wide arrows: large numbers; dotted: negative')}"
+        loss += "\nwide arrows: large numbers; dotted: negative"
         if any(unwritten.values()):
-            loss += f"   ·   {sum(unwritten.values())} {word('numbers without room left out')}"
+            loss += f"   {sum(unwritten.values())} numbers without room left out"
         figure.text(0.5, 0.6 / height, loss, ha="center", va="center", fontsize=8.5)
-        badge = None if report is None else _draw_badge(figure, report, word, 0.22 / height)
-        translate(figure, lang)
+        badge = None if report is None else _draw_badge(figure, report, 0.22 / height)
         heading = figure.text(0.5, 1 - 0.2 / height, title, ha="center", va="center", fontsize=11)
     artists = {"nodes": texts, "edges": written, "badge": badge, "title": heading}
     return Drawing(figure, axes, artists, {"elided": layout.elided, "unwritten": unwritten})
@@ -136,7 +128,7 @@ def _numbers(
         targets[sample] if targets.ndim == 2 else np.arange(trace.mlp.sizes[-1]) == targets[sample]
     )
     for texts in nodes.values():
-        texts |= {("target", j): f"t {number(float(row[j]), 4)}" for j in layout.shown[-1]}
+        texts |= {("target", j): f"y {number(float(row[j]), 4)}" for j in layout.shown[-1]}
     return nodes, edges
 
 
@@ -144,9 +136,9 @@ def _lines(values: dict[str, Any]) -> str:
     return "\n".join(f"{name} {number(float(value), 4)}" for name, value in values.items())
 
 
-def _draw_badge(figure: Any, report: Report, word: Any, height: float) -> Any:
+def _draw_badge(figure: Any, report: Report, height: float) -> Any:
     """The verdict on green, or the first wrong number on red."""
-    verdict = word(f"hand-written {'=' if report.ok else 'DIFFERS from'} jax.grad")
+    verdict = f"hand-written {'=' if report.ok else 'DIFFERS from'} jax.grad"
     summary = (
         "bit for bit"
         if report.ok and report.share == 0

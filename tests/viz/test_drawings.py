@@ -1,11 +1,9 @@
 """Pictures: what the artists hold, not what the pixels look like."""
 
 import dataclasses
-import json
 import re
 import sys
 from itertools import pairwise
-from pathlib import Path
 
 import jax
 import matplotlib
@@ -13,16 +11,12 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
-from PIL import Image
 
 import jaxbp
 from jaxbp import viz
 from jaxbp.gradcheck import check_trace
 from jaxbp.viz import Grid
-from jaxbp.viz.pixels import few_colours
 from jaxbp.viz.style import WIDTH
-
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
@@ -353,7 +347,7 @@ def test_the_walk_shows_the_traces_numbers(x64):
                 [float(layers[layer - 1].weight[i, j])], rel=1e-3
             )
         assert len(edges[name]) == 20
-        targets = [text for text in drawn.axes[name].texts if text.get_text().startswith("t ")]
+        targets = [text for text in drawn.axes[name].texts if text.get_text().startswith("y ")]
         assert [numbers_in(text) for text in targets] == [
             pytest.approx([float(t)], rel=1e-3) for t in trace.targets[0]
         ]
@@ -780,7 +774,7 @@ def test_a_film_shows_each_frames_step_and_error(tmp_path, monkeypatch):
     assert durations[2] >= 2000 > durations[0] == durations[1]  # the end stays to be looked at
     with pytest.raises(ValueError, match=r"path must end in .gif or .html, got film.mp4"):
         viz.save_film(film, tmp_path / "film.mp4")
-    monkeypatch.setattr(sys.modules["jaxbp.viz.pages"], "EMBED_LIMIT", 0.001)
+    monkeypatch.setattr(sys.modules["jaxbp.viz.films"], "EMBED_LIMIT", 0.001)
     with pytest.raises(ValueError, match=r"film must fit into 0.001 MB as a page, got .* MB"):
         viz.save_film(film, tmp_path / "large.html")
     assert not (tmp_path / "large.html").exists()
@@ -808,29 +802,6 @@ def test_the_walks_film_shows_one_term_more_in_each_frame(x64):
     assert not any(
         covered.overlaps(text.get_window_extent()) for ax in figure.axes for text in ax.texts
     )
-
-
-def test_chinese_labels_or_english_with_one_warning(x64, monkeypatch):
-    from jaxbp.viz import language
-    from jaxbp.viz.style import chinese_family
-
-    trace = walk_trace((2, 3, 1))
-    monkeypatch.setattr(language, "_warned", set())
-    if chinese_family() is None:
-        with pytest.warns(UserWarning, match="English labels are used"):
-            drawn = viz.draw_walk(trace, lang="zh")
-        assert "forward" in drawn.axes["forward"].get_title()
-    else:
-        drawn = viz.draw_walk(trace, lang="zh", title="反向传播")
-        assert "前向传播" in drawn.axes["forward"].get_title()
-        settle(viz.draw_walk(trace, title="反向传播"))  # a title in Chinese needs no setting
-    settle(drawn)  # a missing glyph would be a warning, and so an error
-    monkeypatch.setattr(language, "chinese_family", lambda: None)
-    monkeypatch.setattr(language, "_warned", {"zh"})
-    silent = viz.draw_walk(trace, lang="zh")  # warned before: silent now
-    assert "forward" in silent.axes["forward"].get_title()
-    with pytest.raises(ValueError, match="lang must be one of"):
-        viz.draw_walk(trace, lang="fr")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e300, 0.0])
@@ -867,18 +838,6 @@ def test_a_grid_of_one_point_or_one_row(grid):
     settle(viz.draw_error_detail(grid, values, values + 1, {1: values[:, np.newaxis] - 2}))
     settle(viz.draw_unit_maps(grid, values[:, np.newaxis], values[:, np.newaxis]))
     settle(viz.draw_heatmap(grid, values, labels=("x", "y", "z")))
-
-
-def test_a_picture_keeps_its_colours_where_they_are_few_and_nearly_where_they_are_many():
-    few = Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3))
-    np.testing.assert_array_equal(np.asarray(few_colours(few).convert("RGB")), np.asarray(few))
-    ramp = np.linspace(0, 255, 64).astype(np.uint8)
-    many = Image.fromarray(
-        np.stack([*np.meshgrid(ramp, ramp), np.full((64, 64), 128, np.uint8)], axis=-1)
-    )
-    found = few_colours(many)
-    assert found.mode == "P"
-    assert np.abs(np.asarray(found.convert("RGB"), int) - np.asarray(many, int)).max() < 24
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.3, 0.8), (0.31, 0.33), (2e-5, 9e-4), (1e-9, 1e3)])
@@ -918,36 +877,3 @@ def test_contour_lines_are_numbered_inside_the_panel():
             box = text.get_window_extent()
             assert panel.x0 <= box.x0, text
             assert box.x1 <= panel.x1, text
-
-
-@pytest.mark.parametrize("name", ["judges", "error_law"])
-def test_every_text_of_these_pictures_has_chinese_words(name):
-    from chinese import say
-
-    source = (ROOT / "experiments" / f"{name}.py").read_text(encoding="utf-8")
-    texts = re.findall(r'(?:title=|dict\.fromkeys\(\w+, )f?"([^"]+)"', source)
-    result = json.loads((ROOT / "figures" / f"{name}.json").read_text(encoding="utf-8"))["result"]
-    tables = [result[key] for key in ("missed", "by depth", "by width") if key in result]
-    texts += [text for table in tables for row, series in table.items() for text in (row, *series)]
-    functions = {"check_gradients", "check_rule", "jax.test_util.check_grads"}  # names stay
-    for text in set(texts) - functions:
-        assert re.search(r"[\u4e00-\u9fff]", say(text.replace("{config.right}", "20"), "zh")), text
-
-
-def test_the_texts_of_a_picture_are_translated_line_by_line(surfaces, monkeypatch):
-    from chinese import PHRASES
-    from jaxbp.viz import language
-
-    monkeypatch.setattr(language, "chinese_family", lambda: "some font")
-    drawn = viz.draw_surface_comparison(*surfaces, title=r"$\sin x + 3^{x/3}$: loss")
-    viz.translate(drawn.figure, "en", PHRASES)
-    assert drawn.axes["true"].get_title() == "true"
-    viz.translate(drawn.figure, "zh", PHRASES)
-    assert drawn.axes["true"].get_title() == "真实值"
-    assert drawn.figure.get_suptitle() == "sin x + 3^(x/3):损失"  # mathtext's fonts have no Chinese
-    (title,) = (ax.get_title() for ax in drawn.figure.axes if "位于" in ax.get_title())
-    assert re.fullmatch(r"误差:预测值 − 真实值\n最大 \S+,位于 \(.*\)", title)
-    for pattern, translated in (PHRASES | language.PATTERNS).items():
-        referred = [int(number) for number in re.findall(r"\\(\d)", translated)]
-        assert max(referred, default=0) <= re.compile(pattern).groups, pattern
-        assert re.search(r"[\u4e00-\u9fff]", translated) or "误差" in translated, pattern
