@@ -24,7 +24,6 @@ from jaxbp import viz
 from jaxbp._checks import check_name, check_number
 from jaxbp._files import atomic_write
 from jaxbp.training import PLATFORMS, use_platform
-from shared.chinese import PHRASES
 
 Config = TypeVar("Config")
 NOT_RECORDED = (

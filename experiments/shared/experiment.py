@@ -22,7 +22,6 @@ import numpy as np
 
 from jaxbp import viz
 from jaxbp.training import use_platform
-from shared.chinese import PHRASES
 
 try:
     import tyro
@@ -117,18 +116,11 @@ def finish(
         if isinstance(content, str):
             write_text(path, content)
         elif isinstance(content, viz.Film):
-            show = content.show
-
-            def translated(frame: int, show: Any = show, figure: Any = content.figure) -> None:
-                show(frame)
-                viz.translate(figure, config.lang, PHRASES)
-
-            viz.save_film(dataclasses.replace(content, show=translated), path, dpi=64)
+            viz.save_film(viz.translate(content, config.lang), path, dpi=64)
         elif callable(content):
             content(path)
         else:
-            viz.translate(content, config.lang, PHRASES)
-            viz.save_figure(content, path)
+            viz.save_figure(viz.translate(content, config.lang), path)
         if config.show and path.suffix in (".png", ".svg", ".gif", ".html"):
             webbrowser.open(path.resolve().as_uri())
     flags = dataclasses.asdict(config)

