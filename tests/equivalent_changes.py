@@ -53,9 +53,6 @@ SAME = (
         "remainder >= CLEAR * floor",
         "a bound on rounding, which no remainder meets exactly",
     ),
-    ("graph/layout.py", "offsets = [1.0]", "what is added to all offsets is taken off again"),
-    ("graph/layout.py", ">= np.mean(pools[-2])", "pools of one mean stand where one pool does"),
-    ("graph/nodes.py", "zip(self.nodes, rows, strict=False)", "there is a row for each node"),
     (
         "graph/tracing.py",
         "zip(moving, floats, strict=False)",
@@ -103,7 +100,6 @@ EFFORT = (
         "an allowance that stands beside one for the truncation",
     ),
     ("gradcheck/directions.py", "np.arange(9)", "values that a rounding error is read off"),
-    ("graph/layout.py", "(0.45, 1.5, 0.06)", "a margin of a picture, in inches"),
 )
 
 

@@ -18,6 +18,7 @@ from jaxbp.fitting.model import Candidate, Term
 from jaxbp.gradcheck import Report
 from jaxbp.gradcheck.report import Row
 from jaxbp.graph import Graph, Node
+from jaxbp.losses import as_loss
 from jaxbp.training import FitResult, History, Outcome
 from jaxbp.viz import Grid
 
@@ -40,7 +41,7 @@ def trace_of(*sizes, samples):
     inputs, targets = np.full((samples, sizes[0]), 0.25), np.zeros((samples, sizes[-1]))
     return jaxbp.Trace(
         mlp,
-        "mean_squared_error",
+        as_loss("mean_squared_error"),
         params,
         inputs,
         targets,
@@ -83,19 +84,19 @@ def graph():
 RIGHT = Row("params[0].weight", "autodiff", 1e-17, 1e-15, (0, 1), 0.5, 0.5)
 WRONG = RIGHT._replace(path=EVIL, error=0.3, hand=0.4)
 RESULTS = {
-    "trace": (lambda: trace_of(3, 4, 2, samples=1), ["3-4-2", "layer 2, unit 2", "<svg", "0.25"]),
+    "trace": (lambda: trace_of(3, 4, 2, samples=1), ["3-4-2", "layer 2, unit 2", "0.25"]),
     "large trace": (
         lambda: trace_of(3, 40, 40, 2, samples=7),
-        ["mean over 7 samples", "[7, 40], norm", "<svg"],
+        ["mean over 7 samples", "[7, 40], norm"],
     ),
     "report": (
         lambda: Report((RIGHT, WRONG), notes=(EVIL,)),
         ["✗ WRONG", "✓ ok", "params[0].weight[0, 1]"],
     ),
-    "graph": (graph, ["2 nodes", "%0", "1.5, 2", "<svg"]),
+    "graph": (graph, ["2 nodes", "%0", "1.5, 2"]),
     "fit": (
         lambda: fit_result([4.0, np.nan, np.inf, 0.25]),
-        ["finished", "<polyline", "last 0.25"],
+        ["finished", "0.25"],
     ),
     "diverged fit": (lambda: fit_result([np.nan, np.nan]), ["nan"]),
     "model": (model, ["east", "height", "2-1 linear, 3 parameters", "chosen", "0.125"]),
@@ -135,34 +136,6 @@ def test_long_tables_are_cut_and_the_rest_is_counted():
     shown = _html.table(("row",), [(k,) for k in range(100)])
     assert shown.count("<tr>") == 1 + _html.MAX_ROWS
     assert "and 40 more" in shown
-
-
-def test_a_graph_is_drawn_with_each_node_and_each_edge_unless_it_is_too_large():
-    def chain(length):
-        one = np.array(1.0)
-        links = [Node(k, "mul", "", (k - 1, k - 1), one, one) for k in range(1, length)]
-        return Graph((Node(0, "input", EVIL, (), one, one), *links), length - 1)._repr_html_()
-
-    drawn = ElementTree.fromstring(chain(60)).find(".//svg")
-    tags = [shape.tag for shape in drawn.iter()]
-    assert (tags.count("rect"), tags.count("path")) == (60, 2 * 59)
-    texts = [text.text for text in drawn.iter("text")]
-    assert texts[:6] == [EVIL, "1", "1", "×", "1", "1"]
-    assert "<svg" not in chain(61)
-
-
-def luminance(colour):
-    values = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
-    red, green, blue = (v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in values)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
-@pytest.mark.parametrize("paper", ["#ffffff", "#111111", "#1e1e1e"])
-def test_lines_are_seen_on_light_and_dark_pages(paper):
-    for colour in _html.COLOURS:
-        light, dark = sorted((luminance(colour), luminance(paper)), reverse=True)
-        assert (light + 0.05) / (dark + 0.05) >= 3, colour
-    assert "background" not in fit_result([2.0, 1.0])._repr_html_()
 
 
 def test_a_film_shows_itself_as_a_gif():

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from scipy.optimize import isotonic_regression
 
 GAP, MARGIN, LANE = (
     0.45,
@@ -121,16 +122,15 @@ def _stack(
     offsets = [0.0]
     for above, item in pairwise(members):
         offsets.append(offsets[-1] - (sizes[above].height + sizes[item].height) / 2 - SPACE)
-    # Without overlaps h_i - offset_i must fall along the column: the nearest such sequence is a
-    # running pool of means.
-    pools: list[list[float]] = []
-    for item, offset in zip(members, offsets, strict=True):
-        pools.append([wanted[item] - offset])
-        while len(pools) > 1 and np.mean(pools[-1]) > np.mean(pools[-2]):
-            pools[-2:] = [pools[-2] + pools[-1]]
-    levels = [float(np.mean(pool)) for pool in pools for _ in pool]
-    for item, offset, level in zip(members, offsets, levels, strict=True):
-        heights[item] = level + offset
+    # Without overlaps h_i - offset_i falls along the column: the nearest such sequence.
+    levels = isotonic_regression(
+        [wanted[item] - offset for item, offset in zip(members, offsets, strict=True)],
+        increasing=False,
+    ).x
+    heights |= {
+        item: float(level) + offset
+        for item, offset, level in zip(members, offsets, levels, strict=True)
+    }
 
 
 def _assemble(

@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
-from jaxbp._html import card, numbers, table
-from jaxbp.graph.picture import graph_svg
+from jaxbp._html import card, table
+from jaxbp._text import summary
 
 MAX_DRAWN = 60  # nodes; more of them cannot be read in a picture
 SIGNS = {
@@ -93,41 +91,19 @@ class Graph(NamedTuple):
             derivative = (
                 ""
                 if node.derivative is None
-                else f"   d output / d this = {_short(node.derivative)}"
+                else f"   d output / d this = {summary(node.derivative, 6, 6)}"
             )
-            lines.append(f"%{node.index} {label} = {_short(node.value)}{derivative}")
+            lines.append(f"%{node.index} {label} = {summary(node.value, 6, 6)}{derivative}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        """The same as a table, and drawn where the nodes are not too many."""
+        """The same as a table."""
         header = ("node", "operation", "of", "value", "d output / d this")
-        rows = [
-            (
-                *(f"%{node.index} {node.name}".rstrip(), node.operation),
-                ", ".join(f"%{parent}" for parent in node.parents),
-                numbers(node.value),
-                "" if node.derivative is None else numbers(node.derivative),
-            )
-            for node in self.nodes
-        ]
-        drawn = ""
-        if len(rows) <= MAX_DRAWN:
-            lines = [
-                [node.label, *filter(None, row[3:])]
-                for node, row in zip(self.nodes, rows, strict=True)
-            ]
-            drawn = graph_svg(lines, self.edges)
-        return card(
-            f"computational graph of {len(rows)} nodes, output %{self.output}",
-            drawn,
-            table(header, rows),
-        )
-
-
-def _short(value: Array) -> str:
-    """The numbers where they are few, shape and norm where they are many, the dtype alone where there are none."""
-    if not (jnp.issubdtype(value.dtype, jnp.number) or value.dtype == jnp.bool_):
-        return f"{value.dtype}{list(value.shape)}"
-    if value.size <= 6:
-        return np.array2string(np.asarray(value), precision=6, separator=", ").replace("\n", "")
-    return f"{value.dtype}{list(value.shape)}, norm {np.linalg.norm(np.asarray(value)):.6g}"
+        rows = []
+        for node in self.nodes:
+            of = ", ".join(f"%{parent}" for parent in node.parents)
+            derivative = "" if node.derivative is None else summary(node.derivative)
+            name = f"%{node.index} {node.name}".rstrip()
+            rows.append((name, node.operation, of, summary(node.value), derivative))
+        title = f"computational graph of {len(rows)} nodes, output %{self.output}"
+        return card(title, table(header, rows))

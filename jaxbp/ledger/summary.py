@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxbp._html import bars, card, number, numbers, table
+from jaxbp._html import card, table
+from jaxbp._text import number, summary
 from jaxbp.backprop import Trace
 
 MOST_UNITS = 30
@@ -20,9 +21,7 @@ def trace_html(trace: Trace) -> str:
     )
     title = f"both passes of {sizes}, {names}: loss {number(trace.loss)} ({trace.loss_name.replace('_', ' ')}{several})"
     few = samples == 1 and sum(trace.mlp.sizes) <= MOST_UNITS
-    norms = [float(np.linalg.norm(np.asarray(errors, np.float64))) for errors in trace.node_errors]
-    picture = bars(norms, f"norms of the node errors of layers 1 to {len(norms)}, logarithmic")
-    return card(title, table(*(_units(trace) if few else _layers(trace))), picture)
+    return card(title, table(*(_units(trace) if few else _layers(trace))))
 
 
 def _units(trace: Trace) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
@@ -37,7 +36,7 @@ def _units(trace: Trace) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
     ):
         columns = [np.asarray(array)[0] for array in arrays]
         for j, row in enumerate(zip(*columns, np.asarray(bar.bias), strict=True)):
-            weights = numbers(np.asarray(bar.weight)[:, j])
+            weights = summary(np.asarray(bar.weight)[:, j])
             rows.append((f"layer {layer}, unit {j + 1}", *map(number, row), weights))
     return header, rows
 
@@ -57,14 +56,14 @@ def _layers(trace: Trace) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
     rows = []
     for layer, name in enumerate(trace.mlp.activation_names):
         kept = (trace.preactivations, trace.activations, trace.activation_errors, trace.node_errors)
-        arrays = [numbers(some[layer]) for some in kept]
+        arrays = [summary(some[layer]) for some in kept]
         rows.append(
             (
                 layer + 1,
                 trace.mlp.sizes[layer + 1],
                 name,
                 *arrays,
-                *map(numbers, trace.gradient[layer]),
+                *map(summary, trace.gradient[layer]),
             )
         )
     return header, rows

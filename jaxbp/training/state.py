@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxbp._html import card, curves, number, table
+from jaxbp._html import card, number, table
 from jaxbp.params import Params
 from jaxbp.training.recorder import LayerHistory
 from jaxbp.training.solver import Solver
@@ -152,18 +152,10 @@ class FitResult(NamedTuple):
         return str(self.outcome)
 
     def _repr_html_(self) -> str:
-        """Outcome, losses and times as a table, and the losses over the steps."""
+        """Outcome, losses and times as a table."""
         history, checked = self.history, np.isfinite(self.history.validation_loss).any()
         rows = [("steps", f"{int(history.step[-1])}"), ("loss, first", number(history.loss[0]))]
         rows += [("loss, last", number(history.loss[-1]))]
         rows += [("held-out loss, last", number(history.validation_loss[-1]))] if checked else []
         rows += [("compile, s", number(self.compile_seconds)), ("run, s", number(self.run_seconds))]
-        lines = {
-            "loss": (history.step, history.loss),
-            "held-out loss": (history.step, history.validation_loss),
-        }
-        return card(
-            f"fit: {self.status}",
-            table((), rows),
-            curves(lines, "losses over the steps, logarithmic"),
-        )
+        return card(f"fit: {self.status}", table((), rows))

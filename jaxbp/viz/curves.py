@@ -186,6 +186,8 @@ def label_ends(ax: "Axes", lines: Mapping[str, Any]) -> None:
     gap = (
         9 * 1.2 / (72 * ax.get_position().height * ax.figure.bbox.height / ax.figure.dpi)
     )  # a line of text
+    if not ends:
+        return
     ends.sort()
     places = _apart([place for place, _, _ in ends], gap)
     for place, (_, label, colour) in zip(places, ends, strict=True):
@@ -202,13 +204,10 @@ def label_ends(ax: "Axes", lines: Mapping[str, Any]) -> None:
 
 def _apart(places: Sequence[float], gap: float) -> np.ndarray:
     """Moves sorted places as little as it takes until neighbours are `gap` apart and none is above 1."""
+    from scipy.optimize import isotonic_regression
+
     steps = gap * np.arange(len(places))
-    pools: list[list[float]] = []  # neighbours that touch, around the mean of where they should be
-    for place, step in zip(places, steps, strict=True):
-        pools.append([place - step])
-        while len(pools) > 1 and np.mean(pools[-1]) < np.mean(pools[-2]):
-            pools[-2:] = [pools[-2] + pools[-1]]
-    lowest = np.repeat([np.mean(pool) for pool in pools], [len(pool) for pool in pools])
+    lowest = isotonic_regression(np.array(places) - steps).x
     return np.clip(lowest, 0.0, max(0.0, 1.0 - max(steps, default=0.0))) + steps
 
 

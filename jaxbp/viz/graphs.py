@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from jaxbp._text import summary, typeset
 from jaxbp.graph import Graph, Node
 from jaxbp.graph.layout import Box, place
 from jaxbp.graph.nodes import MAX_DRAWN
-from jaxbp.viz.style import BLUE, VERMILLION, WIDTH, Drawing, new_figure, number, style
+from jaxbp.viz.style import BLUE, VERMILLION, WIDTH, Drawing, new_figure, style
 
 RULES = {  # what an operation multiplies the derivative with on its way to its arguments
     "mul": "× passes the other factor times its derivative",
@@ -86,20 +87,11 @@ def graph_mermaid(graph: Graph) -> str:
     return "\n".join(["graph LR", *nodes, *(f"  n{a} --> n{b}" for a, b in graph.edges)])
 
 
-def _value(value: Any) -> str:
-    """A number; of an array the shape and the norm."""
-    if str(value.dtype).startswith("key"):  # a random key has no numbers to show
-        return str(value.dtype)
-    array = np.asarray(value)
-    if array.size == 1:
-        return number(array.item(), 6)
-    return f"{'×'.join(map(str, array.shape))}, norm {number(float(np.linalg.norm(array.astype(np.float64))))}"
-
-
 def _lines(node: Node) -> list[str]:
     """Label, value, and the derivative where there is one to show."""
     shown = node.derivative is not None and node.operation != "constant"
-    return [node.label, _value(node.value), *([_value(node.derivative)] if shown else [])]
+    values = [node.value, *([node.derivative] if shown else [])]
+    return [node.label, *(summary(value, 6, 1, typeset) for value in values)]
 
 
 def _escaped(node: Node, separator: str) -> str:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxbp._files import as_path, atomic_write
+from jaxbp._text import power as power
+from jaxbp._text import typeset as number  # noqa: F401
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +52,6 @@ CHINESE_FAMILIES = (
         "Heiti SC",
     ),
 )
-SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 _RC: Any = {
     "font.size": 9,
@@ -135,17 +136,6 @@ def panel(ax: "Axes | None", width: float, height: float) -> "tuple[Figure, Axes
     if ax is None:
         ax = new_figure(width, height).subplots()
     return ax.get_figure(root=True), ax  # type: ignore[return-value]
-
-
-def number(value: float, digits: int = 3) -> str:
-    """A number in so many figures, with a true minus sign, and as 1.5×10⁻⁹ where a power of ten is needed."""
-    mantissa, _, exponent = f"{value + 0.0:.{digits}g}".partition("e")  # + 0.0 makes 0 of -0
-    return mantissa.replace("-", "−") + power(int(exponent or 0))
-
-
-def power(exponent: int) -> str:
-    """A power of ten as a factor, nothing for 1."""
-    return f"×10{str(exponent).translate(SUPERSCRIPTS)}" if exponent else ""
 
 
 def _offset(plain: Callable[[], str]) -> str:

@@ -2,7 +2,6 @@
 
 import re
 from itertools import pairwise
-from xml.etree import ElementTree
 
 import jax
 import jax.numpy as jnp
@@ -134,7 +133,7 @@ def test_rules_of_functions_are_named_and_kept(x64):
     operations = [node.operation for node in graph.nodes]
     assert "doubled_back" in operations
     assert "relu" in operations
-    assert str(graph).splitlines()[0].startswith("%0 x = [ 0.3, -1.2,  2. ]   d output / d this = ")
+    assert str(graph).splitlines()[0].startswith("%0 x = 0.3, -1.2, 2   d output / d this = ")
 
 
 def test_random_keys_and_masks_have_a_text():
@@ -151,8 +150,8 @@ def test_few_numbers_are_shown_and_of_many_their_norm():
         str(jaxbp.trace_graph(lambda x: x.sum(), jnp.full(count, 2.0, jnp.float32))).splitlines()[0]
         for count in (6, 7)
     )
-    assert six.startswith("%0 x = [2., 2., 2., 2., 2., 2.] ")
-    assert seven.startswith("%0 x = float32[7], norm 5.2915 ")
+    assert six.startswith("%0 x = 2, 2, 2, 2, 2, 2 ")
+    assert seven.startswith("%0 x = [7], norm 5.2915 ")
 
 
 def test_it_works_in_float32():
@@ -323,45 +322,3 @@ def test_a_box_is_as_large_as_its_text_needs_and_not_much_larger(lines):
 
 def numbers_of(shape):
     return [float(number) for number in re.findall(r"-?[\d.]+", shape)]
-
-
-def test_a_notebook_shows_each_text_in_its_box_and_each_edge_between_two():
-    def function(x):
-        for k in range(9):
-            x = jnp.sin(x) * jnp.cos(k * x) + x
-        return x
-
-    graph = jaxbp.trace_graph(function, 0.3)
-    svg = ElementTree.fromstring(re.search("<svg.*</svg>", graph._repr_html_())[0])
-    width, height = numbers_of(svg.get("viewBox"))[2:]
-    assert width <= 7 * 96
-    boxes = [
-        tuple(float(rect.get(name)) for name in ("x", "y", "width", "height"))
-        for rect in svg.iter("rect")
-    ]
-    assert len(boxes) == len(graph.nodes)
-    for x, y, wide, tall in boxes:
-        assert 0 <= x <= x + wide <= width
-        assert 0 <= y <= y + tall <= height
-    texts = [(float(text.get("x")), float(text.get("y"))) for text in svg.iter("text")]
-    held = [
-        [abs(x + wide / 2 - a) < 0.2 and y + 7 < b < y + tall for a, b in texts]
-        for x, y, wide, tall in boxes
-    ]
-    np.testing.assert_array_equal(np.sum(held, axis=0), 1)
-    assert {sum(row) for row in held} <= {2, 3}  # a label, a value, most have a derivative
-    paths = [path.get("d").split("l-6")[0] for path in svg.iter("path")]
-    assert len(paths) == len(graph.edges)
-    for (parent, child), path in zip(graph.edges, paths, strict=True):
-        steps = re.findall("[MLC][^MLC]*", path)
-        (x, y, wide, tall), (a, b, _, low) = boxes[parent], boxes[child]
-        start, end = numbers_of(steps[0]), numbers_of(steps[-1])[-2:]
-        assert start[0] == pytest.approx(x + wide, abs=0.2)
-        assert y < start[1] < y + tall
-        assert end[0] == pytest.approx(a, abs=0.2)
-        assert b < end[1] < b + low
-        for before, step in pairwise(steps):
-            if step[0] == "C":  # level at both ends, half way to the right
-                (x0, y0), (xa, ya, xb, yb, x1, y1) = numbers_of(before)[-2:], numbers_of(step)
-                assert (ya, yb) == (y0, y1)
-                assert x0 <= xa == xb <= x1
