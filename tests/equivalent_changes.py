@@ -23,35 +23,9 @@ SAME = (
     ("fitting/rows.py", "zip(fits, splits, strict=False)", "there is a fit for each split"),
     ("fitting/rows.py", "num_rows <= FEW", "a fifth of 100 is 20 by either rule"),
     (
-        "gradcheck/directions.py",
-        "self.cotangent), strict=False)",
-        "a cotangent has the structure of the result",
-    ),
-    (
-        "gradcheck/directions.py",
-        "max(2, min(len(moved)",
-        "one row more is padded, and cut off again",
-    ),
-    ("gradcheck/directions.py", "default_rng(1)", "another draw of the elements"),
-    (
-        "gradcheck/rules.py",
-        "zip(limits, allowed, strict=False)",
-        "both have one number for each leaf",
-    ),
-    (
         "fitting/units.py",
         "num <= 2 * num_rows",
         "a quotient of operations, which no even number meets",
-    ),
-    (
-        "gradcheck/taylor.py",
-        "0.9 <= slope",
-        "a logarithm of measured numbers, which no bound meets",
-    ),
-    (
-        "gradcheck/taylor.py",
-        "remainder >= CLEAR * floor",
-        "a bound on rounding, which no remainder meets exactly",
     ),
     (
         "graph/tracing.py",
@@ -99,7 +73,6 @@ EFFORT = (
         "4 * 2.0 ** (-53)",
         "an allowance that stands beside one for the truncation",
     ),
-    ("gradcheck/directions.py", "np.arange(9)", "values that a rounding error is read off"),
 )
 
 

@@ -566,9 +566,7 @@ def test_a_model_is_shown_in_the_units_that_its_network_computes_in(tmp_path):
     alike = save_page((mlp, model.params), inputs, targets, tmp_path / "pair.html")
     assert path.read_text(encoding="utf-8") == alike.read_text(encoding="utf-8")
     with pytest.raises(ValueError, match="one network for a page, got 2"):
-        save_page(
-            model.with_terms(model.terms * 2), points, outputs, tmp_path / "two.html"
-        )
+        save_page(model.with_terms(model.terms * 2), points, outputs, tmp_path / "two.html")
     with pytest.raises(
         ValueError, match=r"inputs and targets must be \(n, 2\).* got \(4, 3\) and \(4,\)"
     ):

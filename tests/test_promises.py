@@ -13,7 +13,6 @@ from jaxbp._layout import sum_over_samples, sum_over_tiles, tile_of
 from jaxbp.activations import ACTIVATIONS
 from jaxbp.dense import DenseResiduals, dense_gradient
 from jaxbp.gradcheck import gradients, rounding_bound
-from jaxbp.gradcheck.directions import Leaf, Probe
 from jaxbp.training import Solver, TrainState
 from jaxbp.training.first_order import DEFAULT_SOLVER
 
@@ -145,7 +144,7 @@ def test_central_differences_refuse_a_gradient_by_themselves(x64, monkeypatch):
     monkeypatch.setattr(gradients, "allowances", lambda *_: [1e-14] * 6)
     assert jaxbp.check_gradients(*arguments, gradient=right).ok
     report = jaxbp.check_gradients(*arguments, gradient=wrong)
-    assert [(row.path, row.judge) for row in report.rows if not row.ok] == [
+    assert [(row.path, row.method) for row in report.rows if not row.ok] == [
         ("params[2].weight", "central difference")
     ]
 
@@ -168,16 +167,6 @@ def test_the_bound_on_rounding_is_that_of_the_statement(sizes, num_samples, unit
         )
 
 
-def test_the_rounding_of_a_value_is_that_of_its_size(x64):
-    """A constant has no second differences; what is left is the unit of the value."""
-    for size in (1000.0, 1e-3):
-        leaf = Leaf("x", 0, np.ones(3), 0.0, np.ones(3))
-        assert (
-            Probe(lambda x, size=size: size + 0 * x.sum(), (np.ones(3),), np.ones(())).noise(leaf)
-            == 2.0**-52 * size
-        )
-
-
 def test_units_on_another_side_of_a_kink_in_float32_are_counted():
     mlp = jaxbp.Mlp((2, 1, 1), hidden="relu")
     layers = ([[1.0], [1.0]], [-1.0]), ([[1.0]], [0.0])
@@ -192,9 +181,9 @@ def test_the_value_that_a_rule_computes_is_judged_apart():
     square = jax.custom_vjp(jnp.square)
     square.defvjp(lambda x: (1.001 * x**2, x), lambda x, bar: (2 * x * bar,))
     report = jaxbp.check_rule(square, jnp.square, jnp.array([1.0, 2.0]))
-    assert [(row.path, row.judge) for row in report.rows if not row.ok] == [
+    assert {(row.path, row.method) for row in report.rows if not row.ok} == {
         ("value by the rule", "reference")
-    ]
+    }
 
 
 def test_what_is_said_of_a_divergence_is_of_the_step_that_diverged():

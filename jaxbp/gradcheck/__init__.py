@@ -1,12 +1,13 @@
-"""Independent judges of hand-written derivatives: the only place that compares them with autodiff."""
+"""Independent checks of hand-written derivatives."""
 
 from jaxbp.gradcheck.gradients import check_gradients, rounding_bound
 from jaxbp.gradcheck.numerical import numerical_gradient
 from jaxbp.gradcheck.report import Report, Row, compare
-from jaxbp.gradcheck.rules import check_rule
+from jaxbp.gradcheck.rules import METHODS, check_rule
 from jaxbp.gradcheck.traces import Derivatives, autodiff_of, check_trace
 
 __all__ = [
+    "METHODS",
     "Derivatives",
     "Report",
     "Row",

@@ -1,7 +1,8 @@
-"""What a check says: a row for each leaf and judge, and the verdict over all of them."""
+"""The result of a check: one row for each leaf and method, and the verdict over all of them."""
 
 import json
 import math
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -11,134 +12,176 @@ from jaxbp._html import card, note, table
 
 
 class Row(NamedTuple):
-    """What one judge says of one leaf.
+    """The result of one method for one leaf.
 
     Attributes:
         path: the leaf, as `params[1].weight`.
-        judge: who judged it.
-        error: || hand - judge || / || judge ||, or the plain difference where || judge || is below
-            1e-30.
+        method: the method that gave the expected value.
+        error: the error, relative to the expected value (its norm where leaves are compared by
+            norms), or the plain difference where that is below 1e-30.
         allowed: the largest error that passes.
-        place: where the two differ most, () for a directional judge.
+        place: the element where the two differ most, () for a derivative along a direction.
         hand: the hand-written value there.
-        expected: the judge's value there.
+        expected: the expected value there.
+        where: the conditions, as "float64", "under vmap" or "arguments times -1"; empty for the
+            function as it was given.
+        name: the name of the element in exercises, as w42; empty where there is none.
     """
 
     path: str
-    judge: str
+    method: str
     error: float
     allowed: float
     place: tuple[int, ...]
-    hand: float
-    expected: float
+    hand: complex
+    expected: complex
+    where: str = ""
+    name: str = ""
 
     @property
     def ok(self) -> bool:
         """Whether the error is allowed; a NaN is not."""
         return self.error <= self.allowed
 
-    def __str__(self) -> str:
+    @property
+    def share(self) -> float:
+        """The error in units of the allowed one, NaN if it is NaN."""
+        return self.error / max(self.allowed, 1e-300)
+
+    @property
+    def element(self) -> str:
+        """The leaf and the element in it, with the element's other name."""
         place = f"[{', '.join(map(str, self.place))}]" if self.place else ""
+        return f"{self.path}{place}{f' ({self.name})' if self.name else ''}"
+
+    def __str__(self) -> str:
+        where = f" {self.where}:" if self.where else ""
         return (
-            f"{'ok   ' if self.ok else 'WRONG'} {self.path}{place}: hand {self.hand:.8g}, {self.judge} "
-            f"{self.expected:.8g}, relative error {self.error:.1e}, allowed {self.allowed:.1e}"
+            f"{'ok   ' if self.ok else 'WRONG'}{where} {self.element}: hand {self.hand:.8g}, "
+            f"{self.method} {self.expected:.8g}, relative error {self.error:.1e}, "
+            f"allowed {self.allowed:.1e}"
         )
 
 
-class Report(NamedTuple):
-    """The verdict on a gradient or a rule.
+@dataclass(frozen=True, repr=False)
+class Report:
+    """The verdict on a gradient or a rule; its truth value is `ok`, its `repr` the text.
 
     Attributes:
-        rows: one for each leaf and judge.
-        faults: what is wrong, or kept the judges from judging, beside the numbers.
-        notes: what was left out, and why.
+        rows: one for each leaf and method.
+        faults: everything that is wrong, or prevented the check, beside the numbers.
+        notes: the parts that were left out, and why.
+        causes: explanations of a wrong gradient, the likeliest first.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[Row, ...] = ()
     faults: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    causes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
         """Whether every row passes and nothing else is wrong."""
         return not self.faults and all(row.ok for row in self.rows)
 
+    def __bool__(self) -> bool:
+        return self.ok
+
     @property
     def worst(self) -> Row | None:
-        """The row with the largest error in units of what is allowed, a NaN above all."""
-        return max(
-            self.rows,
-            key=lambda row: math.inf if math.isnan(row.error) else row.error / row.allowed,
-            default=None,
-        )
+        """The row with the largest error in units of the allowed one, a NaN above all."""
+        return max(self.rows, key=_badness, default=None)
 
     @property
     def share(self) -> float:
-        """The largest error in units of what is allowed, NaN if one is NaN or there is no row."""
-        return math.nan if self.worst is None else self.worst.error / self.worst.allowed
+        """The largest error in units of the allowed one, NaN if it is NaN or there is no row."""
+        return math.nan if self.worst is None else self.worst.share
 
     @property
     def summary(self) -> str:
-        """The verdict in a few words: how large the largest error is, or what is wrong first."""
+        """The verdict in a few words: the largest error, or the first thing that is wrong."""
         if self.ok and self.share == 0:
             return "equal bit for bit"
         if self.ok:
             return f"largest error {self.share:.1g} of what rounding allows"
         return self.faults[0] if self.faults else str(next(row for row in self.rows if not row.ok))
 
+    def raise_if_wrong(self) -> "Report":
+        """Return the report, for use in a test.
+
+        Raises:
+            AssertionError: the check failed; the message is the text of the report.
+        """
+        if not self.ok:
+            raise AssertionError(str(self))
+        return self
+
     def to_json(self) -> str:
-        """The report as JSON text: verdict, faults, notes, and every row; null for a number that is not finite."""
+        """Return the report as JSON text, with null for a number that is not finite."""
         rows = [row._asdict() | {"ok": row.ok} for row in self.rows]
-        finite = [{name: _null_unless_finite(value) for name, value in row.items()} for row in rows]
         content = {
             "ok": self.ok,
             "summary": self.summary,
-            "rows": finite,
+            "rows": [{name: _plain(value) for name, value in row.items()} for row in rows],
             "faults": self.faults,
             "notes": self.notes,
+            "causes": self.causes,
         }
         return json.dumps(content, allow_nan=False)
 
     def __str__(self) -> str:
-        rows, faults, notes = (
-            map(str, self.rows),
-            (f"WRONG {x}" for x in self.faults),
-            (f"note  {x}" for x in self.notes),
-        )
-        return "\n".join(["ok" if self.ok else "WRONG", *rows, *faults, *notes])
+        """The verdict, then the causes, the wrong rows, the faults, the notes and the right rows."""
+        wrong = sorted((row for row in self.rows if not row.ok), key=_badness, reverse=True)
+        lines = [
+            "ok" if self.ok else "WRONG",
+            *(f"cause {text}" for text in self.causes),
+            *map(str, wrong),
+            *(f"WRONG {text}" for text in self.faults),
+            *(f"note  {text}" for text in self.notes),
+            *(str(row) for row in self.rows if row.ok),
+        ]
+        return "\n".join(lines)
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        """The same as a table, what is wrong first."""
-        header = ("leaf", "judge", "relative error", "allowed", "hand", "judge has", "")
+        """The same as a table, wrong rows first."""
+        header = ("leaf", "method", "relative error", "allowed", "hand", "expected", "")
         rows = [
             (
-                *(f"{row.path}{list(row.place) if row.place else ''}", row.judge),
-                *(
-                    f"{row.error:.1e}",
-                    f"{row.allowed:.1e}",
-                    f"{row.hand:.8g}",
-                    f"{row.expected:.8g}",
-                ),
+                row.element,
+                f"{row.method} {row.where}".strip(),
+                f"{row.error:.1e}",
+                f"{row.allowed:.1e}",
+                f"{row.hand:.8g}",
+                f"{row.expected:.8g}",
                 "✓ ok" if row.ok else "✗ WRONG",
             )
             for row in sorted(self.rows, key=lambda row: row.ok)
         ]
         title = f"{'✓' if self.ok else '✗'} {self.summary}"
-        return card(title, table(header, rows), *map(note, (*self.faults, *self.notes)))
+        texts = (*self.causes, *self.faults, *self.notes)
+        return card(title, table(header, rows), *map(note, texts))
 
 
-def _null_unless_finite(value: Any) -> Any:
+def _badness(row: Row) -> float:
+    return math.inf if math.isnan(row.error) else row.share
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, complex):
+        return [_plain(value.real), _plain(value.imag)]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def compare(root: str, hand: Any, expected: Any, judge: str, allowed: list[float]) -> list[Row]:
-    """Compares two pytrees of one structure leaf by leaf, normwise.
+def compare(root: str, hand: Any, expected: Any, method: str, allowed: list[float]) -> list[Row]:
+    """Compare two pytrees of one structure leaf by leaf, by norms.
 
     Args:
-        root: what the paths of the leaves start with.
-        hand: the tree under judgement.
-        expected: the judge's tree, in float64.
-        judge: who judges.
+        root: the beginning of the leaves' paths.
+        hand: the tree to check.
+        expected: the right tree, in float64.
+        method: the method that gave it.
         allowed: for each leaf the largest relative error that passes.
 
     Returns:
@@ -149,27 +192,14 @@ def compare(root: str, hand: Any, expected: Any, judge: str, allowed: list[float
         jax.tree_util.tree_leaves_with_path(expected), jax.tree.leaves(hand), allowed, strict=True
     )
     for (path, right), leaf, limit in pairs:
-        if (
-            right.dtype == jax.dtypes.float0
-        ):  # the cotangent of an integer: there is nothing to compare
-            continue
         got, want = np.asarray(leaf, np.float64), np.asarray(right, np.float64)
         difference = np.abs(got - want)
         norm = float(np.linalg.norm(want))
         error = float(np.linalg.norm(difference)) / (norm if norm > 1e-30 else 1.0)
-        index = (
-            tuple(int(i) for i in np.unravel_index(np.argmax(difference), difference.shape))
-            if want.size
-            else ()
-        )
-        row = Row(
-            root + jax.tree_util.keystr(path),
-            judge,
-            error,
-            limit,
-            index,
-            float(got[index]),
-            float(want[index]),
-        )
-        rows.append(row)
+        index: tuple[int, ...] = ()
+        if want.size:
+            largest = np.unravel_index(np.argmax(difference), difference.shape)
+            index = tuple(int(i) for i in largest)
+        at = (float(got[index]), float(want[index])) if want.size else (0.0, 0.0)
+        rows.append(Row(root + jax.tree_util.keystr(path), method, error, limit, index, *at))
     return rows

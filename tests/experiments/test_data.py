@@ -165,5 +165,3 @@ def test_formulas(text, function):
     answer = data.parse_expression(text)(x, y)
     assert answer.shape == x.shape
     np.testing.assert_allclose(answer, function(x, y), rtol=1e-14)
-
-

@@ -19,5 +19,3 @@ def test_a_grid_has_its_points_row_by_row():
     np.testing.assert_array_equal(around.y, np.linspace(-2, 7, 5))
     with pytest.raises(ValueError, match="side must be a whole number of at least 2, got 1"):
         Grid.over(((-1.0, 1.0), (-1.0, 1.0)), 1)
-
-

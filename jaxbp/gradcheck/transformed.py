@@ -1,0 +1,171 @@
+"""A rule under jit, vmap, scan and checkpoint, to be compared with the plain call."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxbp.gradcheck import calls
+from jaxbp.gradcheck.calls import OWN, QUICKLY, Call, Leaves
+
+MOST_GROUPS = 4
+
+
+@dataclass
+class Failures:
+    """Exceptions under a transformation: of the rule alone, and of the function itself."""
+
+    faults: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+Pair = tuple[str, str, Leaves, Leaves]
+
+
+def check_transformed(
+    call: Call, groups: Sequence[tuple[str, tuple[int, ...]]], place: Any, other: Any, fixed: Leaves
+) -> tuple[list[Pair], Failures]:
+    """Return, for each transformation, its numbers beside those of plain calls.
+
+    Args:
+        call: the function, not jitted.
+        groups: name and leaves of each argument.
+        place: a point with a cotangent.
+        other: another one.
+        fixed: the other arrays.
+
+    Returns:
+        Tuples of the transformation, "value" or "bars", its leaves and the expected ones; and the
+        exceptions.
+    """
+
+    def plain(point: Leaves, cotangent: Leaves) -> tuple[Leaves, Leaves]:
+        outcome = calls.differentiate(call, OWN, point, fixed, cotangent, [])
+        return outcome.value, outcome.bars
+
+    both = [place.point, other.point], [place.cotangent, other.cotangent]
+    ends = [plain(point, bar) for point, bar in zip(*both, strict=True)]
+    points, cotangents = ([np.stack(pair) for pair in zip(*some, strict=True)] for some in both)
+    stacked = [
+        [np.stack(pair) for pair in zip(*some, strict=True)] for some in zip(*ends, strict=True)
+    ]
+    expected: dict[str, Any] = {"under jit": ends[0]}
+    expected |= dict.fromkeys(
+        ("under vmap", "under vmap of its gradient", "in scan and checkpoint"), tuple(stacked)
+    )
+    names: list[tuple[str, tuple[int, ...]]] = [(name, ()) for name in expected]
+    if len(groups) > 1:
+        for name, members in groups[:MOST_GROUPS]:
+            mixed = [other.point[k] if k in members else leaf for k, leaf in enumerate(place.point)]
+            values = [ends[0], plain(mixed, other.cotangent)]
+            value = [np.stack(pair) for pair in zip(values[0][0], values[1][0], strict=True)]
+            bars = [
+                np.stack(pair) if k in members else pair[0] + pair[1]
+                for k, pair in enumerate(zip(values[0][1], values[1][1], strict=True))
+            ]
+            names.append((f"under vmap over {name}", members))
+            expected[names[-1][0]] = value, bars
+    subsets = _subsets(call, groups, place.point, fixed)
+    for name, members in subsets:
+        names.append((f"with respect to {name} alone", members))
+        expected[names[-1][0]] = ends[0][0], [ends[0][1][k] for k in members]
+    arguments = points, fixed, cotangents
+    failures = Failures()
+    try:
+        results = _in_all(call, tuple(names), *arguments)
+    except Exception:
+        results = {}
+        for name, members in names:
+            try:
+                results |= _in_all(call, ((name, members),), *arguments)
+            except Exception as error:
+                text = (
+                    f"{name}: raises {type(error).__name__}: {str(error).split(chr(10))[0][:100]}"
+                )
+                try:
+                    _in_all(call, ((name, members),), *arguments, derivatives=False)
+                    failures.faults.append(f"fails {text}")
+                except Exception:
+                    failures.notes.append(f"the function itself fails {text}")
+    pairs = []
+    for name, _ in names:
+        for kind, got, want in zip(
+            ("value", "bars"), results.get(name, ()), expected[name], strict=False
+        ):
+            pairs.append((name, kind, [np.asarray(leaf) for leaf in got], list(want)))
+    return pairs, failures
+
+
+def _subsets(
+    call: Call, groups: Sequence[tuple[str, tuple[int, ...]]], point: Leaves, fixed: Leaves
+) -> list[tuple[str, tuple[int, ...]]]:
+    """Single arguments and all but one, where a rule is told what is differentiated."""
+    if len(groups) < 2 or not any(
+        equation.params.get("symbolic_zeros")
+        for equation in calls.operations(call, OWN, point, fixed)
+    ):
+        return []
+    everything = {k for _, members in groups for k in members}
+    subsets = {}
+    for name, members in groups:
+        subsets[members] = name
+        rest = tuple(sorted(everything - set(members)))
+        others = [other for other, some in groups if some != members]
+        subsets[rest] = " and ".join(others)
+    return [(name, members) for members, name in subsets.items()]
+
+
+@partial(jax.jit, static_argnums=(0, 1), static_argnames="derivatives", compiler_options=QUICKLY)
+def _in_all(
+    call: Call,
+    names: tuple[tuple[str, tuple[int, ...]], ...],
+    points: Leaves,
+    fixed: Leaves,
+    cotangents: Leaves,
+    derivatives: bool = True,
+) -> dict[str, tuple[Leaves, Leaves]]:
+    """Value and cotangents under each transformation of a batch of two points."""
+
+    def one(*moving: Any) -> Leaves:
+        return call(moving, fixed)
+
+    def pull(function: Callable[..., Leaves], moving: Sequence[Any], bars: Leaves) -> Any:
+        if not derivatives:
+            return function(*moving), []
+        value, back = jax.vjp(function, *moving)
+        same = [jnp.asarray(bar).astype(leaf.dtype) for bar, leaf in zip(bars, value, strict=True)]
+        return value, list(back(same))
+
+    def scanned(*moving: Any) -> Leaves:
+        body = jax.checkpoint(lambda _, some: (None, one(*some)))
+        return jax.lax.scan(body, None, moving)[1]
+
+    first, bar = [leaf[0] for leaf in points], [leaf[0] for leaf in cotangents]
+    results = {}
+    for name, members in names:
+        if name == "under jit":
+            results[name] = pull(one, first, bar)
+        elif name == "under vmap":
+            results[name] = pull(jax.vmap(one), points, cotangents)
+        elif name == "under vmap of its gradient":
+            results[name] = jax.vmap(lambda some, bars: pull(one, some, bars))(points, cotangents)
+        elif name == "in scan and checkpoint":
+            results[name] = pull(scanned, points, cotangents)
+        elif name.startswith("under vmap over"):
+            axes = tuple(0 if k in members else None for k in range(len(points)))
+            moving = [leaf if k in members else leaf[0] for k, leaf in enumerate(points)]
+            results[name] = pull(jax.vmap(one, in_axes=axes), moving, cotangents)
+        else:
+
+            def some(*moving: Any, members: tuple[int, ...] = members) -> Leaves:
+                leaves = list(first)
+                for k, leaf in zip(members, moving, strict=True):
+                    leaves[k] = leaf
+                return one(*leaves)
+
+            results[name] = pull(some, [first[k] for k in members], bar)
+    return results
