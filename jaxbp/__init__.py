@@ -4,7 +4,12 @@ Importing it touches no device and loads no matplotlib: `jaxbp.viz` is loaded wh
 """
 
 import importlib
+import signal
+import sys
 from typing import TYPE_CHECKING, Any
+
+if sys.orig_argv[1:3] == ["-m", "jaxbp"]:  # the command line: Ctrl-C while JAX is imported
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from jaxbp import training as training
 from jaxbp._version import __version__ as __version__

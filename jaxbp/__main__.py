@@ -1,27 +1,30 @@
-"""Fit a table, predict with a saved model, or say what a file holds: `python -m jaxbp fit | predict | info`."""
+"""Command line: fit a table, predict, describe a model, write its page."""
 
 import argparse
 import csv
 import os
+import signal
 import sys
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 import numpy as np
 
-from jaxbp._files import atomic_write
+from jaxbp._files import as_path, atomic_write, check_output
+from jaxbp._text import clean, csv_cell
 from jaxbp.fitting import fit_model
 from jaxbp.fitting.model import Candidate, Model, load
 from jaxbp.fitting.model_file import read_description
 from jaxbp.fitting.tables import read_table
 from jaxbp.training import use_platform
 
-HEADER = "error on held-out rows, over their standard deviation; time; what was tried"
+HEADER = "validation error over the standard deviation, seconds, candidate"
+PAGE_SAMPLES = 512
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit status, 0, or 1 after one line on standard error.
+    """Run one command; return the exit status, 0, or 1 after one line on standard error.
 
     Args:
         arguments: of the command line, those of this process unless given.
@@ -33,21 +36,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if sys.stdout is None:
         print("error: standard output must be open, it is closed", file=sys.stderr)
         return 1
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError):  # a stream of another kind
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         flags.run(flags)
         sys.stdout.flush()
-    except (
-        BrokenPipeError
-    ):  # whoever read the output has left; nothing more is to be written, not even at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # flushed again at exit
         return 141
     except KeyboardInterrupt:
         return 130
-    except (ValueError, TypeError, OSError, OverflowError, MemoryError) as error:
-        print(f"error: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+    except (ValueError, TypeError, OSError, ImportError, OverflowError, MemoryError) as error:
+        text = clean(" ".join(str(error).split()))[:1000] or type(error).__name__
+        print(f"error: {text}", file=sys.stderr)
         try:
             sys.stdout.flush()
-        except OSError:  # what a full disk does not take would fail at exit once more
+        except OSError:  # a full disk; it would fail at exit again
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return 0
@@ -55,17 +60,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "python -m jaxbp", description="Fits smooth functions to tables of numbers."
+        "python -m jaxbp", description="Fit smooth functions to tables of numbers."
     )
-    commands = parser.add_subparsers(required=True, metavar="fit | predict | info")
+    commands = parser.add_subparsers(required=True, metavar="fit | predict | info | page")
+    table = {"metavar": "TABLE", "help": "CSV with a line of names, or npz with an array a name"}
+    model = {"metavar": "MODEL", "help": "file that fit wrote"}
+
     fit = commands.add_parser("fit", help="fit a model to the rows of a table and save it")
+    fit.add_argument("table", **table)  # type: ignore[arg-type]
     fit.add_argument(
-        "table",
-        metavar="TABLE.csv",
-        help="numbers under a line of names (also .npz, an array a name)",
-    )
-    fit.add_argument(
-        "--target", action="append", required=True, help="column to predict; repeat it for several"
+        *("--target", "--targets"),
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        help="columns to predict (default: the last one)",
     )
     fit.add_argument(
         "--inputs", nargs="+", metavar="NAME", help="columns to predict from (default: all others)"
@@ -76,41 +84,42 @@ def _parser() -> argparse.ArgumentParser:
     )
     fit.add_argument("--seed", type=int, default=0, help="random seed (default: %(default)s)")
     fit.set_defaults(run=_fit)
+
     predict = commands.add_parser("predict", help="predict with a saved model")
-    predict.add_argument("model", metavar="MODEL", help="what fit wrote")
-    predict.add_argument(
-        "points", metavar="POINTS.csv", help="a table that has the model's input columns"
-    )
-    predict.add_argument(
-        "--out", help="file of the points and their predictions (default: standard output)"
-    )
+    predict.add_argument("model", **model)  # type: ignore[arg-type]
+    predict.add_argument("table", **table)  # type: ignore[arg-type]
+    predict.add_argument("--out", help="CSV of points and predictions (default: standard output)")
     predict.set_defaults(run=_predict)
-    info = commands.add_parser("info", help="say what a saved model is and how it was chosen")
-    info.add_argument("model", metavar="MODEL", help="what fit wrote")
+
+    info = commands.add_parser("info", help="describe a saved model and how it was chosen")
+    info.add_argument("model", **model)  # type: ignore[arg-type]
     info.set_defaults(run=_info)
+
+    page = commands.add_parser("page", help="write the live page of a saved model of one network")
+    page.add_argument("model", **model)  # type: ignore[arg-type]
+    page.add_argument("table", **table)  # type: ignore[arg-type]
+    page.add_argument("--out", default="page.html", help="file (default: %(default)s)")
+    page.add_argument("--lang", default="en", help="en or zh (default: %(default)s)")
+    page.set_defaults(run=_page)
     return parser
 
 
 def _fit(flags: argparse.Namespace) -> None:
-    out = Path(flags.out).expanduser()
-    _check_writable(out)
-    targets = tuple(flags.target)
-    inputs = flags.inputs or [
-        name for name in read_table(flags.table, "all")[1] if name not in targets
-    ]
+    out = check_output(flags.out, flags.table)
+    columns = read_table(flags.table, "all")[1] if not (flags.target and flags.inputs) else ()
+    targets = tuple(flags.target or columns[-1:])
+    inputs = tuple(flags.inputs or (name for name in columns if name not in targets))
     names = (*inputs, *targets)
     twice = [name for name in names if names.count(name) > 1]
     if twice or not inputs:
-        came = f"{twice[0]!r} twice" if twice else "no input"
+        given = f"{twice[0]!r} twice" if twice else "no input"
         raise ValueError(
-            f"inputs and targets must be different columns, at least one of each; got {came}"
+            f"inputs and targets must be different columns, at least one of each; got {given}"
         )
     table, _ = read_table(flags.table, names)
     points, outputs = table[:, : len(inputs)], table[:, len(inputs) :]
-    print(
-        f"{len(table)} rows of {flags.table}: {', '.join(targets)} as a function of {', '.join(inputs)}\n{HEADER}",
-        flush=True,
-    )
+    print(f"{_function(inputs, targets)}: {len(table)} rows of {clean(flags.table)}")
+    print(HEADER, flush=True)
     use_platform()
     model = fit_model(
         points,
@@ -120,64 +129,111 @@ def _fit(flags: argparse.Namespace) -> None:
         names=names,
         on_candidate=lambda candidate: print(_line(candidate), flush=True),
     )
-    model.save(out)
-    print("\n".join([*_lines(model), f"wrote {out}"]))
+    with _interrupts_raise():
+        model.save(out)
+    print(_described(model))
+    print(f"wrote {clean(out)}")
 
 
 def _predict(flags: argparse.Namespace) -> None:
-    out = flags.out and Path(flags.out).expanduser()
-    if out:
-        _check_writable(out)
+    out = flags.out and check_output(flags.out, flags.model, flags.table)
     model = load(flags.model)
-    num_inputs, num_outputs = model.num_inputs, model.num_outputs
-    points, columns = read_table(flags.points, model.names[:num_inputs] or "all")
-    if len(columns) != num_inputs:
+    inputs, outputs = _names(model)
+    points, columns = read_table(flags.table, inputs if model.names else "all")
+    if len(columns) != model.num_inputs:
         raise ValueError(
-            f"{flags.points} must have {num_inputs} columns for {flags.model}, whose columns have no names; "
-            f"got {', '.join(columns)}"
+            f"{flags.table} must have {model.num_inputs} columns for {flags.model}, "
+            f"whose columns have no names; got {', '.join(columns)}"
         )
+    told = f"{_function(columns, outputs)}: {len(points)} points of {clean(flags.table)}"
+    print(told, file=sys.stdout if out else sys.stderr, flush=True)
     use_platform()
-    header = (*columns, *(model.names[num_inputs:] or (f"output_{i}" for i in range(num_outputs))))
     rows = np.column_stack([points, model(points)]).tolist()
-    if out:
-        with atomic_write(out) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-            _write_csv(file, header, rows)
-        print(f"wrote {len(rows)} predictions to {out}")
-    else:
-        _write_csv(sys.stdout, header, rows)
+    if not out:
+        _write_csv(sys.stdout, (*columns, *outputs), rows)
+        return
+    with (
+        _interrupts_raise(),
+        atomic_write(out) as partial,
+        partial.open("w", newline="", encoding="utf-8") as file,
+    ):
+        _write_csv(file, (*columns, *outputs), rows)
+    print(f"wrote {len(rows)} predictions to {clean(out)}")
 
 
 def _info(flags: argparse.Namespace) -> None:
-    path = Path(flags.model).expanduser()
+    path = as_path(flags.model)
     description, model = read_description(path), load(path)
-    print("\n".join([f"{path}: {path.stat().st_size} bytes", *_lines(model)]))
-    print(f"saved by jaxbp {description['jaxbp']} with jax {description['jax']}")
+    print(f"{_function(*_names(model))}: {clean(path)}, {path.stat().st_size} bytes")
+    print(_described(model))
+    print(f"saved by jaxbp {clean(description['jaxbp'])} with jax {clean(description['jax'])}")
     if model.history:
         print("\n".join([HEADER, *map(_line, model.history)]))
 
 
-def _lines(model: Model) -> list[str]:
-    """What a model is, a quantity a line."""
-    return [*str(model).splitlines(), f"numbers in {model.terms[0].dtype}"]
+def _page(flags: argparse.Namespace) -> None:
+    from jaxbp.viz import save_page
+
+    out = check_output(flags.out, flags.model, flags.table)
+    model = load(flags.model)
+    inputs, outputs = _names(model)
+    table, columns = read_table(flags.table, (*inputs, *outputs) if model.names else "all")
+    if len(columns) != len(inputs) + len(outputs):
+        raise ValueError(
+            f"{flags.table} must have the {len(inputs)} input and {len(outputs)} output columns of "
+            f"{flags.model}, got {', '.join(columns)}"
+        )
+    rows = np.unique(np.linspace(0, len(table) - 1, PAGE_SAMPLES).round().astype(int))
+    print(f"{_function(inputs, outputs)}: {len(rows)} of {len(table)} rows of {clean(flags.table)}")
+    points, values = table[rows, : len(inputs)], table[rows, len(inputs) :]
+    with _interrupts_raise():
+        save_page(model, points, values[:, 0] if model.flat else values, out, lang=flags.lang)
+    print(f"wrote {clean(out)}")
+
+
+def _function(inputs: Iterable[str], outputs: Iterable[str]) -> str:
+    return f"{', '.join(map(clean, outputs))} predicted from {', '.join(map(clean, inputs))}"
+
+
+def _names(model: Model) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The columns of inputs and of outputs."""
+    inputs = model.names[: model.num_inputs] or tuple(f"input_{i}" for i in range(model.num_inputs))
+    outputs = tuple(f"output_{i}" for i in range(model.num_outputs))
+    return inputs, model.names[model.num_inputs :] or outputs
+
+
+def _described(model: Model) -> str:
+    return "\n".join(map(clean, repr(model).splitlines()))
 
 
 def _line(candidate: Candidate) -> str:
     chosen = "  chosen" if candidate.chosen else ""
-    return f"  {candidate.held_out:9.3g}  {candidate.seconds:6.1f} s  {candidate.name}{chosen}"
+    name = clean(candidate.name)
+    return f"  {candidate.held_out:9.3g}  {candidate.seconds:6.1f} s  {name}{chosen}"
 
 
 def _write_csv(file: TextIO, header: Iterable[str], rows: Iterable[Iterable[float]]) -> None:
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(header)
+    writer.writerow(map(csv_cell, header))
     writer.writerows(rows)  # the shortest digits that give the same number
 
 
-def _check_writable(path: Path) -> None:
-    """Refuses a file that cannot be written, before the work is done."""
-    folder = next(some for some in path.absolute().parents if some.exists())
-    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise ValueError(f"out must be a file that can be written, got {path}")
+@contextmanager
+def _interrupts_raise() -> Iterator[None]:
+    """Lets Ctrl-C end a block by an exception, so that no temporary file is left."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 if __name__ == "__main__":
+    # Outside of writes Ctrl-C ends the program at once; JAX's callbacks would lose an exception.
+    with suppress(ValueError):
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(main())

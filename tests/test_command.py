@@ -2,8 +2,12 @@
 
 import inspect
 import os
+import signal
 import subprocess
 import sys
+import time
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -72,7 +76,7 @@ def fitted(table, tmp_path, monkeypatch, capsys):
         == 0
     )
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"40 rows of {table}: z as a function of y, größe x"
+    assert lines[0] == f"z predicted from y, größe x: 40 rows of {table}"
     assert lines[1] == command.HEADER
     assert lines[2].split() == ["0.5", "0.1", "s", "ridge"]
     assert lines[-1] == f"wrote {path}"
@@ -95,8 +99,10 @@ def test_fit_then_predict_on_standard_output(fitted, tmp_path, capsys):
         tmp_path / "points.csv", ("größe x", "other", "y"), [[2.0, 9.0, 1.0], [0.1, 9.0, -1.0]]
     )
     assert command.main(["predict", fitted, points]) == 0
-    names, rows = read_csv(capsys.readouterr().out)
+    told = capsys.readouterr()
+    names, rows = read_csv(told.out)
     assert names == ["y", "größe x", "z"]
+    assert told.err == f"z predicted from y, größe x: 2 points of {points}\n"
     np.testing.assert_allclose(rows, [[1, 2, 5], [-1, 0.1, -0.8]], rtol=0, atol=1e-12)
     np.testing.assert_array_equal(
         rows[:, 2], jaxbp.load(fitted)(rows[:, :2])
@@ -106,7 +112,10 @@ def test_fit_then_predict_on_standard_output(fitted, tmp_path, capsys):
 def test_predict_to_a_file(fitted, table, tmp_path, capsys):
     out = tmp_path / "new folder" / "predictions.csv"
     assert command.main(["predict", fitted, table, "--out", str(out)]) == 0
-    assert capsys.readouterr().out == f"wrote 40 predictions to {out}\n"
+    assert capsys.readouterr().out.splitlines() == [
+        f"z predicted from y, größe x: 40 points of {table}",
+        f"wrote 40 predictions to {out}",
+    ]
     _, rows = read_csv(out.read_text(encoding="utf-8"))
     np.testing.assert_allclose(rows[:, 2], POINTS @ [1, 2], rtol=0, atol=1e-12)
 
@@ -155,22 +164,105 @@ def test_the_seed_is_fit_model_s_unless_given(table, tmp_path, monkeypatch):
 def test_info(fitted, tmp_path, capsys):
     assert command.main(["info", fitted]) == 0
     text = capsys.readouterr().out
-    for part in (
-        "z as a function of y, größe x",
-        "2-1",
-        "3 parameters",
-        "float64",
-        "ridge",
-        "tanh 6  chosen",
-        jaxbp.__version__,
-    ):
+    assert text.startswith(f"z predicted from y, größe x: {fitted}, ")
+    for part in ("2-1 linear, 3 parameters", "ridge", "tanh 6  chosen", jaxbp.__version__):
         assert part in text
     plain = Model.for_data(jaxbp.Mlp((2, 1)), jaxbp.load(fitted).params, POINTS, POINTS[:, 0])
-    plain.with_terms(plain.terms * 2).save(tmp_path / "plain.npz")
+    plain.save(tmp_path / "plain.npz")
     assert command.main(["info", str(tmp_path / "plain.npz")]) == 0
     text = capsys.readouterr().out
-    assert "column 2 as a function of column 0, column 1" in text
+    assert text.startswith("output_0 predicted from input_0, input_1: ")
     assert command.HEADER not in text
+
+
+def test_without_a_target_the_last_column_is_predicted_and_several_need_one_flag(
+    table, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(command, "fit_model", stand_in)
+    flags = ["--seconds", "2", "--seed", "3", "--out", str(tmp_path / "model")]
+    assert command.main(["fit", table, *flags]) == 0
+    assert capsys.readouterr().out.startswith("größe x predicted from y, z: ")
+    assert command.main(["fit", table, "--target", "z", "y", *flags]) == 0
+    assert capsys.readouterr().out.startswith("z, y predicted from größe x: ")
+
+
+def test_the_page_of_a_model(fitted, table, tmp_path, capsys):
+    out = tmp_path / "page.html"
+    assert command.main(["page", fitted, table, "--out", str(out), "--lang", "zh"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told == [
+        f"z predicted from y, größe x: 40 of 40 rows of {table}",
+        f"wrote {out}",
+    ]
+    assert "<html" in out.read_text(encoding="utf-8")
+    fails(capsys, ["page", fitted, table, "--out", tmp_path / "x.html", "--lang", "fr"], "lang")
+
+
+def test_no_output_is_an_input(fitted, table, tmp_path, capsys):
+    (tmp_path / "link.csv").symlink_to(table)
+    before = Path(table).read_bytes()
+    fails(capsys, ["fit", table, "--out", table], "another file than the input")
+    fails(capsys, ["predict", fitted, table, "--out", tmp_path / "link.csv"], "than the input")
+    fails(capsys, ["predict", fitted, table, "--out", fitted], "another file than the input")
+    fails(capsys, ["page", fitted, table, "--out", table], "another file than the input")
+    assert Path(table).read_bytes() == before
+    for out in ("/", "~nosuchuser/model.npz", tmp_path):
+        fails(capsys, ["fit", table, "--out", out], "must be")
+    fails(capsys, ["info", "~nosuchuser/model.npz"], "~nosuchuser")
+    fails(capsys, ["fit", "~nosuchuser/t.csv"], "~nosuchuser")
+
+
+def test_no_name_steers_the_terminal_or_becomes_a_formula(fitted, tmp_path, monkeypatch, capsys):
+    model = jaxbp.load(fitted)
+    replace(model, names=("\x1b[31mred", "a\nb", "=cmd|' /C calc'!A0")).save(tmp_path / "evil")
+    assert command.main(["info", str(tmp_path / "evil")]) == 0
+    text = capsys.readouterr().out
+    assert "\x1b" not in text
+    assert "\\x1b[31mred, a\\nb" in text
+    points = write_csv(tmp_path / "p.csv", ("u", "v"), POINTS)
+    replace(model, names=("u", "v", "=1+1")).save(tmp_path / "formula")
+    assert command.main(["predict", str(tmp_path / "formula"), points]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "u,v,'=1+1"
+    fails(capsys, ["fit", table_with(tmp_path, "\x1b[2J"), "--target", "w"], "\\x1b[2J")
+
+
+def table_with(folder, name):
+    return write_csv(folder / "named.csv", ("x", name), POINTS)
+
+
+def test_the_output_may_not_have_the_letters(fitted, table, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "jaxbp", "predict", fitted, table, "--out", str(tmp_path / "ü.csv")],
+        **{"env": os.environ | {"PYTHONIOENCODING": "ascii"}, "capture_output": True},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert rb"\xfc.csv" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.05, 0.3, 1.0, 2.0, 4.0])
+def test_an_interrupt_ends_the_program_without_a_traceback(tmp_path, seconds):
+    table = write_csv(tmp_path / "table.csv", "abcd", GENERATOR.uniform(-1, 1, (2000, 4)))
+    program = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "jaxbp",
+            "fit",
+            table,
+            "--out",
+            str(tmp_path / "m"),
+            "--seconds",
+            "60",
+        ],
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE},
+    )
+    time.sleep(seconds)
+    program.send_signal(signal.SIGINT)
+    assert b"Traceback" not in program.communicate(timeout=20)[1] or seconds < 0.1
+    assert program.returncode in (-signal.SIGINT, 130)
+    assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
 
 
 def test_a_model_without_names_takes_the_columns_as_they_come(fitted, tmp_path, capsys):
@@ -231,7 +323,7 @@ def test_what_fails_on_the_way_is_one_line_too(table, monkeypatch, capsys, error
     [
         [],
         ["fti"],
-        ["fit", "table.csv"],
+        ["fit"],
         ["fit", "t.csv", "--target", "z", "--seconds", "soon"],
         ["info"],
         ["predict", "m"],
@@ -254,7 +346,7 @@ def test_a_closed_pipe_ends_quietly(fitted, tmp_path):
             arguments, stdout=output, stderr=subprocess.PIPE, text=True, check=False
         )
     assert done.returncode == 141
-    assert done.stderr == ""
+    assert done.stderr == f"z predicted from y, größe x: 20000 points of {points}\n"
 
 
 def test_a_fit_of_a_plane(table, tmp_path, capsys):

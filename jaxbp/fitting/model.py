@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxbp._files import as_path
 from jaxbp._html import card, number, table
 from jaxbp._samples import as_points, padded
 from jaxbp.fitting.model_file import read_model, write_model
@@ -208,7 +209,7 @@ class Model:
             OSError: the file cannot be written.
         """
         write_model(
-            Path(path).expanduser(),
+            as_path(path),
             **{part.name: getattr(self, part.name) for part in fields(self)},
         )
 
@@ -227,7 +228,7 @@ def load(path: str | Path) -> Model:
         ValueError: the file is missing, damaged or no such model; the message names it and says
             why.
     """
-    return Model(**read_model(Path(path).expanduser()))
+    return Model(**read_model(as_path(path)))
 
 
 @jax.jit
