@@ -5,6 +5,7 @@ Legend: n samples, d inputs, k outputs or classes.
 """
 
 from functools import lru_cache
+from inspect import signature
 from typing import Any
 
 import jax
@@ -37,6 +38,14 @@ except ImportError:  # before scikit-learn 1.6
 
 GAUSS_NEWTON_ROWS, FIRST_ORDER_ROWS = 512, 200  # of a step, unless `batch_size` says otherwise
 FEWEST_ROWS = 5  # that `fit_model` takes
+UNREAD = {  # parameters that a solver does not read; of other optimizers damping, effort, seconds
+    "fit_model": (
+        *("hidden", "activation", "steps", "batch_size", "learning_rate", "damping"),
+        *("early_stopping", "validation_fraction", "n_iter_no_change"),
+    ),
+    "gauss_newton": ("learning_rate", "effort", "seconds"),
+    "lbfgs": ("learning_rate", "damping", "effort", "seconds"),
+}
 SCHEMES_FOR = {
     "relu": "he",
     "leaky_relu": "he",
@@ -80,16 +89,29 @@ class _Network(BaseEstimator):
         self.n_iter_no_change = n_iter_no_change
         self.random_state = random_state
 
+    def _check_solver(self, auto: str) -> str:
+        """Return the solver, `auto` in the place of "auto"; raise for parameters it does not read."""
+        check_name("solver", self.solver, ["auto", "gauss_newton", *OPTIMIZERS])
+        solver = auto if self.solver == "auto" else self.solver
+        unread = UNREAD.get(solver, ("damping", "effort", "seconds"))
+        for name, parameter in signature(type(self)).parameters.items():
+            if name in unread and (value := getattr(self, name)) != parameter.default:
+                raise ValueError(
+                    f"{name} must be left at its default with solver={self.solver!r}, "
+                    f"which does not read it; got {value!r}"
+                )
+        return solver
+
     def _train(
-        self, points: np.ndarray, targets: np.ndarray, scaler: Standardizer, flat: bool, loss: str
+        self,
+        solver: str,
+        points: np.ndarray,
+        targets: np.ndarray,
+        scaler: Standardizer,
+        flat: bool,
+        loss: str,
     ) -> None:
         """Fits a network to points in their units and targets in standard ones; sets the attributes."""
-        solver = (
-            {"mean_squared_error": "gauss_newton"}.get(loss, "adam")
-            if self.solver == "auto"
-            else self.solver
-        )
-        check_name("solver", solver, ["auto", "gauss_newton", *OPTIMIZERS])
         newton, generator = solver == "gauss_newton", check_random_state(self.random_state)
         hidden = (
             (self.hidden,) if isinstance(self.hidden, (int, np.integer)) else tuple(self.hidden)
@@ -157,8 +179,9 @@ class Regressor(MultiOutputMixin, RegressorMixin, _Network):
         hidden: the number of units of each hidden layer.
         activation: of the hidden layers, a key of `jaxbp.activations.ACTIVATIONS`.
         solver: "auto" for `jaxbp.fit_model`, which chooses network, solver and strength on held-out
-            rows and reads no other parameter than effort, seconds and random_state; "gauss_newton";
-            or a key of `jaxbp.training.OPTIMIZERS`, whose learning rate falls to 0 along a cosine.
+            rows and reads effort, seconds and random_state; "gauss_newton"; or a key of
+            `jaxbp.training.OPTIMIZERS`, whose learning rate falls to 0 along a cosine. A parameter
+            that the solver does not read must keep its default.
         steps: how many steps the solver takes; None for 100 of Gauss-Newton and 1,000 of an
             optimizer.
         batch_size: samples of a step; None for 512 over the number of outputs with Gauss-Newton and
@@ -191,12 +214,14 @@ class Regressor(MultiOutputMixin, RegressorMixin, _Network):
         points, outputs = validate_data(
             self, X, y, dtype=np.float64, multi_output=True, y_numeric=True
         )
-        if self.solver != "auto" or len(points) < FEWEST_ROWS:
+        solver = self._check_solver("fit_model")
+        few = len(points) < FEWEST_ROWS
+        if solver != "fit_model" or few:
             rows = np.asarray(outputs, np.float64).reshape(len(points), -1)
             scaler = standardizer(rows)
-            self._train(
-                points, scaler.standardize(rows), scaler, outputs.ndim == 1, "mean_squared_error"
-            )
+            targets, flat = scaler.standardize(rows), outputs.ndim == 1
+            used = "gauss_newton" if solver == "fit_model" else solver
+            self._train(used, points, targets, scaler, flat, "mean_squared_error")
             return self
         seed = check_random_state(self.random_state).randint(2**31)
         self.model_ = fit_model(
@@ -226,7 +251,9 @@ class Classifier(ClassifierMixin, _Network):
         check_classification_targets(classes)
         self.classes_, labels = np.unique(classes, return_inverse=True)
         scaler = Standardizer(np.zeros(len(self.classes_)), np.ones(len(self.classes_)))
-        self._train(points, labels.astype(np.int32), scaler, False, "softmax_cross_entropy")
+        targets = labels.astype(np.int32)
+        solver = self._check_solver("adam")
+        self._train(solver, points, targets, scaler, False, "softmax_cross_entropy")
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
