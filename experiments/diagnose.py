@@ -197,8 +197,7 @@ def sweep(train: Batch, rates: np.ndarray, seeds: int, steps: int, seed: int) ->
         jax.vmap(partial(jaxbp.init, mlp, dtype=jnp.float32))(keys),
         train,
         steps=steps,
-        solver=lambda rate: jaxbp.first_order(optax.sgd(rate)),
-        settings=jnp.tile(jnp.asarray(rates, jnp.float32), seeds),
+        solver=jaxbp.first_order(optax.sgd, learning_rate=np.tile(np.float32(rates), seeds)),
         record_every=steps,
     )
     return np.where(fits.diverged, np.nan, fits.loss[-1]).reshape(seeds, len(rates))
@@ -209,10 +208,9 @@ def regularization(config: Config) -> Part:
     train, held_out = plane(config.seed, 100, noise=0.2)
     found = {}
     for name, (decay, dropout) in REGULARIZED.items():
-        solver = jaxbp.first_order(named_optimizer("adam", 3e-3), weight_decay=decay)
-        found[name] = learn(
-            config, "relu", "he", solver, train, dropout=dropout, validation=held_out
-        )
+        optimizer = named_optimizer("adam", 3e-3)
+        solver = jaxbp.first_order(optimizer, weight_decay=decay, dropout=dropout)
+        found[name] = learn(config, "relu", "he", solver, train, validation=held_out)
     keys = {"train": "loss", "held out": "validation_loss"}
     rows = [
         (name, *(f"{history[key][-1]:.3f}" for key in keys.values()))

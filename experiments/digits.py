@@ -99,12 +99,14 @@ def train(
         raise ValueError(
             f"batch_size must be at most the number of images, {num_samples}, got {config.batch_size}"
         )
-    problem = Problem(mlp, as_loss("softmax_cross_entropy"), config.batch_size)
+    problem = Problem(
+        mlp, as_loss("softmax_cross_entropy"), config.batch_size, num_steps=config.iterations
+    )
     solver = jaxbp.first_order(named_optimizer("sgd", config.learning_rate))
     state = TrainState.start(params, solver, key)
 
     def advanced(stop: int) -> TrainState:
-        later, _, alive = advance(problem, solver, state, train, stop, config.iterations)
+        later, _, alive = advance(problem, solver, state, train, stop)
         if not alive:
             raise ValueError(
                 f"learning_rate must be smaller, with {config.learning_rate:g} the fit diverged"

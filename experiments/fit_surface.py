@@ -143,7 +143,7 @@ def train(config: Config, task: Task, progress: Progress) -> dict[str, Fit]:
     params = jaxbp.init(mlp, init_key, "sine", dtype=jnp.float64 if config.x64 else jnp.float32)
     model = jaxbp.Model.for_data(mlp, params, *task.train, task.surface.labels)
 
-    def report(record: Any) -> None:
+    def report(record: Any, params: jaxbp.Params) -> None:
         text = f"step {record.step} of {steps}, training loss {record.loss:.1e}"
         progress("Gauss-Newton", record.step / steps, text)
 
@@ -157,7 +157,7 @@ def train(config: Config, task: Task, progress: Progress) -> dict[str, Fit]:
         batch_size=min(BATCH_SIZE, config.samples),
         key=fit_key,
         record_every=max(1, steps // 10),
-        on_record=report,
+        callbacks=(report,),
     )
     seconds = time.perf_counter() - start
     return {
@@ -176,7 +176,7 @@ def descend(config: Config, task: Task, progress: Progress | None = None, **opti
     params = tutorial_params(mlp, np.float64 if config.x64 else np.float32)
     model = jaxbp.Model.for_data(mlp, params, *task.train, task.surface.labels)
 
-    def report(record: Any) -> None:
+    def report(record: Any, params: jaxbp.Params) -> None:
         if progress is None and not config.quiet:
             print(f"EPOCH {record.step}: Loss = {2 * record.loss:.4f}", flush=True)
         elif progress is not None and record.step % (10 * EPOCHS_PER_LINE) == 0:
@@ -188,7 +188,7 @@ def descend(config: Config, task: Task, progress: Progress | None = None, **opti
         "record_every": EPOCHS_PER_LINE,
     }
     samples = model.standardize(*task.train)
-    result = jaxbp.fit(mlp, params, samples, steps=steps - 1, on_record=report, **options)
+    result = jaxbp.fit(mlp, params, samples, steps=steps - 1, callbacks=(report,), **options)
     result = jaxbp.fit(mlp, result, samples, steps=1, **options)
     if result.outcome.diverged:
         raise ValueError(f"the fit {result.outcome}")

@@ -17,7 +17,7 @@ import jaxbp
 from common import Common, begin, finish, run
 from jaxbp import viz
 from jaxbp.gradcheck import check_trace
-from jaxbp.training import named_optimizer
+from jaxbp.training import Record, named_optimizer
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,11 @@ def descend(start: jaxbp.Params, steps: int, learning_rate: float) -> tuple[np.n
     options: dict[str, Any] = {"loss": "half_squared_error", "record_every": 1}
     options["solver"] = jaxbp.first_order(named_optimizer("sgd", learning_rate))
     passed: dict[int, jaxbp.Params] = {}
-    result = jaxbp.fit(
-        MLP, start, (INPUTS, TARGETS), steps=steps, on_params=passed.__setitem__, **options
-    )
+
+    def keep(record: Record, params: jaxbp.Params) -> None:
+        passed[record.step] = params
+
+    result = jaxbp.fit(MLP, start, (INPUTS, TARGETS), steps=steps, callbacks=(keep,), **options)
     traces = (jax.jit(trace_of_the_walk)(passed[step]) for step in sorted(passed))
     return result.history.loss, np.array(
         [np.concatenate([d[0] for d in trace.node_errors]) for trace in traces]

@@ -97,20 +97,33 @@ def printed_gradient(params: jaxbp.Params, inputs: Any) -> jaxbp.Params:
     return gradient(residuals, node_errors(MLP, params, residuals, jnp.ones_like(outputs))[0])
 
 
-def printed_descent(learning_rate: float) -> Solver:
-    """Makes a solver that steps along the printed rule."""
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class PrintedDescent(Solver):
+    """Descent along the printed rule."""
 
-    def step(problem: Problem, params: jaxbp.Params, state: Any, batch: Batch, key: Array) -> Any:
-        loss, _ = problem.loss_and_gradient(params, batch, key)
+    learning_rate: float
+
+    def init(self, params: jaxbp.Params) -> Any:
+        """Return no state."""
+        return ()
+
+    def step(
+        self, problem: Problem, params: jaxbp.Params, state: Any, batch: Batch, key: Array
+    ) -> Any:
+        """Take one step along the printed gradient."""
+        loss, _ = jaxbp.loss_and_gradient(problem.mlp, params, *batch, problem.loss)
         bars = printed_gradient(params, batch.inputs)
-        return jax.tree.map(lambda leaf, bar: leaf - learning_rate * bar, params, bars), state, loss
 
-    return Solver("printed rule", lambda params: (), step)
+        def moved(leaf: Array, bar: Array) -> Array:
+            return leaf - self.learning_rate * bar
+
+        return jax.tree.map(moved, params, bars), state, loss
 
 
 RULES: dict[str, Callable[[float], Solver]] = {
     "chain rule": lambda learning_rate: jaxbp.first_order(named_optimizer("sgd", learning_rate)),
-    "as printed": printed_descent,
+    "as printed": PrintedDescent,
 }
 
 

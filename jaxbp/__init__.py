@@ -34,12 +34,15 @@ from jaxbp.params import Layer as Layer
 from jaxbp.params import Mlp as Mlp
 from jaxbp.params import Params as Params
 from jaxbp.params import init as init
+from jaxbp.training import Checkpoint as Checkpoint
+from jaxbp.training import EarlyStopping as EarlyStopping
 from jaxbp.training import FitResult as FitResult
+from jaxbp.training import KeepBest as KeepBest
+from jaxbp.training import RecordLayers as RecordLayers
 from jaxbp.training import dropout_masks as dropout_masks
 from jaxbp.training import first_order as first_order
 from jaxbp.training import fit as fit
 from jaxbp.training import fit_many as fit_many
-from jaxbp.training import fit_stages as fit_stages
 from jaxbp.training import gauss_newton as gauss_newton
 
 if TYPE_CHECKING:

@@ -11,46 +11,31 @@ ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
 class Interrupts:
-    """What has come so far: `number` of the first signal, None before it."""
+    """First signal since the block began, as `number`; 0 before it."""
 
-    number: int | None = None
+    number = 0
 
     def note(self, number: int, _: FrameType | None) -> None:
-        """Keeps the first signal."""
-        self.number = self.number or number
+        """Keep the first signal; end the program at the second with 128 + its number."""
+        if self.number:
+            os._exit(128 + number)
+        self.number = number
 
 
 @contextmanager
 def interrupts() -> Iterator[Interrupts]:
-    """Listens to SIGTERM and SIGINT within the block; a second one ends the program at once, with
-    128 + its number.
+    """Listen to SIGTERM and SIGINT within the block.
 
-    Outside the main thread it hears nothing.
+    Python runs the handler when the compiled program returns. Outside the main thread no signal is
+    heard.
     """
     heard = Interrupts()
     if threading.current_thread() is not threading.main_thread():
         yield heard
         return
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    # Python runs a handler when the compiled program returns; the second signal must not wait for
-    # that.
-    threading.Thread(target=_end_at_the_second, args=(reader,), daemon=True).start()
     before = {number: signal.signal(number, heard.note) for number in ENDING}
-    earlier = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     try:
         yield heard
     finally:
-        signal.set_wakeup_fd(earlier)
         for number, handler in before.items():
             signal.signal(number, handler)
-        os.close(writer)  # which ends the thread
-
-
-def _end_at_the_second(reader: int) -> None:
-    count = 0
-    while byte := os.read(reader, 1):
-        count += byte[0] in ENDING
-        if count == 2:
-            os._exit(128 + byte[0])
-    os.close(reader)

@@ -106,6 +106,15 @@ def squared_columns(residuals: Residuals, errors: SeededErrors) -> Params:
     return gradient(squares, tuple(jnp.sum(node_error**2, axis=0) for node_error in errors))
 
 
+def factors_of(residuals: Residuals, errors: SeededErrors) -> list[Factors]:
+    """Return for each layer A_{l-1} (n, n_{l-1}) and D_l (n m, n_l), a sample's m rows together."""
+    num_seeds, num_samples, _ = errors[0].shape
+    return [
+        (kept.inputs, node_error.transpose(1, 0, 2).reshape(num_samples * num_seeds, -1))
+        for kept, node_error in zip(residuals, errors, strict=True)
+    ]
+
+
 def gram_block(rows: list[Factors], columns: list[Factors], num_seeds: int) -> Array:
     """Computes the block of J J^T of a samples by b others (a m, b m).
 
@@ -127,11 +136,7 @@ def gram(residuals: Residuals, errors: SeededErrors) -> Array:
 
     What is above the diagonal is right in part only.
     """
-    num_seeds, num_samples, _ = errors[0].shape
-    factors = [
-        (kept.inputs, node_error.transpose(1, 0, 2).reshape(num_samples * num_seeds, -1))
-        for kept, node_error in zip(residuals, errors, strict=True)
-    ]
+    factors, num_seeds = factors_of(residuals, errors), errors[0].shape[0]
     ways = {"cuda": _gram_by_products, "default": _gram_by_strips}
     return jax.lax.platform_dependent(
         factors, **{name: partial(way, num_seeds=num_seeds) for name, way in ways.items()}

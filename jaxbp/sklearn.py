@@ -4,7 +4,6 @@
 Legend: n samples, d inputs, k outputs or classes.
 """
 
-from functools import lru_cache
 from inspect import signature
 from typing import Any
 
@@ -16,7 +15,14 @@ from jaxbp.fitting import fit_model
 from jaxbp.fitting.model import Model, Term
 from jaxbp.fitting.standardizing import Standardizer, standardizer
 from jaxbp.params import Mlp, init
-from jaxbp.training import OPTIMIZERS, Solver, first_order, fit, gauss_newton, named_optimizer
+from jaxbp.training import (
+    OPTIMIZERS,
+    EarlyStopping,
+    first_order,
+    fit,
+    gauss_newton,
+    named_optimizer,
+)
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
@@ -121,12 +127,14 @@ class _Network(BaseEstimator):
         steps = check_count(
             "steps", (100 if newton else 1000) if self.steps is None else self.steps, minimum=1
         )
-        train, held_out, patience = np.arange(len(points)), None, None
+        train, held_out = np.arange(len(points)), None
+        callbacks: tuple[EarlyStopping, ...] = ()
         if self.early_stopping:
             share = check_number(
                 "validation_fraction", self.validation_fraction, minimum=0, below=1
             )
             patience = check_count("n_iter_no_change", self.n_iter_no_change, minimum=1)
+            callbacks = (EarlyStopping(patience),)
             held_out, train = np.split(
                 generator.permutation(len(points)), [max(1, round(share * len(points)))]
             )
@@ -150,13 +158,13 @@ class _Network(BaseEstimator):
                 steps=steps,
                 solver=gauss_newton(damping=self.damping)
                 if newton
-                else _solver(solver, self.learning_rate, steps),
+                else first_order(named_optimizer(solver, self.learning_rate, "cosine", steps)),
                 batch_size=batch_size if batch_size < len(train) else None,
                 loss=loss,
                 validation=None if held_out is None else (inputs[held_out], targets[held_out]),
                 key=key,
                 record_every=max(1, steps // 50),
-                patience=patience,
+                callbacks=callbacks,
             )
             term = Term(mlp, result.params, np.ones(mlp.sizes[-1]))
             terms = jax.tree.map(np.asarray, (term,))
@@ -266,9 +274,3 @@ class Classifier(ClassifierMixin, _Network):
         """Predicts the most probable class (n,) at points X (n, d)."""
         logits = self._outputs(X)
         return self.classes_[logits.argmax(axis=1)]
-
-
-@lru_cache
-def _solver(optimizer: str, learning_rate: float, steps: int) -> Solver:
-    """The same solver for the same settings, so that fits share their compiled programs."""
-    return first_order(named_optimizer(optimizer, learning_rate, "cosine", steps))

@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 
 import jaxbp
 from jaxbp import viz
-from jaxbp.training import checkpoint_file, checkpoints, loop
-from jaxbp.training.checkpoint_file import read_checkpoint
+from jaxbp.training import checkpoint, samples
+from jaxbp.training.checkpoint import read_checkpoint
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 ROOT = Path(__file__).parent.parent
@@ -74,15 +74,16 @@ def fill(folder):
 
 
 def at_step(step, act, *arguments):
-    return lambda record: act(*arguments) if record.step == step else None
+    return lambda record, params: act(*arguments) if record.step == step else None
 
 
 def good(folder):
     return {path.name: path.read_bytes() for path in folder.glob("step-*") if read_checkpoint(path)}
 
 
-def fit(folder, **options):
-    return jaxbp.fit(MLP, PARAMS, DATA, checkpoint=folder, resume=True, **OPTIONS | options)
+def fit(folder, *callbacks, **options):
+    callbacks = jaxbp.Checkpoint(folder, resume=True), *callbacks
+    return jaxbp.fit(MLP, PARAMS, DATA, callbacks=callbacks, **OPTIONS | options)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ def fit(folder, **options):
 def test_a_disk_that_takes_no_more_keeps_the_last_good_file(disk, fault, mend, message):
     # The checkpoint of step 6 is on the disk before the record of step 9 comes.
     with pytest.raises(OSError, match=message) as failed:
-        fit(disk / "run", on_record=at_step(9, fault, disk))
+        fit(disk / "run", at_step(9, fault, disk))
     assert "\n" not in str(failed.value)
     assert sorted(good(disk / "run")) == ["step-0000000003.npz", "step-0000000006.npz"]
     mend(disk)
@@ -120,7 +121,7 @@ def test_a_folder_that_is_removed_while_the_run_uses_it_is_not_made_again(tmp_pa
     with pytest.raises(
         FileNotFoundError, match=r"the folder was removed while the run used it: '.*/run'"
     ):
-        fit(tmp_path / "run", on_record=at_step(9, shutil.rmtree, tmp_path / "run"))
+        fit(tmp_path / "run", at_step(9, shutil.rmtree, tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 
 
@@ -187,9 +188,9 @@ def test_without_an_output_one_line_says_so(tmp_path, arguments, output):
 @pytest.mark.parametrize(
     ("module", "name", "steps"),
     [
-        (loop, "compile_seconds", []),
-        (checkpoint_file, "write_archive", [3]),
-        (checkpoints, "write_checkpoint", [3]),
+        (samples, "evaluate", []),
+        (checkpoint, "write_archive", [3]),
+        (checkpoint, "write_checkpoint", [3]),
     ],
     ids=["compile", "write", "save"],
 )

@@ -13,8 +13,6 @@ from jaxbp._layout import sum_over_samples, sum_over_tiles, tile_of
 from jaxbp.activations import ACTIVATIONS
 from jaxbp.dense import DenseResiduals, dense_gradient
 from jaxbp.gradcheck import gradients, rounding_bound
-from jaxbp.training import Solver, TrainState
-from jaxbp.training.first_order import DEFAULT_SOLVER
 
 pytestmark = pytest.mark.modes
 MLP = jaxbp.Mlp((2, 6, 6, 1), hidden="relu")
@@ -81,14 +79,6 @@ def test_a_distribution_must_sum_to_one_to_rounding():
         jaxbp.loss_and_gradient(
             *arguments, rows * np.float32([[1], [1], [1.0005], [1]]), "softmax_cross_entropy"
         )
-
-
-def test_masks_of_layers_and_steps_are_drawn_apart():
-    first, second, _ = jaxbp.dropout_masks(MLP, jax.random.key(0), 0.5, 50, jnp.float32)
-    assert not np.array_equal(first, second)
-    state = TrainState.start(draw_params(MLP, dtype=np.float32), DEFAULT_SOLVER, jax.random.key(1))
-    keys = [state.batch_key, state.step_key, state._replace(step=state.step + 1).step_key]
-    assert len({tuple(np.asarray(jax.random.key_data(key))) for key in keys}) == 3
 
 
 def test_no_tile_is_larger_than_asked_for():
@@ -184,50 +174,3 @@ def test_the_value_that_a_rule_computes_is_judged_apart():
     assert {(row.path, row.method) for row in report.rows if not row.ok} == {
         ("value by the rule", "reference")
     }
-
-
-def test_what_is_said_of_a_divergence_is_of_the_step_that_diverged():
-    """The step is taken once more to be looked at, with its own key."""
-
-    def step(problem, params, state, batch, key):
-        broken = jax.random.randint(key, (), 0, 3)
-        spoilt = tuple(
-            layer._replace(bias=layer.bias / jnp.where((state == 2) & (broken == i), 0.0, 1.0))
-            for i, layer in enumerate(params)
-        )
-        return spoilt, state + 1, jnp.float32(0)
-
-    solver = Solver("breaks one", lambda params: jnp.zeros((), jnp.int32), step)
-    params, data = (
-        draw_params(MLP, dtype=np.float32),
-        (np.ones((4, 2), np.float32), np.ones((4, 1), np.float32)),
-    )
-    for seed in range(6):
-        key = jax.random.key(seed)
-        with jax.debug_nans(False), pytest.warns(RuntimeWarning, match="diverged"):
-            result = jaxbp.fit(MLP, params, data, steps=5, solver=solver, key=key)
-        at = TrainState.start(params, solver, key)._replace(step=jnp.int32(2))
-        assert result.outcome.layer == 1 + jax.random.randint(at.step_key, (), 0, 3)
-
-
-def test_parameters_that_are_not_finite_end_a_run_though_the_loss_is():
-    def step(problem, params, state, batch, key):
-        broken = (params[0], params[1]._replace(bias=params[1].bias / (3 - state)), params[2])
-        return (
-            jax.tree.map(lambda a, b: jnp.where(state == 3, a, b), broken, params),
-            state + 1,
-            jnp.float32(0),
-        )
-
-    solver = Solver("breaks", lambda params: jnp.zeros((), jnp.float32), step)
-    params, data = (
-        draw_params(MLP, dtype=np.float32),
-        (np.ones((4, 2), np.float32), np.ones((4, 1), np.float32)),
-    )
-    with (
-        jax.debug_nans(False),
-        pytest.warns(RuntimeWarning, match="the parameters of layer 2 are not finite"),
-    ):
-        result = jaxbp.fit(MLP, params, data, steps=6, solver=solver, record_every=2)
-    assert (result.outcome.step, result.outcome.layer) == (3, 2)
-    np.testing.assert_array_equal(result.params[1].bias, params[1].bias)

@@ -15,8 +15,7 @@ import optax
 import jaxbp
 from jaxbp._threads import one_blas_thread
 from jaxbp.params import Params
-from jaxbp.training import Batch, Problem, Solver
-from jaxbp.training.side_by_side import under_vmap
+from jaxbp.training import Batch, Problem, Solver, TrainState, advance
 from speed.timing import Times, interleaved, matmul_peak
 
 KERNEL_ROWS, STEPS = (512, 1024), 10
@@ -58,7 +57,7 @@ def gauss_newton_steps() -> list[tuple[int, float, float]]:
     return found
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@jax.jit
 def take_steps(
     problem: Problem, solver: Solver, params: Params, state: Any, batch: Batch
 ) -> tuple[Params, Any]:
@@ -103,12 +102,8 @@ class Job(NamedTuple):
 
     def by_vmap(self, starts: Params, keys: jax.Array) -> Any:
         """All of them as `fit_many` runs them on an accelerator."""
-        problem, samples = (
-            Problem(jaxbp.Mlp(self.sizes), batch_size=self.batch_size),
-            (Batch(*data(self.rows)), None),
-        )
-        look = under_vmap(problem, self.make, (starts, None, keys))
-        return [look(samples, stop, self.steps) for stop in (0, self.steps)]
+        problem = Problem(jaxbp.Mlp(self.sizes), batch_size=self.batch_size, num_steps=self.steps)
+        return advance_all(problem, self.solver, starts, keys, Batch(*data(self.rows)))
 
     def options(self) -> dict[str, Any]:
         """What both `fit` and `fit_many` are told."""
@@ -119,9 +114,18 @@ class Job(NamedTuple):
             "record_every": self.steps,
         }
 
-    def make(self, setting: None) -> Solver:
-        """The solver, which nothing sets here."""
-        return self.solver
+
+@jax.jit
+def advance_all(
+    problem: Problem, solver: Solver, starts: Params, keys: jax.Array, train: Batch
+) -> Params:
+    """Train every start until the last step of the problem."""
+
+    def one(start: Params, key: jax.Array) -> Params:
+        state = TrainState.start(start, solver, key)
+        return advance(problem, solver, state, train, problem.num_steps).state.params
+
+    return jax.vmap(one)(starts, keys)
 
 
 WAYS = ("at once", "under vmap", "in turn")
@@ -161,7 +165,7 @@ sizes, solver, options = {
     "gauss_newton": ((2, 128, 128, 1), jaxbp.gauss_newton(), {"steps": 100, "batch_size": 512}),
 }[sys.argv[1]]
 mlp = jaxbp.Mlp(sizes, "relu" if sys.argv[1] == "descent" else "tanh")
-options |= {"devices": devices} if devices > 1 else {}
+options |= {"mesh": jax.make_mesh((devices,), ("samples",))} if devices > 1 else {}
 params = jaxbp.init(mlp, jax.random.key(0), dtype=jnp.float32)
 options |= {"solver": solver, "key": jax.random.key(1), "record_every": 100}
 seconds = [jaxbp.fit(mlp, params, (inputs, targets), **options).run_seconds for _ in range(4)]

@@ -11,8 +11,9 @@ from jaxbp.fitting.rows import Rows, Trial, predicted, rms
 from jaxbp.fitting.score import Candidate
 from jaxbp.network import forward
 from jaxbp.params import Mlp, init
+from jaxbp.training.callbacks import EarlyStopping
 from jaxbp.training.gauss_newton import gauss_newton
-from jaxbp.training.many import fit_many
+from jaxbp.training.loop import fit_many
 
 SOLVER = gauss_newton(momentum=0.9, damping=1.0)
 MOST_ROWS = 500  # of a batch, times outputs: the side of the kernel that each step factorizes
@@ -44,7 +45,7 @@ def try_networks(
         validation=rows.held_out,
         key=key,
         record_every=LOOK,
-        patience=PATIENCE,
+        callbacks=(EarlyStopping(PATIENCE),),
     )
     best = np.fmin.reduce(trained.validation_loss, axis=0)
     ranked = [trained.member(int(place)) for place in np.argsort(best)]

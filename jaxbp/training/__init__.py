@@ -1,36 +1,43 @@
-"""Training: `fit` and the solvers that it runs. Only this package imports optax."""
+"""Training: `fit`, `fit_many`, their solvers and callbacks. Only this package imports optax."""
 
-from jaxbp.training.devices import PLATFORMS, use_platform
-from jaxbp.training.evaluation import evaluate
-from jaxbp.training.first_order import first_order
-from jaxbp.training.gauss_newton import gauss_newton
-from jaxbp.training.hosts import join_hosts, own_rows
-from jaxbp.training.loop import fit
-from jaxbp.training.many import Fits, fit_many
-from jaxbp.training.optimizers import OPTIMIZERS, SCHEDULES, named_optimizer
-from jaxbp.training.recorder import LayerHistory, LayerRecord
-from jaxbp.training.solver import Batch, Problem, Solver, dropout_masks
-from jaxbp.training.stages import Stage, StagesResult, fit_stages
-from jaxbp.training.state import FitResult, History, Outcome, Record, TrainState
-from jaxbp.training.steps import Chunk, advance
+from jaxbp.training.callbacks import Callback, Checkpoint, EarlyStopping, KeepBest, RecordLayers
+from jaxbp.training.evaluation import LayerHistory, LayerRecord, evaluate
+from jaxbp.training.first_order import (
+    OPTIMIZERS,
+    SCHEDULES,
+    FirstOrder,
+    dropout_masks,
+    first_order,
+    named_optimizer,
+)
+from jaxbp.training.gauss_newton import GaussNewton, gauss_newton
+from jaxbp.training.loop import Chunk, advance, fit, fit_many
+from jaxbp.training.sharding import PLATFORMS, use_platform
+from jaxbp.training.solver import Batch, Problem, Solver
+from jaxbp.training.state import FitResult, Fits, History, Outcome, Record, TrainState
 
 __all__ = [
     "OPTIMIZERS",
     "PLATFORMS",
     "SCHEDULES",
     "Batch",
+    "Callback",
+    "Checkpoint",
     "Chunk",
+    "EarlyStopping",
+    "FirstOrder",
     "FitResult",
     "Fits",
+    "GaussNewton",
     "History",
+    "KeepBest",
     "LayerHistory",
     "LayerRecord",
     "Outcome",
     "Problem",
     "Record",
+    "RecordLayers",
     "Solver",
-    "Stage",
-    "StagesResult",
     "TrainState",
     "advance",
     "dropout_masks",
@@ -38,10 +45,7 @@ __all__ = [
     "first_order",
     "fit",
     "fit_many",
-    "fit_stages",
     "gauss_newton",
-    "join_hosts",
     "named_optimizer",
-    "own_rows",
     "use_platform",
 ]

@@ -1,8 +1,8 @@
 """Mini-batches without replacement, as a pure function of key, epoch and place.
 
 The permutations of all epochs are concatenated, and batches are consecutive slices of them. A batch
-may reach from one epoch into the next, so every sample is used equally often also where the batch
-size does not divide their number.
+may reach into the next epoch, so every sample is used equally often also where the batch size does
+not divide the number of samples.
 """
 
 from typing import Any, NamedTuple
@@ -13,36 +13,35 @@ from jax import Array
 
 
 class Permutations(NamedTuple):
-    """The orders of the samples (num_samples,) in the epoch where the next batch starts, and in the one after it."""
+    """Orders of the samples (num_samples,) in the epoch of the next batch, and in the one after."""
 
     current: Array
     following: Array
 
 
 class Piece(NamedTuple):
-    """Samples that lie in the order in which the steps of a run take them, as they come from a
-    disk.
+    """Samples in the order in which the steps of a run take them.
 
     Attributes:
-        samples: a pytree of rows, those of `step` first.
-        step: the first step that they serve.
-        num_samples: of an epoch.
+        samples: pytree of rows, those of `step` first.
+        step: first step that they serve.
+        num_samples: number of samples of an epoch.
     """
 
     samples: Any
-    step: Array
+    step: Any
     num_samples: int | Array
 
 
 def permutations_at(key: Array, epoch: Array, num_samples: int) -> Permutations:
-    """Draws both permutations; they depend on key and epoch alone, so that a run can go on from anywhere."""
+    """Draw both permutations; they depend on key and epoch alone."""
     return Permutations(
         _permutation(key, epoch, num_samples), _permutation(key, epoch + 1, num_samples)
     )
 
 
 def permutations_after(key: Array, permutations: Permutations, epoch: Array) -> Permutations:
-    """Those of the epoch after this one, of which only the second is new."""
+    """Return those of the epoch after this one, of which only the second is drawn."""
     num_samples = permutations.current.shape[0]
     return Permutations(permutations.following, _permutation(key, epoch + 2, num_samples))
 
@@ -50,7 +49,7 @@ def permutations_after(key: Array, permutations: Permutations, epoch: Array) -> 
 def next_batch(
     permutations: Permutations, epoch: Array, place: Array, batch_size: int
 ) -> tuple[Array, Array, Array]:
-    """Slices the next batch off.
+    """Slice off the next batch.
 
     Args:
         permutations: of this epoch and the next.
@@ -59,12 +58,11 @@ def next_batch(
         batch_size: at most num_samples.
 
     Returns:
-        The indices of the batch (batch_size,), and epoch and place of the one after it.
+        Indices of the batch (batch_size,), and epoch and place of the one after it.
     """
     num_samples = permutations.current.shape[0]
     places = place + jnp.arange(batch_size, dtype=place.dtype)
-    # Gathered from each by itself: joining the two permutations first would copy both at every
-    # step.
+    # Gathered from each in turn: joining the permutations would copy both at every step.
     here = permutations.current[jnp.minimum(places, num_samples - 1)]
     there = permutations.following[jnp.maximum(places - num_samples, 0)]
     indices = jnp.where(places < num_samples, here, there)
@@ -74,21 +72,19 @@ def next_batch(
 def next_of_piece(
     piece: Piece, step: Array, epoch: Array, place: Array, batch_size: int
 ) -> tuple[Array, Array, Array]:
-    """The indices of a step's batch in its piece, and epoch and place of the one after it."""
+    """Return the indices of a step's batch in its piece, and epoch and place of the next one."""
     first = (step - piece.step) * batch_size
-    return first + jnp.arange(batch_size, dtype=first.dtype), *_moved(
-        epoch, place, batch_size, piece.num_samples
-    )
+    indices = first + jnp.arange(batch_size, dtype=first.dtype)
+    return indices, *_moved(epoch, place, batch_size, piece.num_samples)
 
 
 def _moved(
     epoch: Array, place: Array, batch_size: int, num_samples: int | Array
 ) -> tuple[Array, Array]:
-    """Epoch and place after a batch, which is no larger than an epoch."""
-    over = place + batch_size >= num_samples
-    return epoch + over.astype(epoch.dtype), jnp.where(
-        over, place + batch_size - num_samples, place + batch_size
-    )
+    """Return epoch and place after a batch, which is no larger than an epoch."""
+    later = place + batch_size
+    over = later >= num_samples
+    return epoch + over.astype(epoch.dtype), jnp.where(over, later - num_samples, later)
 
 
 def _permutation(key: Array, epoch: Array, num_samples: int) -> Array:

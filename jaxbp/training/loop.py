@@ -1,31 +1,56 @@
-"""`fit`: chunks of steps inside one compiled loop, a record between them."""
+"""`fit` and `fit_many`: one loop over compiled chunks of steps, with a record between them."""
 
+import math
 import os
+import time
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax import Array
+from jax.sharding import Mesh
 
-from jaxbp._checks import check_count, check_number
+from jaxbp._checks import check_count
 from jaxbp._samples import check_params
 from jaxbp._threads import one_blas_thread
 from jaxbp.losses import Loss, as_loss
 from jaxbp.params import Mlp, Params
-from jaxbp.training.checkpoints import checkpoints
-from jaxbp.training.chunks import Run, compile_seconds, finished, points
-from jaxbp.training.devices import mesh_of
-from jaxbp.training.disk import DiskSamples
+from jaxbp.training.batches import (
+    Permutations,
+    Piece,
+    next_batch,
+    next_of_piece,
+    permutations_after,
+    permutations_at,
+)
+from jaxbp.training.callbacks import Callback, Checkpoint, check_callbacks
+from jaxbp.training.checkpoint import saving
+from jaxbp.training.evaluation import (
+    RECORDED_SAMPLES,
+    LayerRecord,
+    evaluate,
+    first_overflow,
+    layer_record,
+)
 from jaxbp.training.first_order import DEFAULT_SOLVER
-from jaxbp.training.samples import check_batch_size, fitting_samples, samples_on_disk, stay_on_disk
-from jaxbp.training.shards import check_divided, num_samples_of
-from jaxbp.training.solver import Problem, Solver
-from jaxbp.training.state import FitResult, Outcome, Record, TrainState
+from jaxbp.training.samples import MemorySamples, Samples, fitting_samples
+from jaxbp.training.sharding import everywhere, fetch, in_shares, replicate, with_auto_axes
+from jaxbp.training.solver import Batch, Problem, Solver, check_solver
+from jaxbp.training.state import FitResult, Fits, Outcome, Progress, Record, TrainState
+
+# Multiplications of a forward pass up to which networks train faster under vmap than in threads on
+# a CPU: `python experiments/benchmark.py --parts many`.
+SMALL = 2**15
 
 
-def fit(
+def fit(  # noqa: PLR0913
     mlp: Mlp,
     start: Params | TrainState | FitResult,
     data: tuple[Any, Any],
@@ -37,61 +62,35 @@ def fit(
     validation: tuple[Any, Any] | None = None,
     key: Array | None = None,
     record_every: int = 100,
-    tile: int | None = None,
-    dropout: float = 0.0,
-    keep_best: bool = False,
-    patience: int | None = None,
-    on_record: Callable[[Record], None] | None = None,
-    on_params: Callable[[int, Params], None] | None = None,
-    record_layers: bool = False,
-    checkpoint: str | os.PathLike[str] | None = None,
-    checkpoint_every: int | None = None,
-    resume: bool = False,
-    devices: int | str | Sequence[jax.Device] | None = None,
+    callbacks: Sequence[Callback | Callable[[Record, Params], object]] = (),
+    mesh: Mesh | None = None,
 ) -> FitResult:
-    """Fits the parameters to samples.
+    """Fit the parameters of a network to samples.
 
-    The steps run in chunks of `record_every` inside one compiled loop; nothing calls back to Python
-    within a chunk. A step whose loss or parameters are not finite is not taken: the run ends before
-    it, with a RuntimeWarning.
+    The steps run in chunks of `record_every` inside one compiled loop, without a call back to
+    Python. A step whose loss or parameters are not finite is not taken: the run ends before it,
+    with a RuntimeWarning.
 
     Args:
-        mlp: the network.
-        start: parameters; or the state or the result of an earlier run, which then goes on: from a
-            result, history, layers and times are those of the whole run.
+        mlp: network.
+        start: parameters; or the state or the result of an earlier run, which is then continued:
+            from a result, history, layers and times are those of the whole run.
         data: inputs (n, n_0) and targets (n, n_L), or labels (n,). With `batch_size` memory-mapped
             arrays (`np.load(path, mmap_mode="r")`) stay on disk: 32 MB of them are in memory at a
             time.
-        steps: how many steps to take.
-        solver: `first_order(...)` or `gauss_newton(...)`; Adam at 1e-3 unless given.
-        batch_size: samples a step, drawn by epochs without replacement; None for all of them.
+        steps: number of steps to take.
+        solver: `first_order(...)` or `gauss_newton(...)`; Adam at 1e-3 by default.
+        batch_size: number of samples of a step, drawn by epochs without replacement; None for all.
         loss: a `Loss`, or the name of one.
         validation: inputs and targets that are not trained on.
         key: for the order of the samples, dropout and the solver; required with `batch_size` or
-            `dropout`.
-        record_every: the number of steps from one record to the next.
-        tile: how many samples a gradient holds in memory at a time; None as in `loss_and_gradient`.
-        dropout: the probability with which a hidden unit is dropped in training, in [0, 1).
-        keep_best: returns the parameters of the record with the smallest validation loss (training
-            loss without validation samples) instead of the last.
-        patience: stops after this many records without a smaller validation loss, and keeps the
-            best.
-        on_record: called on the host with each record, for progress bars and logs.
-        on_params: called on the host with the step and the parameters at each record, for films and
-            snapshots.
-        record_layers: also measures every layer at each record: `LayerRecord` says what.
-        checkpoint: a folder to save the run in, at a record every `checkpoint_every` steps and at
-            the end, so that it can go on; SIGTERM and SIGINT then save at the next record and exit
-            with 128 + their number.
-        checkpoint_every: the number of steps from one checkpoint to the next; `record_every` unless
-            given.
-        resume: goes on from the newest checkpoint in the folder, if there is one: the result is bit
-            for bit that of the same call without an interruption, on the same machine. A solver's
-            settings are not in the file.
-        devices: the devices that share the samples: how many of each process, JAX devices, "all",
-            or None for one as JAX chooses it. They must divide the number of samples and
-            `batch_size`; `tile` is for each of them, and without one several CPU devices take tiles
-            that keep 1 MB of activations.
+            dropout.
+        record_every: number of steps from one record to the next.
+        callbacks: `KeepBest`, `EarlyStopping`, `RecordLayers`, `Checkpoint`, or functions
+            `(record, params)` that are called on the host at each record.
+        mesh: devices that share the samples, such as `jax.make_mesh((2,), ("samples",))`; with
+            several processes each gives an equal share of the training samples. The devices must
+            divide the number of samples and `batch_size`.
 
     Returns:
         Parameters, state, history and outcome.
@@ -99,107 +98,499 @@ def fit(
     Raises:
         ValueError: an argument is out of range or does not fit the others, a sample is NaN or
             infinite, or the checkpoints in the folder are those of another run.
-        TypeError: an array does not hold real numbers, or the solver is none.
-        OSError: a checkpoint cannot be written; those before it stay.
+        TypeError: an array does not hold real numbers, or solver, callbacks or mesh have another
+            type.
+        OSError: a checkpoint cannot be written; earlier ones stay.
+
+    Example:
+        >>> import jax, numpy as np, optax, jaxbp
+        >>> inputs = np.linspace(-1, 1, 64, dtype=np.float32)[:, None]
+        >>> mlp = jaxbp.Mlp((1, 8, 1))
+        >>> params = jaxbp.init(mlp, jax.random.key(0), dtype=np.float32)
+        >>> solver = jaxbp.first_order(optax.adam, learning_rate=1e-2)
+        >>> result = jaxbp.fit(mlp, params, (inputs, inputs**2), steps=300, solver=solver)
+        >>> result.status, bool(result.history.loss[-1] < 0.1 * result.history.loss[0])
+        ('finished', True)
     """
-    loss = as_loss(loss)
+    callbacks, mesh, loss = check_callbacks(callbacks), with_auto_axes(mesh), as_loss(loss)
+    solver = check_solver(DEFAULT_SOLVER if solver is None else solver)
     check_count("steps", steps, minimum=0)
     check_count("record_every", record_every, minimum=1)
-    every = check_count(
-        "checkpoint_every",
-        record_every if checkpoint_every is None else checkpoint_every,
-        minimum=1,
-    )
-    if checkpoint is None and (resume or checkpoint_every is not None):
-        raise ValueError(
-            "checkpoint must be given with resume and checkpoint_every: the folder of the checkpoints"
-        )
-    check_number("dropout", dropout, minimum=0, below=1)
-    if patience is not None:
-        check_count("patience", patience, minimum=1)
-        if validation is None:
-            raise ValueError(
-                "validation must be given with patience: early stopping watches the validation loss"
-            )
-    solver = DEFAULT_SOLVER if solver is None else solver
-    if not isinstance(solver, Solver):
-        raise TypeError(
-            f"solver must be a Solver, such as first_order(optax.adam(1e-3)), got {type(solver).__name__}"
-        )
-    if (
-        key is None
-        and not isinstance(start, (TrainState, FitResult))
-        and (batch_size is not None or dropout > 0)
-    ):
-        raise ValueError("key must be given with batch_size or dropout: jax.random.key(seed)")
+    if not isinstance(start, (TrainState, FitResult)):
+        _check_key(key, batch_size, solver)
     state = _state(mlp, start, solver, key)
-    read: Any = samples_on_disk if stay_on_disk(data, batch_size) else fitting_samples
-    train, held_out = read(mlp, state.params, data, validation, loss)
-    mesh = mesh_of(devices)
-    on_disk = isinstance(train, DiskSamples)
-    num_samples = train.num_samples if on_disk else num_samples_of(mesh, train.inputs.shape[0])
-    check_batch_size(batch_size, num_samples)
-    check_divided(
-        "batch_size must be a number of samples",
-        mesh,
-        num_samples if batch_size is None else batch_size,
-    )
-    problem = Problem(mlp, loss, batch_size, tile, dropout, mesh=mesh)
-    run = Run(
-        problem,
-        solver,
-        state,
-        train,
-        held_out,
-        int(state.step) + steps,
-        record_every,
-        record_layers,
-    )
-
-    folder = None if checkpoint is None else Path(checkpoint).expanduser()
-    with one_blas_thread(), checkpoints(folder, every, resume, run) as (kept, progress):
-        rest, known = run._replace(state=progress.state).placed(), bool(progress.records)
-        compiling = compile_seconds(rest)
-        for point in points(rest, progress.seconds):
-            if not known:  # the first point of a run that goes on is its last record again
-                progress = progress.see(point)
-                if on_record is not None:
-                    on_record(point.record)
-                if on_params is not None:
-                    on_params(point.record.step, point.state.params)
-            known, impatient = (
-                False,
-                patience is not None and progress.best.records_since >= patience,
-            )
-            outcome = point.outcome or Outcome(
-                "stopped early" if impatient else "finished", point.record.step
-            )
-            if not outcome.diverged:
-                kept.save(progress, ended=impatient or point.outcome is not None)
-            if impatient:
-                break
+    train, held_out = fitting_samples(mlp, state.params, data, validation, loss, batch_size, mesh)
+    problem = Problem(mlp, loss, batch_size, mesh, int(state.step) + steps)
+    run = Run(problem, solver, train, held_out, record_every, callbacks)
+    with one_blas_thread(), saving(run, state) as (save, progress):
+        state = replicate(mesh, progress.state)
+        progress, outcome, compile_seconds = run_chunks(run, state, int(state.step), progress, save)
+        params = progress.best if run.keeps_best else progress.state.params
+        if steps:
+            params = run.finished(progress.start, params)
     if outcome.diverged:
-        warnings.warn(
-            f"fit {outcome}; the last good parameters are kept", RuntimeWarning, stacklevel=2
-        )
-    chooses = keep_best or patience is not None
-    watched = rest.train if rest.held_out is None or not chooses else rest.held_out
-    params = progress.best.params if chooses else progress.state.params
-    with one_blas_thread():
-        params = (
-            finished(rest, progress.start, params, watched) if steps else params
-        )  # no steps return the start
-    history, layers = progress.history, progress.layer_history
+        message = f"fit {outcome}; the last good parameters are kept"
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
     result = FitResult(
-        params, progress.state, history, outcome, compiling, progress.seconds, layers
+        params,
+        progress.state,
+        progress.history,
+        outcome,
+        compile_seconds,
+        progress.seconds,
+        progress.layer_history,
     )
     return start.then(result) if isinstance(start, FitResult) else result
+
+
+def fit_many(  # noqa: PLR0913
+    mlp: Mlp,
+    starts: Params,
+    data: tuple[Any, Any],
+    *,
+    steps: int,
+    solver: Solver | None = None,
+    batch_size: int | None = None,
+    loss: str | Loss = "mean_squared_error",
+    validation: tuple[Any, Any] | None = None,
+    key: Array | None = None,
+    record_every: int = 100,
+    callbacks: Sequence[Callback | Callable[[Record, Params], object]] = (),
+) -> Fits:
+    """Train networks of one architecture at once on the same samples, in one compiled program.
+
+    On a CPU each network trains in a thread; on an accelerator, and where steps are short, they
+    train under vmap.
+
+    Args:
+        mlp: network.
+        starts: parameters whose leaves have a leading axis, one network each:
+            `jax.vmap(partial(init, mlp))(keys)`.
+        data: inputs (n, n_0) and targets (n, n_L), or labels (n,).
+        steps: number of steps of each network.
+        solver: as in `fit`; a setting that is an array with the leading axis of `starts` differs
+            between the networks: `first_order(optax.sgd, learning_rate=rates)`.
+        batch_size: number of samples of a step, drawn by epochs without replacement, in another
+            order for each network; None for all.
+        loss: a `Loss`, or the name of one.
+        validation: inputs and targets that are not trained on.
+        key: split into one for each network; required with `batch_size` or dropout.
+        record_every: number of steps from one record to the next.
+        callbacks: `KeepBest`, `EarlyStopping`, or functions `(record, params)`, which are called
+            with the losses (m,) and the parameters of all networks.
+
+    Returns:
+        Parameters and records of all networks. A network that becomes non-finite keeps its last
+        good parameters. Unlike in `fit`, the solver does not finish them: see `solve_output`.
+
+    Raises:
+        ValueError: an argument is out of range or does not fit the others, or a sample is NaN or
+            infinite.
+        TypeError: an array does not hold real numbers, or solver or callbacks have another type.
+
+    Example:
+        >>> from functools import partial
+        >>> import jax, numpy as np, optax, jaxbp
+        >>> inputs = np.linspace(-1, 1, 64, dtype=np.float32)[:, None]
+        >>> mlp = jaxbp.Mlp((1, 8, 1))
+        >>> keys = jax.random.split(jax.random.key(0), 3)
+        >>> starts = jax.vmap(partial(jaxbp.init, mlp, dtype=np.float32))(keys)
+        >>> solver = jaxbp.first_order(optax.sgd, learning_rate=np.float32([0.01, 0.1, 0.3]))
+        >>> fits = jaxbp.fit_many(mlp, starts, (inputs, inputs**2), steps=100, solver=solver)
+        >>> fits.loss.shape
+        (2, 3)
+    """
+    callbacks, loss = check_callbacks(callbacks), as_loss(loss)
+    for one in callbacks:
+        if isinstance(one, Callback) and (isinstance(one, Checkpoint) or one.records_layers):
+            raise ValueError(
+                f"callbacks must not hold {type(one).__name__} in fit_many, only in fit"
+            )
+    solver = check_solver(DEFAULT_SOLVER if solver is None else solver)
+    check_count("steps", steps, minimum=0)
+    check_count("record_every", record_every, minimum=1)
+    _check_key(key, batch_size, solver)
+    solvers, count = _one_each(starts, solver)
+    first = jax.tree.map(lambda leaf: leaf[0], starts)
+    in_memory = tuple(map(np.asarray, data)) if isinstance(data, tuple) else data
+    train, held_out = fitting_samples(mlp, first, in_memory, validation, loss, batch_size)
+    keys = jax.random.split(jax.random.key(0) if key is None else key, count)
+    problem = Problem(mlp, loss, batch_size, None, steps)
+    with one_blas_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        run = ManyRuns(problem, solvers, train, held_out, record_every, callbacks, pool)
+        states = run.start(starts, keys)
+        progress, _, _ = run_chunks(run, states, 0, Progress(starts, None, starts))
+    (params, alive), history = progress.state, progress.history
+    params = progress.best if run.keeps_best else params
+    return Fits(params, history.step, history.loss, history.validation_loss, ~alive)
+
+
+class Visit(NamedTuple):
+    """State of a run after a chunk of steps, and its measurements.
+
+    Attributes:
+        state: from which the run continues, on its devices.
+        step: number of steps taken.
+        loss: over the training samples.
+        validation_loss: over the validation samples, NaN without any.
+        layers: measurements of every layer, None without `RecordLayers`.
+        outcome: of a run that diverged, else None.
+        saved: state on the default device, for checkpoints and results.
+        params: parameters on the default device.
+    """
+
+    state: Any
+    step: int
+    loss: Any
+    validation_loss: Any
+    layers: LayerRecord | None
+    outcome: Outcome | None
+    saved: Any
+    params: Params
+
+
+@dataclass(frozen=True)
+class Run:
+    """A validated run of one network.
+
+    Attributes:
+        problem: network, loss, batch size, mesh and last step.
+        solver: takes the steps.
+        train: training samples.
+        held_out: validation samples, if any.
+        record_every: number of steps from one record to the next.
+        callbacks: as given to `fit`.
+    """
+
+    problem: Problem
+    solver: Solver
+    train: Samples
+    held_out: MemorySamples | None
+    record_every: int
+    callbacks: tuple[Any, ...]
+
+    @property
+    def values(self) -> list[Callback]:
+        """Callbacks that are no plain functions."""
+        return [one for one in self.callbacks if isinstance(one, Callback)]
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the result has the parameters of the best record."""
+        return any(one.keeps_best for one in self.values)
+
+    def visit(self, state: TrainState, stop: int) -> Visit:
+        """Take the steps until `stop`, or until one is refused, and measure."""
+        chunk = Chunk(state, state, True)
+        for piece, last in self.train.pieces(self.problem, state, stop, self.record_every):
+            if not chunk.alive:
+                break
+            chunk = advance(self.problem, self.solver, chunk.state, piece, last, chunk.before)
+        state, layers = chunk.state, None
+        evaluation = jax.device_get(self.train.evaluate(self.problem, state.params))
+        held_out = math.nan
+        if self.held_out is not None:
+            held_out = float(self.held_out.evaluate(self.problem, state.params).loss)
+        if any(one.records_layers for one in self.values):
+            rows, before = self.train.first(RECORDED_SAMPLES), chunk.before.params
+            layers = jax.device_get(layer_record(self.problem, state.params, before, rows))
+        outcome, step, loss = None, int(state.step), float(evaluation.loss)
+        if not chunk.alive:
+            outcome = self._refused(state)
+        elif evaluation.nonfinite.any() or not math.isfinite(loss):
+            outcome = Outcome("diverged", step, *first_overflow(self.problem, evaluation))
+            state = chunk.before  # the overflow of a chunk's last step shows only here
+        saved = fetch(self.problem.mesh, state)
+        return Visit(state, step, loss, held_out, layers, outcome, saved, saved.params)
+
+    def finished(self, start: Params, params: Params) -> Params:
+        """Return the best of these parameters, those that the solver proposes, and the start."""
+        proposal = self.solver.finish(self.problem, params, self.train.all_rows(self.problem))
+        if proposal is None:
+            return params
+        best_of_held_out = self.keeps_best and self.held_out is not None
+        watched: Any = self.held_out if best_of_held_out else self.train
+        proposals, mesh = [params, proposal, start], self.problem.mesh
+        losses = [
+            float(watched.evaluate(self.problem, replicate(mesh, one)).loss) for one in proposals
+        ]
+        return proposals[int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))]
+
+    def _refused(self, state: TrainState) -> Outcome:
+        """Take the step that was refused once more, and find the layer that overflowed first."""
+        step = int(state.step)
+        pieces: Any = self.train.pieces(self.problem, state, step + 1, self.record_every)
+        piece, _ = next(pieces)
+        permutations = _permutations(self.problem, state, piece)
+        take = jax.jit(partial(take_step, guarded=False))
+        chunk = take(self.problem, self.solver, piece, permutations, Chunk(state, state, True))
+        params = chunk.state.params
+        for layer, leaves in enumerate(params, start=1):
+            if not bool(_all_finite((leaves,))):
+                reason = f"the parameters of layer {layer} are not finite"
+                return Outcome("diverged", step, reason, layer)
+        evaluation = self.train.evaluate(self.problem, params)
+        return Outcome("diverged", step, *first_overflow(self.problem, evaluation))
+
+
+@dataclass(frozen=True)
+class ManyRuns(Run):
+    """Validated runs of many networks; settings of the solver and states have a leading axis.
+
+    Under vmap the states are stacked, else they are a list, and each network has a thread.
+    """
+
+    pool: ThreadPoolExecutor
+
+    def start(self, starts: Params, keys: Array) -> Any:
+        """Return the states before the first step."""
+        if self._vmapped:
+            return _start_all(starts, self.solver, keys)
+        members = (_member((starts, self.solver, keys), i) for i in range(len(keys)))
+        return [_start(*member) for member in members]
+
+    def visit(self, state: Any, stop: int) -> Visit:
+        """Take the steps of every network until `stop`, and measure."""
+        held_out = None if self.held_out is None else self.held_out.batch
+        shared = self.train.all_rows(self.problem), held_out, stop
+        if self._vmapped:
+            state, *measured = _visit_all(self.problem, self.solver, state, *shared)
+            params, measured = jax.device_get((state.params, measured))
+        else:
+            state, params, measured = self._visit_in_threads(state, *shared)
+        loss, validation, alive = measured
+        validation = np.full_like(loss, np.nan) if validation is None else validation
+        return Visit(state, stop, loss, validation, None, None, (params, alive), params)
+
+    def _visit_in_threads(self, states: list[TrainState], *shared: Any) -> Any:
+        # Settings of the calling thread.
+        x64 = jax.config.jax_enable_x64  # type: ignore[attr-defined]
+        nans = jax.config.jax_debug_nans  # type: ignore[attr-defined]
+        device = jax.config.jax_default_device  # type: ignore[attr-defined]
+
+        def one(i: int) -> Any:
+            with jax.enable_x64(x64), jax.debug_nans(nans), jax.default_device(device):
+                solver = _member(self.solver, i)
+                state, *measured = _visit_one(self.problem, solver, states[i], *shared)
+                return state, *jax.device_get((state.params, measured))
+
+        # The first one compiles while there are no steps to take.
+        first = [one(0)] if shared[-1] == 0 else []
+        visits = first + list(self.pool.map(one, range(len(first), len(states))))
+        later, *seen = zip(*visits, strict=True)
+        return list(later), *(jax.tree.map(lambda *leaves: np.stack(leaves), *one) for one in seen)
+
+    @property
+    def _vmapped(self) -> bool:
+        """Whether steps are so short that calling their operations takes most of the time."""
+        sizes, rows = self.problem.mlp.sizes, self.train.num_samples
+        multiplications = rows * sum(fan_in * fan_out for fan_in, fan_out in pairwise(sizes))
+        small = self.problem.batch_size is None and multiplications <= SMALL
+        return small or jax.default_backend() != "cpu"
+
+
+def run_chunks(
+    run: Run,
+    state: Any,
+    step: int,
+    progress: Progress,
+    save: Callable[[Progress, bool], None] = lambda progress, ended: None,
+) -> tuple[Progress, Outcome, float]:
+    """Run chunk by chunk until the last step, a divergence, or a callback that stops the run.
+
+    Args:
+        run: one network, or many.
+        state: on the devices of the run.
+        step: number of steps taken.
+        progress: its progress so far; with records if the run was resumed.
+        save: called with the progress, and whether it is the last, after each record.
+
+    Returns:
+        Progress, outcome, and the time of compiling and of the first record.
+    """
+    resumed = bool(progress.records)
+    seconds, compile_seconds = progress.seconds, None
+    while True:
+        started = time.perf_counter()
+        visit = run.visit(state, step)
+        elapsed = time.perf_counter() - started
+        if compile_seconds is None:
+            compile_seconds = elapsed
+        else:
+            seconds += elapsed
+        state, outcome = visit.state, visit.outcome
+        if not resumed:  # a resumed run begins at its last record
+            record = Record(visit.step, visit.loss, visit.validation_loss, seconds)
+            progress = progress.then(record, visit.saved, visit.params, visit.layers)
+            for callback in run.callbacks:
+                if not isinstance(callback, Callback):
+                    callback(record, visit.params)
+        resumed = False
+        if outcome is None and visit.step >= run.problem.num_steps:
+            outcome = Outcome("finished", visit.step)
+        elif outcome is None and any(one.stops(progress.records) for one in run.values):
+            outcome = Outcome("stopped early", visit.step)
+        if outcome is None or not outcome.diverged:
+            save(progress, outcome is not None)
+        if outcome is not None:
+            return progress, outcome, compile_seconds
+        step = min(int(run.problem.num_steps), visit.step + run.record_every)
+
+
+class Chunk(NamedTuple):
+    """Result of a chunk of steps.
+
+    Attributes:
+        state: last good state.
+        before: state before it.
+        alive: whether every step could be taken.
+    """
+
+    state: TrainState
+    before: TrainState
+    alive: Any
+
+
+@jax.jit
+def advance(
+    problem: Problem,
+    solver: Solver,
+    state: TrainState,
+    train: Batch | Piece,
+    stop: int | Array,
+    before: TrainState | None = None,
+) -> Chunk:
+    """Take steps until `stop`, or until one whose loss or parameters are not finite.
+
+    A pure function: vmap it over states, keys or solvers to train many networks at once. The loss
+    of a step is that of the parameters before it, so an overflow shows one step late: the previous
+    state is carried along to fall back on.
+
+    Args:
+        problem: network, loss, batch size and last step.
+        solver: takes the steps.
+        state: start: `TrainState.start(params, solver, key)`.
+        train: training samples, of the dtype of the parameters; or those of these steps in their
+            order.
+        stop: step to stop at.
+        before: state before this one; this one by default.
+
+    Returns:
+        The last good state, the one before it, and whether `stop` was reached.
+    """
+
+    def running(chunk: Chunk) -> Array:
+        return chunk.alive & (chunk.state.step < stop)
+
+    def take_epoch(carry: tuple[Chunk, Permutations]) -> tuple[Chunk, Permutations]:
+        chunk, permutations = carry
+        epoch = chunk.state.epoch
+
+        def in_it(chunk: Chunk) -> Array:
+            return running(chunk) & (chunk.state.epoch == epoch)
+
+        def after(permutations: Permutations) -> Permutations:
+            return permutations_after(state.batch_key, permutations, epoch)
+
+        # Permutations carried along by every step would be copied at every step.
+        chunk = jax.lax.while_loop(in_it, partial(take, permutations), chunk)
+        over = chunk.state.epoch > epoch
+        return chunk, jax.lax.cond(over, after, lambda permutations: permutations, permutations)
+
+    take = partial(take_step, problem, solver, train)
+    start = Chunk(state, before or state, jnp.array(True))
+    permutations = _permutations(problem, state, train)
+    if permutations is None:
+        return jax.lax.while_loop(running, partial(take, None), start)
+    return jax.lax.while_loop(lambda carry: running(carry[0]), take_epoch, (start, permutations))[0]
+
+
+def take_step(
+    problem: Problem,
+    solver: Solver,
+    train: Batch | Piece,
+    permutations: Permutations | None,
+    chunk: Chunk,
+    guarded: bool = True,
+) -> Chunk:
+    """Draw a batch and take one step; guarded, only if loss and parameters are finite."""
+    now, rows = chunk.state, train.samples if isinstance(train, Piece) else train
+    epoch, place = now.epoch, now.place
+    if problem.batch_size is not None:
+        if isinstance(train, Piece):
+            drawn = next_of_piece(train, now.step, epoch, place, problem.batch_size)
+        else:
+            drawn = next_batch(permutations, epoch, place, problem.batch_size)  # type: ignore[arg-type]
+        indices, epoch, place = drawn
+        # Without shares every device of a mesh would compute the whole batch.
+        rows = in_shares(problem.mesh, jax.tree.map(lambda array: array[indices], rows))
+    params, inner, loss = solver.step(problem, now.params, now.solver, rows, now.step_key)
+    params, inner = everywhere(problem.mesh, (params, inner))
+    later = TrainState(now.step + 1, params, inner, now.key, epoch, place)
+    if not guarded:
+        return Chunk(later, now, jnp.array(True))
+    sound = jnp.isfinite(loss)
+    alive = sound & _all_finite(params)
+    return Chunk(_choose(alive, later, _choose(sound, now, chunk.before)), now, alive)
+
+
+@jax.jit
+def _start(params: Params, solver: Solver, key: Array) -> TrainState:
+    return TrainState.start(params, solver, key)
+
+
+_start_all = jax.jit(jax.vmap(_start))
+
+
+@jax.jit
+def _visit_one(
+    problem: Problem,
+    solver: Solver,
+    state: TrainState,
+    train: Batch,
+    held_out: Batch | None,
+    stop: int,
+) -> tuple[TrainState, Array, Array | None, Array]:
+    """Take the steps of one network until `stop`; returns its state, its losses, and `alive`."""
+    chunk = advance(problem, solver, state, train, stop)
+    params = chunk.state.params
+    loss = evaluate(problem, params, train).loss
+    validation = None if held_out is None else evaluate(problem, params, held_out).loss
+    return chunk.state, loss, validation, chunk.alive
+
+
+_visit_all = jax.jit(jax.vmap(_visit_one, in_axes=(None, 0, 0, None, None, None)))
+
+
+def _permutations(problem: Problem, state: TrainState, train: Batch | Piece) -> Permutations | None:
+    """Return the orders of the samples, if batches are drawn from all of them."""
+    if problem.batch_size is None or isinstance(train, Piece):
+        return None
+    return permutations_at(state.batch_key, state.epoch, train.inputs.shape[0])
+
+
+def _choose(condition: Array, then: TrainState, otherwise: TrainState) -> TrainState:
+    return jax.tree.map(partial(jnp.where, condition), then, otherwise)
+
+
+def _all_finite(params: Params) -> Array:
+    return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params)]))
+
+
+def _member(tree: Any, position: int) -> Any:
+    return jax.tree.map(lambda leaf: leaf[position], tree)
+
+
+def _check_key(key: Array | None, batch_size: int | None, solver: Solver) -> None:
+    drops = getattr(solver, "dropout", None) is not None
+    if key is None and (batch_size is not None or drops):
+        raise ValueError("key must be given with batch_size or dropout: jax.random.key(seed)")
 
 
 def _state(
     mlp: Mlp, start: Params | TrainState | FitResult, solver: Solver, key: Array | None
 ) -> TrainState:
-    """The state that the run starts from."""
+    """Return the state that the run starts from."""
     state = start.state if isinstance(start, FitResult) else start
     if not isinstance(state, TrainState):
         check_params(mlp, state)
@@ -207,5 +598,21 @@ def _state(
     check_params(mlp, state.params)
     wanted = jax.tree.structure(jax.eval_shape(solver.init, state.params))
     if jax.tree.structure(state.solver) != wanted:  # type: ignore[operator]
-        raise ValueError(f"start must be a state of the solver {solver.name}, got that of another")
+        name = type(solver).__name__
+        raise ValueError(f"start must be a state of the solver {name}, got that of another solver")
     return state
+
+
+def _one_each(starts: Params, solver: Solver) -> tuple[Any, int]:
+    """Give the settings of a solver the leading axis of the starts; returns them and its length."""
+    settings = [leaf for leaf in jax.tree.leaves(solver) if np.ndim(leaf)]
+    shapes = [np.shape(leaf) or (0,) for leaf in (*jax.tree.leaves(starts), *settings)]
+    lengths = {shape[0] for shape in shapes}
+    if len(lengths) != 1 or not min(lengths):
+        raise ValueError(
+            "starts and the settings of solver must have one leading axis, a network each, "
+            f"got lengths {sorted(lengths)}"
+        )
+    count = lengths.pop()
+    each = jax.tree.map(lambda leaf: leaf if np.ndim(leaf) else np.full(count, leaf), solver)
+    return each, count

@@ -1,111 +1,112 @@
-"""What `fit` asks of a solver: a start, and one step as a pure function of state."""
+"""The problem that `fit` minimises, and the interface of its solvers."""
 
-from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jax import Array
 from jax.sharding import Mesh
-from jax.typing import DTypeLike
 
 from jaxbp._checks import check_number
-from jaxbp._layout import tile_of
-from jaxbp.backprop import tiled_loss_and_gradient
 from jaxbp.losses import LOSSES, Loss
-from jaxbp.network import Masks
 from jaxbp.params import Mlp, Params
-from jaxbp.training.shards import mean_over_shards
 
 
 class Batch(NamedTuple):
-    """Samples that a step learns from: inputs (n, n_0) and targets (n, n_L), or labels (n,)."""
+    """Samples of a step: inputs (n, n_0) and targets (n, n_L), or labels (n,)."""
 
     inputs: Array
     targets: Array
 
 
-class Problem(NamedTuple):
-    """What stays fixed while the parameters are fitted; static under jit, but for `num_steps`.
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Problem:
+    """A network, its loss and the size of a step; a pytree with `num_steps` as its only leaf.
 
     Attributes:
-        mlp: the network.
-        loss: the loss.
-        batch_size: how many samples a step takes, None for all.
-        tile: how many samples a gradient holds in memory at a time, None as in `loss_and_gradient`.
-        dropout: the probability with which a hidden unit is dropped.
-        num_steps: the step at which the run ends.
-        mesh: of the devices that share the samples, None for one device.
+        mlp: network.
+        loss: loss.
+        batch_size: number of samples of a step; None for all.
+        mesh: devices that share the samples; None for one device.
+        num_steps: last step of the run, towards which a solver may anneal.
     """
 
-    mlp: Mlp
-    loss: Loss = LOSSES["mean_squared_error"]
-    batch_size: int | None = None
-    tile: int | None = None
-    dropout: float = 0.0
+    mlp: Mlp = field(metadata={"static": True})
+    loss: Loss = field(default=LOSSES["mean_squared_error"], metadata={"static": True})
+    batch_size: int | None = field(default=None, metadata={"static": True})
+    mesh: Mesh | None = field(default=None, metadata={"static": True})
     num_steps: int | Array = 0
-    mesh: Mesh | None = None
-
-    def loss_and_gradient(self, params: Params, batch: Batch, key: Array) -> tuple[Array, Params]:
-        """Computes loss and gradient over a batch, under a dropout mask drawn from the key if there is dropout."""
-        masks: Masks | None = None
-        if self.dropout > 0:
-            masks = dropout_masks(
-                self.mlp, key, self.dropout, batch.inputs.shape[0], batch.inputs.dtype
-            )
-
-        def sweep(
-            params: Params, inputs: Array, targets: Array, masks: Masks | None
-        ) -> tuple[Array, Params]:
-            tile = self.tile
-            if tile is None and self.mesh is not None and self.mesh.size > 1:
-                tile = tile_of(self.mlp, inputs.shape[0], inputs.dtype.itemsize, on_a_core=True)
-            return tiled_loss_and_gradient(
-                self.mlp, params, inputs, targets, self.loss, tile, masks
-            )
-
-        return mean_over_shards(self.mesh, sweep, params, *batch, masks)
 
 
-class Solver(NamedTuple):
-    """A way to fit parameters.
+class Solver:
+    """Base class of solvers.
 
-    Attributes:
-        name: for reports.
-        init: params -> the solver's first state, a pytree of arrays.
-        step: (problem, params, state, batch, key) -> (new params, new state, loss before the step).
-            It runs inside jit.
-        finish: (problem, params, train) -> parameters that may be better still, tried over all
-            samples when a run ends. With it, `fit` returns what has the smallest training loss of
-            the start, the end and these (the smallest validation loss where it keeps the best).
+    A solver is a frozen dataclass registered as a pytree. Its numeric settings are leaves: changing
+    them compiles nothing, and stacked along a leading axis they differ between the networks of
+    `fit_many`. Everything else is static and hashable.
+
+    Example:
+        >>> import dataclasses, jax, jaxbp
+        >>> from jaxbp.training import Solver
+        >>> @jax.tree_util.register_dataclass
+        ... @dataclasses.dataclass(frozen=True)
+        ... class Descent(Solver):
+        ...     rate: float
+        ...
+        ...     def init(self, params):
+        ...         return ()
+        ...
+        ...     def step(self, problem, params, state, batch, key):
+        ...         mlp, loss = problem.mlp, problem.loss
+        ...         value, gradient = jaxbp.loss_and_gradient(mlp, params, *batch, loss)
+        ...         params = jax.tree.map(lambda p, g: p - self.rate * g, params, gradient)
+        ...         return params, state, value
+        >>> jax.tree.leaves(Descent(0.1))
+        [0.1]
     """
 
-    name: str
-    init: Callable[[Params], Any]
-    step: Callable[[Problem, Params, Any, Batch, Array], tuple[Params, Any, Array]]
-    finish: Callable[[Problem, Params, Batch], Params] | None = None
+    def init(self, params: Params) -> Any:
+        """Return the state of the solver before the first step, a pytree of arrays."""
+        raise NotImplementedError
+
+    def step(
+        self, problem: Problem, params: Params, state: Any, batch: Batch, key: Array
+    ) -> tuple[Params, Any, Array]:
+        """Take one step inside jit; returns parameters, state, and the loss before the step."""
+        raise NotImplementedError
+
+    def finish(self, problem: Problem, params: Params, train: Batch) -> Params | None:
+        """Propose better parameters when a run ends, or None.
+
+        `fit` returns the best of the start, the end and the proposal, by the loss over all training
+        samples, or over the validation samples if the best record is kept.
+        """
+        return None
 
 
-def dropout_masks(mlp: Mlp, key: Array, rate: float, num_samples: int, dtype: DTypeLike) -> Masks:
-    """Draws a dropout mask for each hidden layer, none for the output (Srivastava et al. 2014).
+def check_setting(
+    name: str, value: Any, *, positive: bool = False, below: float = float("inf")
+) -> Any:
+    """Return a setting, a number or an array of them; a ValueError names the one out of range."""
+    if not isinstance(value, jax.core.Tracer):
+        for number in np.ravel(value):
+            if check_number(name, number, minimum=0, below=below) == 0 and positive:
+                raise ValueError(f"{name} must be positive, got {value!r}")
+    return value
 
-    Args:
-        mlp: the network.
-        key: a JAX random key; the layers draw from splits of it.
-        rate: the probability with which a unit is dropped, in [0, 1); the others are scaled by 1 /
-            (1 - rate).
-        num_samples: n.
-        dtype: of the masks.
 
-    Returns:
-        Masks (n, n_l), l = 1..L-1, and None.
-
-    Raises:
-        ValueError: the rate is out of range.
-    """
-    check_number("rate", rate, minimum=0, below=1)
-    keys = jax.random.split(key, mlp.num_layers)
-    hidden = zip(keys[:-1], mlp.sizes[1:-1], strict=True)
-    kept = (
-        jax.random.bernoulli(layer_key, 1 - rate, (num_samples, size)) for layer_key, size in hidden
-    )
-    return (*(mask.astype(dtype) / (1 - rate) for mask in kept), None)
+def check_solver(solver: Any) -> Solver:
+    """Return the solver, or raise a TypeError unless it is a `Solver` that jit accepts."""
+    if not isinstance(solver, Solver):
+        raise TypeError(
+            "solver must be a Solver, such as first_order(optax.adam(1e-3)), "
+            f"got {type(solver).__name__}"
+        )
+    if any(leaf is solver for leaf in jax.tree.leaves(solver)):
+        raise TypeError(
+            "solver must be a pytree: put @jax.tree_util.register_dataclass above the dataclass "
+            f"{type(solver).__name__}"
+        )
+    return solver

@@ -110,7 +110,7 @@ def draw_gradient_flow(history: LayerHistory, *, title: str = "") -> Drawing:
     where there are any.
 
     Args:
-        history: `FitResult.layers`, from `fit` with `record_layers`.
+        history: `FitResult.layers`, of a fit with `RecordLayers()`.
         title: above the figure.
 
     Returns:
@@ -121,7 +121,7 @@ def draw_gradient_flow(history: LayerHistory, *, title: str = "") -> Drawing:
     """
     if history is None:
         raise ValueError(
-            "history must be FitResult.layers of a fit with record_layers=True, got None"
+            "history must be FitResult.layers of a fit with RecordLayers(), got None"
         )
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(history.update > 0, history.update / history.weight, np.nan)

@@ -708,7 +708,7 @@ def test_gradient_flow_shows_the_recorders_numbers(x64):
     mlp = jaxbp.Mlp((2, 6, 5, 1), hidden="relu")
     params = jaxbp.init(mlp, jax.random.key(0), "he")
     data = (inputs, inputs[:, :1])
-    layers = jaxbp.fit(mlp, params, data, steps=20, record_every=5, record_layers=True).layers
+    layers = jaxbp.fit(mlp, params, data, steps=20, record_every=5, callbacks=(jaxbp.RecordLayers(),)).layers
     drawn = viz.draw_gradient_flow(layers)
     for layer in range(3):
         lines = {name: found[layer].get_ydata() for name, found in drawn.artists["lines"].items()}
@@ -727,7 +727,7 @@ def test_gradient_flow_shows_the_recorders_numbers(x64):
             len(viz.draw_gradient_flow(layers._replace(dead=share + 0 * layers.dead)).axes)
             == num_panels
         )
-    with pytest.raises(ValueError, match="record_layers=True, got None"):
+    with pytest.raises(ValueError, match=r"RecordLayers\(\), got None"):
         viz.draw_gradient_flow(None)
 
 

@@ -1,5 +1,6 @@
 """More devices than one: the same run, by one program, with one exchange a step."""
 
+import dataclasses
 import itertools
 import re
 import shutil
@@ -9,16 +10,15 @@ import numpy as np
 import optax
 import pytest
 from architectures import draw_params
-from test_training import compilations
+from compiling import compilations
+from jax.sharding import Mesh
 
 import jaxbp
 from jaxbp.jacobian import seeded_errors
 from jaxbp.network import forward
 from jaxbp.training import Batch, Problem, TrainState, advance
-from jaxbp.training.devices import mesh_of
-from jaxbp.training.row_solve import by_conjugate_gradients
-from jaxbp.training.shards import replicate, share
-from jaxbp.training.shared_gram import gram_on
+from jaxbp.training.gauss_newton import by_conjugate_gradients, gram_on
+from jaxbp.training.sharding import replicate, share, with_auto_axes
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 MLP = jaxbp.Mlp((2, 8, 3, 1), hidden="tanh")
@@ -39,21 +39,9 @@ OPTIONS = {
 ROUNDING = 1.1e-13
 
 
-def test_devices_are_counted_named_or_listed():
-    there = jax.devices()
-    assert mesh_of(None) is None
-    for given, wanted in (
-        (3, there[:3]),
-        ("all", there),
-        (there[2:4], there[2:4]),
-        ((there[1],), there[1:2]),
-    ):
-        assert mesh_of(given).devices.tolist() == wanted
-    for wrong in ([], [there[0], there[0]], [0, 1]):
-        with pytest.raises(
-            ValueError, match="devices must be JAX devices, each once and at least one, got"
-        ):
-            mesh_of(wrong)
+def mesh_of(num_devices):
+    """The first devices, with axes as `jax.make_mesh` names them unless told otherwise."""
+    return None if num_devices is None else jax.make_mesh((num_devices,), ("samples",))
 
 
 def assert_same_run(one, other, atol):
@@ -87,8 +75,12 @@ def on_one_device(runs, name, **options):
 
 
 WAYS = {
-    "full batch": {"record_layers": True},
-    "batches and dropout": {"batch_size": 24, "dropout": 0.2, "keep_best": True, "tile": 3},
+    "full batch": {"callbacks": (jaxbp.RecordLayers(),)},
+    "batches and dropout": {
+        "batch_size": 24,
+        "solver": dataclasses.replace(MOMENTUM, dropout=0.2),
+        "callbacks": (jaxbp.KeepBest(),),
+    },
 }
 
 
@@ -104,7 +96,9 @@ def ways_and_counts(quick):
 def test_devices_share_a_run(way, num_devices, runs, x64):
     one = on_one_device(runs, way, **WAYS[way])
     with compilations() as compiled:
-        shared = jaxbp.fit(MLP, draw_params(MLP), DATA, devices=num_devices, **OPTIONS | WAYS[way])
+        shared = jaxbp.fit(
+            MLP, draw_params(MLP), DATA, mesh=mesh_of(num_devices), **OPTIONS | WAYS[way]
+        )
     assert compiled.count("jit(advance)") == 1, "one compilation serves the whole run"
     assert_same_run(one, shared, ROUNDING)
 
@@ -119,75 +113,79 @@ def test_labels_are_shared_too(x64):
             draw_params(mlp),
             (INPUTS, labels),
             key=jax.random.key(0),
-            devices=devices,
+            mesh=mesh,
             **options,
         )
-        for devices in (None, jax.devices()[2:6])
+        for mesh in (None, Mesh(np.reshape(jax.devices()[2:6], (2, 2)), ("a", "b")))
     )
     assert_same_run(one, other, ROUNDING)
 
 
-def exchanges(solver, batch_size, num_devices=4):
-    """What the devices send each other in the compiled loop of steps: the operations and their shapes."""
-    mesh = mesh_of(num_devices)
-    problem, params = Problem(MLP, batch_size=batch_size, mesh=mesh), draw_params(MLP)
-    state = replicate(mesh, TrainState.start(params, solver))
-    compiled = advance.lower(problem, solver, state, share(mesh, Batch(*DATA)), 3, 3).compile()
-    found = re.findall(
-        r"= (.+?) (all-\w+|collective-permute|reduce-scatter)(?:-start)?\(", compiled.as_text()
-    )
+def compiled_step(solver, batch_size, num_devices=4, mlp=MLP, data=DATA):
+    mesh = with_auto_axes(mesh_of(num_devices))
+    problem = Problem(mlp, batch_size=batch_size, mesh=mesh, num_steps=3)
+    state = replicate(mesh, TrainState.start(draw_params(mlp), solver))
+    train = share(mesh, Batch(*data))
+    return advance.lower(problem, solver, state, train, 3, state).compile().as_text()
+
+
+def exchanges(*arguments):
+    """What the devices send each other in the compiled loop of steps: operations and shapes."""
+    text = compiled_step(*arguments)
+    found = re.findall(r"= (.+?) (all-\w+|collective-permute|reduce-scatter)(?:-start)?\(", text)
     return [(operation, re.sub(r"\{[\d,]*\}|/\*.*?\*/", "", shape)) for shape, operation in found]
 
 
-def test_a_step_exchanges_its_gradient_and_nothing_else(x64):
-    num_numbers = 1 + sum(leaf.size for leaf in jax.tree.leaves(draw_params(MLP)))
-    gradient = ("all-reduce", f"f64[{num_numbers}]")
-    assert exchanges(MOMENTUM, None) == [gradient]
+def test_a_step_exchanges_its_gradient_once(x64):
+    """Loss and gradient together, and before it the rows of a batch and their indices."""
+    ((operation, shapes),) = exchanges(MOMENTUM, None)
+    assert operation == "all-reduce"
+    assert shapes.count("f64[") == 1 + len(jax.tree.leaves(draw_params(MLP)))
     batch = {
+        ("all-gather", "s32[24,1]"),
         ("all-reduce", "f64[24,2]"),
         ("all-reduce", "f64[24,1]"),
+        ("all-reduce", "(f64[24,1], f64[24,2])"),
         ("all-reduce", "(f64[24,2], f64[24,1])"),
     }
-    first, *others = [one for one in exchanges(MOMENTUM, 24) if one not in batch]
-    assert (first, others) == (gradient, [])
+    assert [one for one in exchanges(MOMENTUM, 24) if one not in batch] == [(operation, shapes)]
 
 
-def test_cpu_devices_sweep_tiles_that_fit_a_core(x64):
-    """Both passes over 5,000 samples of 2-64-64-1 keep 5.2 MB at once, in tiles 1 MB, and pass as much again on."""
-    mlp, mesh = jaxbp.Mlp((2, 64, 64, 1)), mesh_of(2)
-    problem, params = Problem(mlp, mesh=mesh), draw_params(mlp)
-    state = replicate(mesh, TrainState.start(params, MOMENTUM))
-    batch = share(mesh, Batch(np.ones((10_000, 2)), np.ones((10_000, 1))))
-    used = (
-        advance.lower(problem, MOMENTUM, state, batch, 3, 3)
-        .compile()
-        .memory_analysis()
-        .temp_size_in_bytes
-    )
-    assert used < 2.5 * 2**20
+def test_each_device_computes_its_share_of_a_batch(x64):
+    """Of 24 rows each of 4 devices has 6; samples are columns in narrow layers."""
+    text = compiled_step(MOMENTUM, 24)
+    assert "f64[8,6]" in text
+    assert "f64[8,24]" not in text
 
 
 def test_a_run_on_devices_goes_on_from_a_checkpoint(tmp_path, x64):
-    whole = jaxbp.fit(MLP, draw_params(MLP), DATA, devices=2, **OPTIONS)
+    whole = jaxbp.fit(MLP, draw_params(MLP), DATA, mesh=mesh_of(2), **OPTIONS)
 
-    def stop(record):
+    def stop(record, params):
         if record.step == 10:
             raise InterruptedError
 
-    options = OPTIONS | {"checkpoint": tmp_path}
+    saving = (jaxbp.Checkpoint(tmp_path), stop)
     with pytest.raises(InterruptedError):
-        jaxbp.fit(MLP, draw_params(MLP), DATA, devices=2, on_record=stop, **options)
+        jaxbp.fit(MLP, draw_params(MLP), DATA, mesh=mesh_of(2), callbacks=saving, **OPTIONS)
     shutil.copytree(tmp_path, tmp_path / "copy")
-    resumed = jaxbp.fit(MLP, draw_params(MLP), DATA, devices=2, resume=True, **options)
-    assert_same_run(whole, resumed, 0)
-    alone = jaxbp.fit(
-        MLP, draw_params(MLP), DATA, resume=True, **options | {"checkpoint": tmp_path / "copy"}
+    resumed, alone = (
+        jaxbp.fit(
+            MLP,
+            draw_params(MLP),
+            DATA,
+            mesh=mesh,
+            callbacks=(jaxbp.Checkpoint(folder, resume=True),),
+            **OPTIONS,
+        )
+        for folder, mesh in ((tmp_path, mesh_of(2)), (tmp_path / "copy", None))
     )
+    assert_same_run(whole, resumed, 0)
     assert_same_run(whole, alone, ROUNDING)
 
 
 def test_the_result_goes_with_arrays_of_any_device(x64):
-    result = jaxbp.fit(MLP, draw_params(MLP), DATA, devices=2, **OPTIONS)
+    result = jaxbp.fit(MLP, draw_params(MLP), DATA, mesh=mesh_of(2), **OPTIONS)
     outputs = [
         jaxbp.predict(MLP, result.params, jax.device_put(INPUTS, jax.devices()[i])) for i in (0, 5)
     ]
@@ -196,7 +194,7 @@ def test_the_result_goes_with_arrays_of_any_device(x64):
         leaf.devices() == {jax.devices()[0]}
         for leaf in jax.tree.leaves(result.state._replace(key=None))
     )
-    goes_on = jaxbp.fit(MLP, result, DATA, devices=2, **OPTIONS)
+    goes_on = jaxbp.fit(MLP, result, DATA, mesh=mesh_of(2), **OPTIONS)
     assert goes_on.history.step[-1] == 40
 
 
@@ -208,42 +206,32 @@ def test_a_run_that_diverges_on_devices_says_where(x64):
         with pytest.warns(RuntimeWarning, match="diverged"):
             kinds.append(
                 jaxbp.fit(
-                    MLP, draw_params(MLP), DATA, devices=devices, **OPTIONS | {"solver": far}
+                    MLP, draw_params(MLP), DATA, mesh=mesh_of(devices), **OPTIONS | {"solver": far}
                 ).outcome
             )
     assert kinds[0] == kinds[1]
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("num_devices", "options", "message"),
     [
+        (5, {}, "data must be a number of samples that the 5 devices of the mesh share .* got 48"),
+        (3, {"batch_size": 20}, "batch_size must be a number of samples that the 3 devices .* 20"),
         (
-            {"devices": 5},
-            "data must hold a number of samples that the 5 devices share equally, got 48",
+            2,
+            {"solver": jaxbp.first_order(optax.sgd(0.1), tile=3)},
+            "tile must be left out with mesh",
         ),
-        (
-            {"devices": 3, "batch_size": 20},
-            "batch_size must be a number of samples that the 3 devices .*, got 20",
-        ),
-        (
-            {"devices": 9},
-            r"devices must be at most 8, the cpu devices of this process, got 9; jax_num_cpu_devices",
-        ),
-        ({"devices": 0}, "devices must be a whole number of at least 1, got 0"),
-        ({"devices": "some"}, "devices must be one of all; got 'some'"),
-        ({"devices": []}, "devices must be JAX devices, each once and at least one"),
-        ({"devices": ["cpu"]}, "devices must be JAX devices, each once and at least one"),
     ],
 )
-def test_what_devices_cannot_share_is_refused(options, message, x64):
+def test_what_devices_cannot_share_is_refused(num_devices, options, message, x64):
     with pytest.raises(ValueError, match=message):
-        jaxbp.fit(MLP, draw_params(MLP), DATA, **OPTIONS | options)
+        jaxbp.fit(MLP, draw_params(MLP), DATA, mesh=mesh_of(num_devices), **OPTIONS | options)
 
 
-def test_all_devices_make_the_mesh():
-    assert mesh_of("all").devices.tolist() == jax.devices()
-    assert mesh_of(3).devices.tolist() == jax.devices()[:3]
-    assert mesh_of(None) is None
+def test_a_mesh_of_another_kind_is_refused(x64):
+    with pytest.raises(TypeError, match=r"mesh must be a jax.sharding.Mesh, .*, got int"):
+        jaxbp.fit(MLP, draw_params(MLP), DATA, mesh=2, **OPTIONS)
 
 
 NOISY = (INPUTS, DATA[1] + 0.1 * np.random.default_rng(1).standard_normal((48, 1)))
@@ -261,7 +249,7 @@ def test_devices_share_a_gauss_newton_step(batch_size, num_devices, x64):
         OPTIONS | {"solver": jaxbp.gauss_newton(), "batch_size": batch_size},
     )
     one, shared = (
-        jaxbp.fit(mlp, draw_params(mlp), NOISY, devices=some, **options)
+        jaxbp.fit(mlp, draw_params(mlp), NOISY, mesh=mesh_of(some), **options)
         for some in (None, num_devices)
     )
     assert_same_run(one, shared, SOLVED)
@@ -269,7 +257,7 @@ def test_devices_share_a_gauss_newton_step(batch_size, num_devices, x64):
 
 @pytest.mark.slow
 def test_devices_share_conjugate_gradients(x64):
-    mlp, mesh, damping = jaxbp.Mlp((2, 4, 1)), mesh_of(4), 0.1
+    mlp, mesh, damping = jaxbp.Mlp((2, 4, 1)), with_auto_axes(mesh_of(4)), 0.1
 
     @jax.jit
     def solve(inputs, wanted):
@@ -282,15 +270,11 @@ def test_devices_share_conjugate_gradients(x64):
     alone, shared = solve(*NOISY), solve(*share(mesh, NOISY))
     for a, b in zip(jax.tree.leaves(alone), jax.tree.leaves(shared), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-10)
-    solver = jaxbp.gauss_newton(direct_rows=0)
-    assert {operation for operation, _ in exchanges(solver, None)} == {"all-reduce"}
-    result = jaxbp.fit(mlp, draw_params(mlp), NOISY, devices=4, **OPTIONS | {"solver": solver})
-    assert result.history.loss[-1] < 0.5 * result.history.loss[0]
 
 
 @pytest.mark.parametrize("num_seeds", [1, 3])
 def test_each_device_computes_its_rows_of_the_gram_matrix(num_seeds, x64):
-    mlp, mesh = jaxbp.Mlp((2, 4, 3)), mesh_of(4)
+    mlp, mesh = jaxbp.Mlp((2, 4, 3)), with_auto_axes(mesh_of(4))
     seeds = np.random.default_rng(0).standard_normal((num_seeds, 48, 3))
 
     def kernel(mesh, inputs, seeds):

@@ -1,6 +1,5 @@
 """Many networks trained at once are those that `fit` trains one after the other."""
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import jax
@@ -8,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from compiling import compilations
 
 import jaxbp
-from jaxbp.training.side_by_side import in_threads, under_vmap
+from jaxbp.training import loop
 
 MLP = jaxbp.Mlp((2, 6, 1))
 KEYS = jax.random.split(jax.random.key(3), 4)
@@ -67,32 +67,31 @@ def test_each_is_what_fit_trains(solver):
 @pytest.mark.parametrize(
     ("make", "settings"),
     [
-        (lambda rate: jaxbp.first_order(optax.sgd(rate)), np.float32([0.01, 0.03, 0.1, 0.2])),
-        (lambda sigma: jaxbp.gauss_newton(damping=sigma), np.float32([0.03, 0.1, 0.3, 1.0])),
+        (partial(jaxbp.first_order, optax.sgd), {"learning_rate": [0.01, 0.03, 0.1, 0.2]}),
+        (jaxbp.gauss_newton, {"damping": [0.03, 0.1, 0.3, 1.0]}),
+        (jaxbp.gauss_newton, {"momentum": [0.0, 0.5, 0.9, 0.95], "damping": 0.2}),
     ],
-    ids=["learning rates", "dampings"],
+    ids=["learning rates", "dampings", "momenta"],
 )
-def test_settings_differ_from_one_to_the_next(make, settings):
-    fits = jaxbp.fit_many(
-        MLP, STARTS, DATA, steps=6, solver=make, settings=settings, record_every=6
-    )
-    for i, setting in enumerate(settings):
-        one = jaxbp.fit(MLP, start(i), DATA, steps=6, solver=make(float(setting)), record_every=6)
+def test_settings_differ_between_networks(make, settings):
+    stacked = {name: np.float32(values) for name, values in settings.items()}
+    fits = jaxbp.fit_many(MLP, STARTS, DATA, steps=6, solver=make(**stacked), record_every=6)
+    for i in range(len(KEYS)):
+        own = {name: float(np.broadcast_to(value, 4)[i]) for name, value in stacked.items()}
+        one = jaxbp.fit(MLP, start(i), DATA, steps=6, solver=make(**own), record_every=6)
         assert_same(fits.member(i), one.state.params)
 
 
 @pytest.mark.slow
-def test_under_vmap_they_are_the_same():
+def test_under_vmap_they_are_the_same(monkeypatch):
     """As they run on an accelerator."""
-    samples = jaxbp.training.Batch(*map(jnp.asarray, DATA)), None
-    problem, solver = jaxbp.training.Problem(MLP, batch_size=16), jaxbp.gauss_newton()
-    arguments = problem, lambda setting: solver, (STARTS, None, KEYS)
-    with ThreadPoolExecutor() as pool:
-        apart, together = in_threads(pool, *arguments), under_vmap(*arguments)
-        for stop in (0, 6, 12):
-            threads, vmapped = (look(samples, stop, 12) for look in (apart, together))
-            for a, b in zip(jax.tree.leaves(threads), jax.tree.leaves(vmapped), strict=True):
-                np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-5)
+    options = {"steps": 12, "record_every": 6, "solver": jaxbp.gauss_newton(), "validation": DATA}
+    found = []
+    for small in (-1, np.inf):
+        monkeypatch.setattr(loop, "SMALL", small)
+        found.append(jaxbp.fit_many(MLP, STARTS, DATA, **options))
+    for a, b in zip(*map(jax.tree.leaves, found), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-5)
 
 
 def test_threads_compute_in_the_callers_precision():
@@ -110,37 +109,37 @@ def test_threads_compute_in_the_callers_precision():
     "options", [{}, {"batch_size": 16, "key": KEYS[0]}], ids=["under vmap", "in threads"]
 )
 def test_they_are_compiled_once(options):
-    seen = []
-
-    def make(rate):
-        seen.append(rate)
-        return jaxbp.first_order(optax.sgd(rate))
-
+    """Also for other settings."""
     rates = np.float32([0.01, 0.1, 0.02, 0.03])
-    jaxbp.fit_many(
-        MLP, STARTS, DATA, steps=30, solver=make, settings=rates, record_every=5, **options
-    )
-    assert len(seen) == 2  # the first states, and the steps
+    options = options | {"steps": 30, "record_every": 5}
+    with compilations() as compiled:
+        jaxbp.fit_many(MLP, STARTS, DATA, solver=descent(rates), **options)
+    visits = [name for name in compiled if "visit" in name]
+    assert len(visits) == 1
+    with compilations() as compiled:
+        jaxbp.fit_many(MLP, STARTS, DATA, solver=descent(rates / 2), **options)
+    assert compiled == []
+
+
+def descent(rate):
+    return jaxbp.first_order(optax.sgd, learning_rate=rate)
 
 
 def test_one_that_diverges_keeps_its_last_good_parameters_and_leaves_the_others_alone():
     rates = np.float32([1e-2, 1e30, 1e-2, 1e-2])
-    solver = lambda rate: jaxbp.first_order(optax.sgd(rate))  # noqa: E731
     with jax.debug_nans(False):
-        fits = jaxbp.fit_many(
-            MLP, STARTS, DATA, steps=20, solver=solver, settings=rates, record_every=10
-        )
+        fits = jaxbp.fit_many(MLP, STARTS, DATA, steps=20, solver=descent(rates), record_every=10)
     np.testing.assert_array_equal(fits.diverged, [False, True, False, False])
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(fits.params))
-    assert_same(
-        fits.member(2), jaxbp.fit(MLP, start(2), DATA, steps=20, solver=solver(1e-2)).state.params
-    )
+    alone = jaxbp.fit(MLP, start(2), DATA, steps=20, solver=descent(1e-2)).state.params
+    assert_same(fits.member(2), alone)
 
 
 def test_without_held_out_samples_the_training_loss_is_watched():
     options = {"steps": 6, "solver": jaxbp.first_order(optax.sgd(1e-2)), "record_every": 2}
     last, best = (
-        jaxbp.fit_many(MLP, STARTS, DATA, keep_best=keep, **options) for keep in (False, True)
+        jaxbp.fit_many(MLP, STARTS, DATA, callbacks=callbacks, **options)
+        for callbacks in ((), (jaxbp.KeepBest(),))
     )
     assert (np.diff(best.loss, axis=0) < 0).all()
     for i in range(len(best.diverged)):
@@ -157,8 +156,10 @@ def test_the_best_of_each_is_kept_and_patience_ends_the_run():
             "validation": HELD_OUT,
             "record_every": 5,
         },
-        patience=3,
-        on_params=lambda step, params: seen.append((step, params)),
+        callbacks=(
+            jaxbp.EarlyStopping(3),
+            lambda record, params: seen.append((record.step, params)),
+        ),
     )
     assert len(fits.step) < 81
     assert [step for step, _ in seen] == fits.step.tolist()
@@ -183,21 +184,13 @@ def test_no_steps_give_the_starts():
     ("changes", "error", "message"),
     [
         (
-            {"settings": np.ones(3)},
+            {"solver": jaxbp.gauss_newton(damping=np.ones(3))},
             ValueError,
-            r"starts and settings must have one leading axis.*\[3, 4\]",
+            r"starts and the settings of solver must have one leading axis.*\[3, 4\]",
         ),
-        (
-            {"settings": np.ones(4)},
-            TypeError,
-            "solver must be a Solver, or with settings a function",
-        ),
-        (
-            {"solver": lambda rate: None},
-            TypeError,
-            "solver must be a Solver, or with settings a function",
-        ),
-        ({"solver": 3}, TypeError, "solver must be a Solver, or with settings a function"),
+        ({"solver": 3}, TypeError, "solver must be a Solver"),
+        ({"callbacks": (jaxbp.RecordLayers(),)}, ValueError, "must not hold RecordLayers"),
+        ({"callbacks": (jaxbp.Checkpoint("x"),)}, ValueError, "must not hold Checkpoint"),
         ({"batch_size": 5}, ValueError, "key must be given with batch_size or dropout"),
         (
             {"batch_size": 50, "key": KEYS[0]},
@@ -206,11 +199,10 @@ def test_no_steps_give_the_starts():
         ),
         ({"steps": -1}, ValueError, "steps must be"),
         ({"record_every": 0}, ValueError, "record_every must be"),
-        ({"patience": 0}, ValueError, "patience must be"),
         (
             {"starts": jax.tree.map(jnp.sum, STARTS)},
             ValueError,
-            "starts and settings must have one leading axis",
+            "starts and the settings of solver must have one leading axis",
         ),
         ({"starts": STARTS[:1]}, ValueError, "params must have 2 layers"),
         ({"data": (INPUTS * np.nan, DATA[1])}, ValueError, "inputs must be finite"),

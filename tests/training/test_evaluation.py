@@ -8,7 +8,7 @@ from architectures import draw_params
 
 import jaxbp
 from jaxbp.training import Batch, Problem
-from jaxbp.training.recorder import RECORDED_SAMPLES, layer_record
+from jaxbp.training.evaluation import RECORDED_SAMPLES, layer_record
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 ADAM = jaxbp.first_order(optax.adam(1e-2))
@@ -34,7 +34,7 @@ def test_the_numbers_are_those_of_backprop(x64):
         data,
         steps=3,
         record_every=1,
-        record_layers=True,
+        callbacks=(jaxbp.RecordLayers(),),
         solver=jaxbp.first_order(optax.sgd(rate)),
     )
     layers = result.layers
@@ -72,7 +72,15 @@ def test_dead_units_are_counted(x64):
 def test_it_changes_nothing_and_calls_nothing_back(x64):
     mlp, params, data = problem()
     plain, recorded = (
-        jaxbp.fit(mlp, params, data, steps=5, record_every=2, record_layers=record, solver=ADAM)
+        jaxbp.fit(
+            mlp,
+            params,
+            data,
+            steps=5,
+            record_every=2,
+            callbacks=(jaxbp.RecordLayers(),) if record else (),
+            solver=ADAM,
+        )
         for record in (False, True)
     )
     assert plain.layers is None
@@ -85,7 +93,9 @@ def test_it_changes_nothing_and_calls_nothing_back(x64):
 
 def test_many_samples_are_measured_by_the_first(x64):
     mlp, params, (inputs, targets) = problem(num_samples=RECORDED_SAMPLES + 100)
-    result = jaxbp.fit(mlp, params, (inputs, targets), steps=0, record_layers=True, solver=ADAM)
+    result = jaxbp.fit(
+        mlp, params, (inputs, targets), steps=0, callbacks=(jaxbp.RecordLayers(),), solver=ADAM
+    )
     trace = jax.jit(jaxbp.backprop, static_argnums=0)(
         mlp, params, inputs[:RECORDED_SAMPLES], targets[:RECORDED_SAMPLES]
     )
@@ -95,9 +105,11 @@ def test_many_samples_are_measured_by_the_first(x64):
 def test_parameters_are_handed_out_at_each_record(x64):
     mlp, params, data = problem()
     seen = {}
-    result = jaxbp.fit(
-        mlp, params, data, steps=5, record_every=2, on_params=seen.__setitem__, solver=ADAM
-    )
+
+    def keep(record, params):
+        seen[record.step] = params
+
+    result = jaxbp.fit(mlp, params, data, steps=5, record_every=2, callbacks=(keep,), solver=ADAM)
     assert list(seen) == [0, 2, 4, 5]
     np.testing.assert_array_equal(seen[0][0].weight, params[0].weight)
     np.testing.assert_array_equal(seen[5][0].weight, result.params[0].weight)

@@ -12,9 +12,9 @@ import jax
 import numpy as np
 import optax
 from jax.experimental import multihost_utils
+from jax.sharding import Mesh
 
 import jaxbp
-from jaxbp.training import join_hosts, own_rows
 
 MLP = jaxbp.Mlp((2, 5, 1), hidden="tanh")
 INPUTS = np.random.default_rng(0).standard_normal((96, 2))
@@ -27,13 +27,14 @@ RUNS = {
 }
 
 
-def fitted(name, rows=slice(None), devices=None, **options):
+def fitted(name, rows=slice(None), mesh=None, callbacks=()):
     """The result of one of the runs on these rows."""
     params = jaxbp.init(MLP, jax.random.key(0), dtype=np.float64)
-    known = {"steps": 50, "record_every": 10, "validation": HELD_OUT, "key": jax.random.key(1)}
-    return jaxbp.fit(
-        MLP, params, (INPUTS[rows], TARGETS[rows]), devices=devices, **known | RUNS[name] | options
-    )
+    options = {"steps": 50, "record_every": 10, "validation": HELD_OUT, "key": jax.random.key(1)}
+    if callbacks and not isinstance(callbacks[0], jaxbp.Checkpoint):
+        options |= {"steps": 2**30, "record_every": 1000}
+    data, options = (INPUTS[rows], TARGETS[rows]), options | RUNS[name]
+    return jaxbp.fit(MLP, params, data, mesh=mesh, callbacks=callbacks, **options)
 
 
 def main(port, num_processes, process_id, folder, what):
@@ -42,25 +43,25 @@ def main(port, num_processes, process_id, folder, what):
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     # On a machine with fewer cores than processes one may wait for long, and be well.
     heartbeat = 20 if what == "stall" else 100
-    join_hosts(
-        f"localhost:{port}", int(num_processes), int(process_id), heartbeat_seconds=heartbeat
+    jax.distributed.initialize(
+        f"localhost:{port}",
+        int(num_processes),
+        int(process_id),
+        heartbeat_timeout_seconds=heartbeat,
     )
-    rows = own_rows(len(INPUTS))
+    share = len(INPUTS) // int(num_processes)
+    rows = slice(share * int(process_id), share * (int(process_id) + 1))
+    mesh = Mesh(jax.devices(), ("samples",))
     if what == "stall":
-        stalled = {
-            "steps": 2**30,
-            "record_every": 1000,
-            "on_record": lambda record: print("running", flush=True),
-        }
-        fitted("first_order", rows, "all", **stalled)
+        fitted("first_order", rows, mesh, (lambda *_: print("running", flush=True),))
     saved = {}
     for name in RUNS:
         checkpoint = Path(folder) / f"{name}_run"
-        first = fitted(name, rows, "all", checkpoint=checkpoint, checkpoint_every=20)
+        first = fitted(name, rows, mesh, (jaxbp.Checkpoint(checkpoint, every=20),))
         if process_id == "0":
             (checkpoint / "step-0000000050.npz").unlink()
         multihost_utils.sync_global_devices("the last checkpoint is away")
-        again = fitted(name, rows, "all", checkpoint=checkpoint, checkpoint_every=20, resume=True)
+        again = fitted(name, rows, mesh, (jaxbp.Checkpoint(checkpoint, every=20, resume=True),))
         for result in (first, again):
             flat = np.concatenate(
                 [np.ravel(leaf) for leaf in jax.tree.leaves((result.params, result.state.params))]

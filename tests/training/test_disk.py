@@ -10,9 +10,11 @@ import numpy as np
 import optax
 import pytest
 from architectures import draw_params
-from test_training import compilations
+from compiling import compilations
+from jax.sharding import Mesh
 
 import jaxbp
+from jaxbp.losses import LOSSES
 from jaxbp.training import disk
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
@@ -52,7 +54,7 @@ def assert_same(found, wanted):
 
 
 def stored(samples):
-    return disk.DiskSamples(MLP, draw_params(MLP), *samples, "mean_squared_error")
+    return disk.DiskSamples(MLP, draw_params(MLP), *samples, LOSSES["mean_squared_error"])
 
 
 def test_an_epoch_takes_every_sample_once_in_an_order_of_its_own(samples):
@@ -98,7 +100,6 @@ ONE_BY_ONE = pytest.param(10, marks=pytest.mark.slow)
 @pytest.mark.parametrize("read_rows", [ONE_BY_ONE, 40, ALL_AT_ONCE])
 def test_a_run_descends_along_these_batches(read_rows, samples, monkeypatch):
     """The same descent with JAX's own gradient, batch after batch; 25 steps end in the third epoch."""
-    monkeypatch.setattr("jaxbp.training.chunks.READ_ROWS", read_rows)
     monkeypatch.setattr(disk, "READ_ROWS", read_rows)
     with compilations() as compiled:
         result = fit(samples)
@@ -109,9 +110,9 @@ def test_a_run_descends_along_these_batches(read_rows, samples, monkeypatch):
 
     @jax.jit
     def descend(params, inputs, targets):
-        loss = lambda params: jnp.mean(
-            (jaxbp.reference_predict(MLP, params, inputs) - targets) ** 2
-        )
+        def loss(params):
+            return jnp.mean((jaxbp.reference_predict(MLP, params, inputs) - targets) ** 2)
+
         return jax.tree.map(
             lambda leaf, change: leaf - RATE * change, params, jax.grad(loss)(params)
         )
@@ -131,22 +132,22 @@ def test_records_change_nothing(samples):
 
 
 def test_a_run_goes_on_from_a_checkpoint_bit_for_bit(samples, tmp_path):
-    def stop(record):
+    def stop(record, params):
         if record.step == 20:
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        fit(samples, checkpoint=tmp_path, on_record=stop)
-    resumed = fit(samples, checkpoint=tmp_path, resume=True)
+        fit(samples, callbacks=(jaxbp.Checkpoint(tmp_path), stop))
+    resumed = fit(samples, callbacks=(jaxbp.Checkpoint(tmp_path, resume=True),))
     assert_same(resumed.params, fit(samples).params)
 
 
 def test_a_checkpoint_tells_other_samples_and_those_in_memory_apart(samples, tmp_path):
-    fit(samples, steps=10, checkpoint=tmp_path)
+    fit(samples, steps=10, callbacks=(jaxbp.Checkpoint(tmp_path),))
     in_memory = tuple(map(np.array, samples))
     for others in (in_memory, (samples[0], mapped(tmp_path, "others", in_memory[1] + 1))):
         with pytest.warns(RuntimeWarning, match="was written with other samples"):
-            fit(others, steps=10, checkpoint=tmp_path, resume=True)
+            fit(others, steps=10, callbacks=(jaxbp.Checkpoint(tmp_path, resume=True),))
 
 
 def test_without_a_batch_size_all_are_in_memory(samples):
@@ -156,7 +157,7 @@ def test_without_a_batch_size_all_are_in_memory(samples):
 
 @pytest.mark.slow
 def test_devices_share_the_batches(samples):
-    one, shared = fit(samples), fit(samples, devices=2)
+    one, shared = fit(samples), fit(samples, mesh=Mesh(jax.devices()[:2], ("samples",)))
     for a, b in zip(jax.tree.leaves(one.params), jax.tree.leaves(shared.params), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=25 * 2.0**-50)
 
@@ -165,8 +166,7 @@ def test_devices_share_the_batches(samples):
 def test_the_best_and_the_layers_are_those_of_all_samples(samples):
     result = fit(
         samples,
-        keep_best=True,
-        record_layers=True,
+        callbacks=(jaxbp.KeepBest(), jaxbp.RecordLayers()),
         validation=tuple(array[:7] for array in samples),
     )
     assert result.layers.gradient.shape == (4, 2)
@@ -189,7 +189,7 @@ def test_gauss_newton_takes_them_and_solves_the_output_layer_over_all(samples):
 @pytest.mark.parametrize("read_rows", [ONE_BY_ONE, ALL_AT_ONCE])
 def test_a_run_that_diverges_says_where(read_rows, samples, monkeypatch):
     """Also where the step that shows it is the first of a piece."""
-    monkeypatch.setattr("jaxbp.training.chunks.READ_ROWS", read_rows)
+    monkeypatch.setattr(disk, "READ_ROWS", read_rows)
     far = jaxbp.first_order(optax.sgd(1e100))
     with pytest.warns(RuntimeWarning, match=r"diverged: .* after step \d"):
         result = fit(samples, solver=far)
@@ -277,7 +277,7 @@ params = jaxbp.init(mlp, jax.random.key(0), dtype=np.float32)
 for rows in (slice(0, 1_000_000), slice(None)):
     before, most = megabytes(), []
     data = inputs[rows], targets[rows]
-    jaxbp.fit(mlp, params, data, on_record=lambda record: most.append(megabytes()), **options)
+    jaxbp.fit(mlp, params, data, callbacks=(lambda *_: most.append(megabytes()),), **options)
     print(max(most) - before)
 """
 

@@ -19,11 +19,12 @@ import sys, time, jax, numpy as np, optax, jaxbp
 mlp = jaxbp.Mlp((2, 8, 1))
 inputs = np.random.default_rng(0).standard_normal((64, 2)).astype(np.float32)
 params = jaxbp.init(mlp, jax.random.key(0))
-options = {"checkpoint": sys.argv[1], "resume": True} if len(sys.argv) > 2 else {}
+checkpoint = (jaxbp.Checkpoint(sys.argv[1], resume=True),) if len(sys.argv) > 2 else ()
 print("ready", flush=True)
 result = jaxbp.fit(
-    mlp, params, (inputs, np.sin(inputs[:, :1])), steps=int(sys.argv[-1]), solver=jaxbp.first_order(optax.adam(1e-2)),
-    batch_size=10, dropout=0.1, key=jax.random.key(1), record_every=5, **options)
+    mlp, params, (inputs, np.sin(inputs[:, :1])), steps=int(sys.argv[-1]),
+    solver=jaxbp.first_order(optax.adam, learning_rate=1e-2, dropout=0.1), batch_size=10, key=jax.random.key(1), record_every=5,
+    callbacks=checkpoint)
 state = result.state._replace(key=jax.random.key_data(result.state.key))
 leaves = jax.tree.leaves((result.params, state, result.history[:2]))
 (sys.stdout.buffer.write(b"".join(np.asarray(leaf).tobytes() for leaf in leaves)), sys.stdout.flush())

@@ -1,6 +1,7 @@
 """`fit`: what it promises of steps, batches, schedules, stopping and faults."""
 
-from contextlib import contextmanager
+import dataclasses
+import pickle
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 from architectures import draw_params
-from test_gradient import LOSS_AND_GRADIENT
+from compiling import compilations
 
 import jaxbp
 from jaxbp.training import (
@@ -31,6 +32,7 @@ MLP = jaxbp.Mlp((2, 8, 1))
 ADAM = jaxbp.first_order(optax.adam(1e-2))
 COSINE = jaxbp.first_order(optax.adam(optax.cosine_decay_schedule(1e-2, 30)))
 NEWTON = jaxbp.gauss_newton()
+LOSS_AND_GRADIENT = jax.jit(jaxbp.loss_and_gradient, static_argnums=(0, 4))
 FAR = jaxbp.first_order(optax.sgd(1e30))
 
 
@@ -86,7 +88,13 @@ def test_a_learning_rate_of_zero_changes_nothing(samples, params):
 def test_records_come_at_the_start_at_each_chunk_and_at_the_end(samples, params):
     seen = []
     result = jaxbp.fit(
-        MLP, params, samples, steps=25, record_every=10, validation=samples, on_record=seen.append
+        MLP,
+        params,
+        samples,
+        steps=25,
+        record_every=10,
+        validation=samples,
+        callbacks=(lambda record, params: seen.append(record),),
     )
     assert result.history.step.tolist() == [0, 10, 20, 25] == [record.step for record in seen]
     for i in (0, -1):
@@ -96,19 +104,14 @@ def test_records_come_at_the_start_at_each_chunk_and_at_the_end(samples, params)
     assert (np.diff(result.history.seconds) > 0).all()
 
 
-@pytest.mark.parametrize("solver", [COSINE, NEWTON], ids=lambda solver: solver.name)
 @pytest.mark.parametrize("batch_size", [None, 7])
-def test_a_run_can_be_cut_in_two(samples, params, batch_size, solver):
-    """The state holds all that the later steps depend on, and the result of a result is that of the whole run."""
+def test_a_continued_run_is_bit_identical_to_the_whole(samples, params, batch_size):
     options = {
-        "solver": solver
-        if solver is COSINE
-        else jaxbp.gauss_newton(tail=0.0),  # whose step is the same at any length
+        "solver": dataclasses.replace(COSINE, dropout=0.2),
         "batch_size": batch_size,
         "key": jax.random.key(5),
-        "dropout": 0.2 if solver is COSINE else 0.0,
         "validation": samples,
-        "record_layers": True,
+        "callbacks": (jaxbp.RecordLayers(),),
         "record_every": 5,
     }
     whole = jaxbp.fit(MLP, params, samples, steps=30, **options)
@@ -290,7 +293,7 @@ def test_early_stopping_keeps_the_best(samples, params):
         steps=5000,
         record_every=10,
         validation=(inputs, -targets),
-        patience=4,
+        callbacks=(jaxbp.EarlyStopping(4),),
         solver=ADAM,
     )
     losses = result.history.validation_loss
@@ -305,7 +308,7 @@ def test_early_stopping_keeps_the_best(samples, params):
 def test_keep_best_without_validation_watches_the_training_loss(samples, params):
     solver = jaxbp.first_order(optax.adam(0.3))
     result = jaxbp.fit(
-        MLP, params, samples, steps=40, record_every=1, solver=solver, keep_best=True
+        MLP, params, samples, steps=40, record_every=1, solver=solver, callbacks=(jaxbp.KeepBest(),)
     )
     best = loss_at(result.params, *samples)
     assert best == pytest.approx(result.history.loss.min(), rel=1e-6)
@@ -314,7 +317,12 @@ def test_keep_best_without_validation_watches_the_training_loss(samples, params)
 def test_dropout_depends_on_the_key_and_acts(samples, params):
     fits = [
         jaxbp.fit(
-            MLP, params, samples, steps=5, dropout=rate, key=jax.random.key(seed), solver=ADAM
+            MLP,
+            params,
+            samples,
+            steps=5,
+            key=jax.random.key(seed),
+            solver=jaxbp.first_order(optax.adam, learning_rate=1e-2, dropout=rate),
         ).params
         for rate, seed in ((0.5, 0), (0.5, 0), (0.5, 1), (0.0, 0))
     ]
@@ -390,26 +398,59 @@ def test_an_overflow_that_relu_hides_is_seen():
     assert result.outcome.layer == 1
 
 
-def test_any_solver_of_the_right_form_runs(samples, params):
-    """A solver is two functions: here one that halves the parameters and counts."""
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Halving(Solver):
+    """A solver that divides the parameters and counts."""
 
-    def step(problem, params, state, batch, key):
-        loss, _ = problem.loss_and_gradient(params, batch, key)
-        return jax.tree.map(lambda leaf: leaf / 2, params), state + 1, loss
+    divisor: float = 2.0
 
-    result = jaxbp.fit(
-        MLP, params, samples, steps=4, solver=Solver("halving", lambda params: jnp.array(0), step)
-    )
+    def init(self, params):
+        return jnp.array(0)
+
+    def step(self, problem, params, state, batch, key):
+        loss, _ = jaxbp.loss_and_gradient(problem.mlp, params, *batch, problem.loss)
+        return jax.tree.map(lambda leaf: leaf / self.divisor, params), state + 1, loss
+
+
+def test_own_solvers_run(samples, params):
+    result = jaxbp.fit(MLP, params, samples, steps=4, solver=Halving())
     assert_same(result.params, jax.tree.map(lambda leaf: leaf / 16, params))
     assert int(result.state.solver) == 4
 
 
-PROBLEM = Problem(MLP, batch_size=7)
+def test_a_solver_that_is_no_pytree_is_refused(samples, params):
+    class Plain(Halving):
+        pass
+
+    with pytest.raises(TypeError, match="solver must be a pytree: put @jax"):
+        jaxbp.fit(MLP, params, samples, steps=1, solver=Plain())
+    with pytest.raises(TypeError, match=r"solver must be a Solver, such as .*, got str"):
+        jaxbp.fit(MLP, params, samples, steps=1, solver="adam")
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "error", "message"),
+    [
+        (jaxbp.KeepBest(), TypeError, "callbacks must be a tuple, got KeepBest"),
+        ((jaxbp.KeepBest,), TypeError, r"callbacks\[0\] must be a function"),
+        ((print, 3), TypeError, r"callbacks\[1\] must be a function .*, got 3"),
+        ((jaxbp.Checkpoint("a"), jaxbp.Checkpoint("b")), ValueError, "one Checkpoint at most"),
+    ],
+)
+def test_callbacks_of_another_kind_are_refused(callbacks, error, message, samples, params):
+    with pytest.raises(error, match=message):
+        jaxbp.fit(MLP, params, samples, steps=1, callbacks=callbacks)
+    with pytest.raises(ValueError, match="patience must be a whole number of at least 1"):
+        jaxbp.EarlyStopping(0)
+
+
+PROBLEM = Problem(MLP, batch_size=7, num_steps=5)
 
 
 def advance_from(key, params, samples, stop=5, solver=ADAM):
     state = TrainState.start(params, solver, key)
-    return advance(PROBLEM, solver, state, Batch(*map(jnp.asarray, samples)), stop, 5)
+    return advance(PROBLEM, solver, state, Batch(*map(jnp.asarray, samples)), stop)
 
 
 def test_nothing_calls_back_to_python_inside_a_chunk(samples, params):
@@ -436,13 +477,14 @@ def test_advance_is_what_fit_runs(samples, params):
         advance_from(jax.random.key(3), params, samples, 2).state,
         Batch(*samples),
         5,
-        5,
     )
     assert_same(halves.state._replace(key=None), chunk.state._replace(key=None))
 
 
 @pytest.mark.parametrize(
-    "solver", [ADAM, pytest.param(NEWTON, marks=pytest.mark.slow)], ids=lambda solver: solver.name
+    "solver",
+    [ADAM, pytest.param(NEWTON, marks=pytest.mark.slow)],
+    ids=lambda solver: type(solver).__name__,
 )
 def test_many_networks_advance_at_once(samples, solver, x64):
     """Vmapped over keys and starts, each is the single run."""
@@ -465,18 +507,17 @@ def test_many_networks_advance_at_once(samples, solver, x64):
         )
 
 
-@pytest.mark.slow
-def test_a_solver_can_be_made_inside_a_vmapped_function(samples, params):
-    """So that one program trains a network at each of many learning rates."""
+def test_networks_advance_at_once_over_settings(samples, params):
+    """One program trains a network at each of many learning rates."""
 
-    def last(rate):
-        solver = jaxbp.first_order(optax.sgd(rate))
+    def last(solver):
         return advance_from(jax.random.key(0), params, samples, solver=solver).state.params
 
     rates = np.float32([0.0, 0.01, 0.1])
-    together = jax.jit(jax.vmap(last))(rates)
+    together = jax.vmap(last)(jaxbp.first_order(optax.sgd, learning_rate=rates))
     assert_same(jax.tree.map(lambda leaf: leaf[0], together), params)
-    for many, one in zip(jax.tree.leaves(together), jax.tree.leaves(last(0.1)), strict=True):
+    alone = last(jaxbp.first_order(optax.sgd, learning_rate=0.1))
+    for many, one in zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True):
         np.testing.assert_allclose(many[2], one, rtol=0, atol=1e-6)
 
 
@@ -484,10 +525,10 @@ def test_advance_stops_where_a_number_is_not_finite(samples, params, quiet_nans)
     """One of three networks diverges: it stands still, the others go on."""
     starts = jax.tree.map(lambda leaf: jnp.stack([leaf, jnp.float32(1e25) * leaf, leaf]), params)
     mlp = jaxbp.Mlp(MLP.sizes, hidden="relu")
-    problem, train = Problem(mlp), Batch(*map(jnp.asarray, samples))
-    chunk = jax.vmap(
-        lambda start: advance(problem, ADAM, TrainState.start(start, ADAM), train, 5, 5)
-    )(starts)
+    problem, train = Problem(mlp, num_steps=5), Batch(*map(jnp.asarray, samples))
+    chunk = jax.vmap(lambda start: advance(problem, ADAM, TrainState.start(start, ADAM), train, 5))(
+        starts
+    )
     assert chunk.alive.tolist() == [True, False, True]
     assert chunk.state.step.tolist() == [5, 0, 5]
     assert_same(
@@ -495,26 +536,15 @@ def test_advance_stops_where_a_number_is_not_finite(samples, params, quiet_nans)
     )
 
 
-@contextmanager
-def compilations():
-    """Collects the names of the programs that are compiled meanwhile."""
-    names, inside = [], [True]
-
-    def listen(event, duration, **details):
-        if inside and event == "/jax/core/compile/backend_compile_duration":
-            names.append(details.get("fun_name", event))
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    try:
-        yield names
-    finally:
-        inside.clear()  # listeners cannot be taken back without touching those of others
-
-
-@pytest.mark.parametrize("solver", [ADAM, NEWTON], ids=lambda solver: solver.name)
+@pytest.mark.parametrize("solver", [ADAM, NEWTON], ids=lambda solver: type(solver).__name__)
 def test_a_second_fit_compiles_nothing(samples, params, solver):
     """One program for one solver, problem and shape, whatever the numbers, the key, the steps and the records."""
-    options = {"batch_size": 7, "solver": solver, "validation": samples, "record_layers": True}
+    options = {
+        "batch_size": 7,
+        "solver": solver,
+        "validation": samples,
+        "callbacks": (jaxbp.RecordLayers(),),
+    }
     first = jaxbp.fit(
         MLP, params, samples, steps=9, record_every=4, key=jax.random.key(0), **options
     )
@@ -534,11 +564,73 @@ def test_a_second_fit_compiles_nothing(samples, params, solver):
     assert compiled == []
 
 
-def test_nor_does_a_second_fit_by_the_solver_that_fit_takes_itself(samples, params):
-    jaxbp.fit(MLP, params, samples, steps=2)
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (None, None),
+        (lambda: optax.adam(1e-2), lambda: optax.adam(1e-2)),
+        (
+            lambda: (optax.adam, {"learning_rate": 0.1}),
+            lambda: (optax.adam, {"learning_rate": 0.2}),
+        ),
+        (lambda: 0.1, lambda: 0.2),
+    ],
+    ids=["default", "equal optimizers", "learning rates", "dampings"],
+)
+def test_nor_does_a_solver_made_again(samples, params, one, other):
+    """Settings are leaves, and optimizers are compared by content."""
+
+    def solver(make):
+        if make is None:
+            return None
+        made = make()
+        if isinstance(made, float):
+            return jaxbp.gauss_newton(damping=made)
+        if isinstance(made, optax.GradientTransformation):
+            return jaxbp.first_order(made)
+        return jaxbp.first_order(made[0], **made[1])
+
+    jaxbp.fit(MLP, params, samples, steps=2, solver=solver(one))
     with compilations() as compiled:
-        jaxbp.fit(MLP, params, samples, steps=3)
+        jaxbp.fit(MLP, params, samples, steps=3, solver=solver(other))
     assert compiled == []
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizers_are_equal_if_code_and_constants_are(name):
+    one, same, other = (
+        jaxbp.first_order(named_optimizer(name, rate, "cosine", 10)) for rate in (0.1, 0.1, 0.2)
+    )
+    assert one == same
+    assert hash(one) == hash(same)
+    assert (one == other) == (name == "lbfgs")
+    assert jaxbp.first_order(optax.sgd(0.1)) != jaxbp.first_order(optax.adam(0.1))
+
+
+@pytest.mark.parametrize(
+    "solver", [NEWTON, jaxbp.first_order(optax.adam, learning_rate=1e-2, weight_decay=0.1)]
+)
+def test_solvers_can_be_pickled(solver):
+    assert pickle.loads(pickle.dumps(solver)) == solver
+
+
+def test_settings_train_like_a_made_optimizer(samples, params):
+    one, other = (
+        jaxbp.fit(MLP, params, samples, steps=20, solver=solver).params
+        for solver in (ADAM, jaxbp.first_order(optax.adam, learning_rate=1e-2))
+    )
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)  # of 20 steps of float32
+    with pytest.raises(TypeError, match="optimizer must be a function of learning_rate"):
+        jaxbp.first_order(optax.adam(1e-2), learning_rate=1e-2)
+
+
+def test_strict_promotion_of_dtypes_is_no_obstacle(samples, params):
+    with jax.numpy_dtype_promotion("strict"):
+        for solver in (ADAM, NEWTON, jaxbp.first_order(optax.sgd, learning_rate=0.1, dropout=0.1)):
+            options = {"batch_size": 7, "key": jax.random.key(0), "validation": samples}
+            result = jaxbp.fit(MLP, params, samples, steps=5, solver=solver, **options)
+            assert result.status == "finished"
 
 
 def test_the_count_of_compilations_sees_one(samples, params):
@@ -568,7 +660,7 @@ def test_the_state_of_another_solver_or_network_is_refused(samples, params):
     for start in (result, result.state):
         with pytest.raises(
             ValueError,
-            match="start must be a state of the solver gauss_newton, got that of another",
+            match="start must be a state of the solver GaussNewton, got that of another",
         ):
             jaxbp.fit(MLP, start, samples, steps=1, solver=NEWTON)
         with pytest.raises(ValueError, match=r"params\[0\]\.weight must have shape \(2, 9\)"):
@@ -587,7 +679,7 @@ def test_fit_warns_once_of_float64(samples, params):
         jaxbp.fit(MLP, params, (wide[0] + 1e39, wide[1]), steps=0)
 
 
-@pytest.mark.parametrize("solver", [ADAM, NEWTON], ids=lambda solver: solver.name)
+@pytest.mark.parametrize("solver", [ADAM, NEWTON], ids=lambda solver: type(solver).__name__)
 @pytest.mark.slow
 def test_without_jit_the_same_comes_out(samples, params, solver):
     options = {"steps": 2, "batch_size": 9, "key": jax.random.key(0), "solver": solver}
@@ -598,3 +690,54 @@ def test_without_jit_the_same_comes_out(samples, params, solver):
         plain = jaxbp.fit(MLP, params, samples, **options).state.params
     for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(right), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
+
+
+def test_masks_of_layers_and_steps_are_drawn_apart():
+    first, second, _ = jaxbp.dropout_masks(
+        jaxbp.Mlp((2, 6, 6, 1)), jax.random.key(0), 0.5, 50, jnp.float32
+    )
+    assert not np.array_equal(first, second)
+    state = TrainState.start(draw_params(MLP, dtype=np.float32), ADAM, jax.random.key(1))
+    keys = [state.batch_key, state.step_key, state._replace(step=state.step + 1).step_key]
+    assert len({tuple(np.asarray(jax.random.key_data(key))) for key in keys}) == 3
+
+
+DEEP = jaxbp.Mlp((2, 6, 6, 1), hidden="relu")
+ONES = np.ones((4, 2), np.float32), np.ones((4, 1), np.float32)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Breaking(Halving):
+    """Counts, and makes a bias infinite at a step: of a layer, or of one that the key draws."""
+
+    at: int = 2
+    layer: int | None = dataclasses.field(default=None, metadata={"static": True})
+
+    def step(self, problem, params, state, batch, key):
+        broken = jax.random.randint(key, (), 0, 3) if self.layer is None else self.layer
+        spoilt = tuple(
+            layer._replace(bias=layer.bias / jnp.where((state == self.at) & (broken == i), 0, 1.0))
+            for i, layer in enumerate(params)
+        )
+        return spoilt, state + 1, jnp.float32(0)
+
+
+def test_the_reason_of_a_divergence_is_that_of_the_step_that_diverged(quiet_nans):
+    """The step is taken once more to find the reason, with its own key."""
+    params = jax.tree.map(lambda leaf: leaf + 1, draw_params(DEEP, dtype=np.float32))
+    for seed in range(6):
+        key = jax.random.key(seed)
+        with pytest.warns(RuntimeWarning, match="diverged"):
+            result = jaxbp.fit(DEEP, params, ONES, steps=5, solver=Breaking(), key=key)
+        at = TrainState.start(params, Breaking(), key)._replace(step=jnp.int32(2))
+        assert result.outcome.layer == 1 + jax.random.randint(at.step_key, (), 0, 3)
+
+
+def test_parameters_that_are_not_finite_end_a_run_though_the_loss_is(quiet_nans):
+    params = jax.tree.map(lambda leaf: leaf + 1, draw_params(DEEP, dtype=np.float32))
+    solver = Breaking(at=3, layer=1)
+    with pytest.warns(RuntimeWarning, match="the parameters of layer 2 are not finite"):
+        result = jaxbp.fit(DEEP, params, ONES, steps=6, solver=solver, record_every=2)
+    assert (result.outcome.step, result.outcome.layer) == (3, 2)
+    np.testing.assert_array_equal(result.params[1].bias, params[1].bias)
