@@ -85,9 +85,7 @@ def draw(part: Part, results: Results) -> Any:
             panels[problem][name] = np.array(x), np.array([entry.nrmse for entry in entries])
     names = {name for curves in panels.values() for name in curves}
     words = {"highlight": next((name for name in reversed(OWN) if name in names), ""), **part.words}
-    return viz.draw_panels(
-        panels, ylabel="error / standard deviation", markers=True, **words
-    ).figure
+    return viz.draw_panels(panels, ylabel="error / standard deviation", **words).figure
 
 
 def earlier_results(

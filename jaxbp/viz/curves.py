@@ -1,7 +1,6 @@
-"""Curves over steps, seconds or layers: in one panel, labelled where they end, or in a grid of panels."""
+"""Curves over steps, seconds or layers: in one panel or in a grid of panels."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +10,9 @@ from jaxbp.viz.ticks import log_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
+MARKED = 8  # points of a curve that are marked
 Panels = Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]]
 
 
@@ -26,8 +27,7 @@ def draw_curves(
     highlight: str = "",
     ax: "Axes | None" = None,
 ) -> Drawing:
-    """Draws positive curves over a common abscissa, on a logarithmic axis, each labelled at its
-    end.
+    """Draw positive curves over a common abscissa, on a logarithmic axis, labelled at their ends.
 
     Args:
         x: (n,).
@@ -59,7 +59,7 @@ def draw_curves(
             for label, level in (references or {}).items()
         }
         lines = {
-            label: plot(ax, x, values, i, highlighted=label == highlight)
+            label: plot(ax, x, values, i, label == highlight)
             for i, (label, values) in enumerate(curves.items())
         }
         log_ticks(ax.yaxis)
@@ -77,12 +77,11 @@ def draw_panels(
     xscale: str = "linear",
     yscale: str = "log",
     share_y: bool = True,
-    markers: bool = False,
     highlight: str = "",
 ) -> Drawing:
-    """Draws curves in a grid of panels, labelled where they end or, in three columns, in a legend.
+    """Draw curves in a grid of panels, labelled at their ends or, in three columns, in a legend.
 
-    A label has the same colour and dashes in each panel.
+    A label has the same colour and dashes in each panel. The points of short curves are marked.
 
     Args:
         panels: by title, then by label, x and y (n,) each. Values that the scale cannot show leave
@@ -93,7 +92,6 @@ def draw_panels(
         xscale: "linear" or "log".
         yscale: "linear" or "log".
         share_y: whether all panels have the same ordinate.
-        markers: whether to mark the points.
         highlight: the label of the curves to draw thick and solid.
 
     Returns:
@@ -109,118 +107,110 @@ def draw_panels(
     num_rows = -(-len(panels) // num_columns)
     with style():
         figure = new_figure(WIDTH, (3.6 if num_columns == 1 else 2.7) * num_rows + 0.7, title)
-        grid = figure.subplots(
-            num_rows, num_columns, sharex=True, sharey=share_y, squeeze=False
-        ).ravel()
-        axes = dict(zip(panels, grid, strict=False))
-        lines: dict[str, dict[str, Any]] = {name: {} for name in panels}
+        axes = panel_grid(figure, panels, num_columns, xlabel, ylabel, share_y)
+        lines: dict[str, dict[str, Any]] = {}
         for name, curves in panels.items():
-            axes[name].set(xscale=xscale, yscale=yscale, title=name, xmargin=0.02)
-            axes[name].grid(alpha=0.25, linewidth=0.6)
+            ax, lines[name] = axes[name], {}
+            ax.set(xscale=xscale, yscale=yscale, title=name, xmargin=0.02)
+            ax.grid(alpha=0.25, linewidth=0.6)
             for label, (x, y) in curves.items():
                 if np.shape(x) != np.shape(y):
                     raise ValueError(
-                        f"curve {label!r} must have as many x as y, got {np.shape(x)} and {np.shape(y)}"
+                        f"curve {label!r} must have as many x as y, "
+                        f"got {np.shape(x)} and {np.shape(y)}"
                     )
-                look: Any = {"highlighted": label == highlight, "markers": markers}
-                lines[name][label] = plot(axes[name], x, y, labels.index(label), **look)
-        for unused in grid[len(panels) :]:
-            unused.remove()
-        for i, ax in enumerate(axes.values()):
-            if i + num_columns >= len(panels):  # nothing below
-                ax.set_xlabel(xlabel)
-                ax.tick_params(labelbottom=True)
-            if i % num_columns == 0:
-                ax.set_ylabel(ylabel)
+                lines[name][label] = plot(ax, x, y, labels.index(label), label == highlight)
+        for name, ax in axes.items():
             log_ticks(ax.yaxis)
             log_ticks(ax.xaxis)
             if num_columns < 3:
-                label_ends(ax, lines[ax.get_title()])
-        handles = [
-            next(found[label] for found in lines.values() if label in found) for label in labels
-        ]
+                label_ends(ax, lines[name])
+        known = {label: line for found in reversed(lines.values()) for label, line in found.items()}
+        handles = [known[label] for label in labels]
         legend = legend_below(figure, handles, labels) if num_columns == 3 else None
     return Drawing(figure, axes, {"lines": lines, "legend": legend})
 
 
-def plot(
-    ax: "Axes",
-    x: np.ndarray,
-    y: np.ndarray,
-    position: int,
-    *,
-    highlighted: bool = False,
-    markers: bool = False,
-) -> Any:
-    """Plots the curve of that position in a cycle of colours and dashes; what the scale cannot show is a gap."""
+def panel_grid(
+    figure: "Figure",
+    names: Collection[str],
+    num_columns: int,
+    xlabel: str,
+    ylabel: str,
+    share_y: bool = True,
+) -> "dict[str, Axes]":
+    """Make a panel for each name, in rows; labels stand at the outer panels only."""
+    num_rows = -(-len(names) // num_columns)
+    grid = figure.subplots(num_rows, num_columns, sharex=True, sharey=share_y, squeeze=False)
+    axes = dict(zip(names, grid.ravel(), strict=False))
+    for unused in grid.ravel()[len(names) :]:
+        unused.remove()
+    for i, ax in enumerate(axes.values()):
+        if i + num_columns >= len(names):  # nothing below
+            ax.set_xlabel(xlabel)
+            ax.tick_params(labelbottom=True)
+        if i % num_columns == 0:
+            ax.set_ylabel(ylabel)
+    return axes
+
+
+def plot(ax: "Axes", x: Any, y: Any, position: int, highlighted: bool = False) -> Any:
+    """Plot a curve in the colour and dashes of its position; what the scale cannot show is a gap."""
     values = np.asarray(y, float)
     low, high = (1e-280, 1e280) if ax.get_yscale() == "log" else (-np.inf, np.inf)
-    shown = np.where(np.isfinite(values) & (low <= values) & (values <= high), values, np.nan)
-    colour, dashes = CYCLE[position % len(CYCLE)], DASHES[position % len(DASHES)]
-    look: Any = {"linestyle": dashes, "linewidth": 1.4}
-    if highlighted:
-        look = {"linestyle": "-", "linewidth": 2.8, "zorder": 3}
-    marker = "o" if markers or np.isfinite(shown).sum() == 1 else None
-    return ax.plot(x, shown, color=colour, marker=marker, markersize=4, **look)[0]
+    shown = np.where((low <= values) & (values <= high) & np.isfinite(values), values, np.nan)
+    return ax.plot(
+        x,
+        shown,
+        color=CYCLE[position % len(CYCLE)],
+        linestyle="-" if highlighted else DASHES[position % len(DASHES)],
+        linewidth=2.8 if highlighted else 1.4,
+        zorder=3 if highlighted else 2,
+        marker="o" if np.isfinite(shown).sum() <= MARKED else None,
+        markersize=4,
+    )[0]
 
 
 def label_ends(ax: "Axes", lines: Mapping[str, Any]) -> None:
-    """Writes each label to the right of the axes at its line's last value, moved apart where they
-    would overlap.
+    """Write each label to the right of its line's last value, moved where labels would overlap.
 
     In a figure without a layout engine, which leaves no room there, the axes get a legend instead.
     """
     if ax.get_figure(root=True).get_layout_engine() is None:  # type: ignore[union-attr]
         ax.legend(lines.values(), lines.keys(), fontsize=8, frameon=False)
         return
+    from scipy.optimize import isotonic_regression
+
     ends = []
     ax.get_ylim()  # lets the scale settle, on which the places depend
+    to_axes = ax.transData + ax.transAxes.inverted()
     for label, line in lines.items():
         values = np.asarray(line.get_ydata(), float)
         finite = values[np.isfinite(values)]
-        if finite.size:
-            place = ax.transAxes.inverted().transform(ax.transData.transform((1.0, finite[-1])))[1]
-            ends.append((float(place), label, line.get_color()))
-        else:
-            ends.append((0.0, f"{label}: nothing to show", line.get_color()))
-    gap = (
-        9 * 1.2 / (72 * ax.get_position().height * ax.figure.bbox.height / ax.figure.dpi)
-    )  # a line of text
+        place = float(to_axes.transform((1.0, finite[-1]))[1]) if finite.size else 0.0
+        ends.append(
+            (place, label if finite.size else f"{label}: nothing to show", line.get_color())
+        )
     if not ends:
         return
     ends.sort()
-    places = _apart([place for place, _, _ in ends], gap)
+    # The nearest places that are a line of text apart and not above 1.
+    height = ax.get_position().height * ax.figure.bbox.height / ax.figure.dpi  # inches
+    steps = np.arange(len(ends)) * 9 * 1.2 / (72 * height)
+    lowest = isotonic_regression(np.array([end[0] for end in ends]) - steps).x
+    places = np.clip(lowest, 0.0, max(0.0, 1.0 - steps[-1])) + steps
+    look: Any = {"xycoords": "axes fraction", "fontsize": 9, "va": "center"}
     for place, (_, label, colour) in zip(places, ends, strict=True):
-        ax.annotate(
-            label,
-            (1.01, place),
-            xycoords="axes fraction",
-            color=colour,
-            fontsize=9,
-            va="center",
-            annotation_clip=False,
-        )
+        ax.annotate(label, (1.01, place), color=colour, annotation_clip=False, **look)
 
 
-def _apart(places: Sequence[float], gap: float) -> np.ndarray:
-    """Moves sorted places as little as it takes until neighbours are `gap` apart and none is above 1."""
-    from scipy.optimize import isotonic_regression
-
-    steps = gap * np.arange(len(places))
-    lowest = isotonic_regression(np.array(places) - steps).x
-    return np.clip(lowest, 0.0, max(0.0, 1.0 - max(steps, default=0.0))) + steps
-
-
-def legend_below(figure: Any, handles: Sequence[Any], labels: Sequence[str]) -> Any:
-    """A legend under the panels, in as few rows as its columns have room in."""
+def legend_below(figure: "Figure", handles: Sequence[Any], labels: Sequence[str]) -> Any:
+    """Make a legend under the panels, in as few rows as its columns have room in."""
     for num_rows in range(1, len(labels) + 1):
-        per_row = math.ceil(len(labels) / num_rows)
-        longest = [
-            max(map(len, column)) for column in np.array_split(np.array(labels, object), per_row)
-        ]
-        if (
-            sum(0.08 * length + 0.65 for length in longest) < figure.get_figwidth()
-        ):  # inches of text and a line sample
+        per_row = -(-len(labels) // num_rows)
+        columns = np.array_split(np.array(labels, object), per_row)
+        inches = sum(0.08 * max(map(len, column)) + 0.65 for column in columns)
+        if inches < figure.get_figwidth():
             break
     return figure.legend(
         handles, labels, loc="outside lower center", ncols=per_row, frameon=False, handlelength=3

@@ -89,7 +89,7 @@ def _number_lines(ax: "Axes", drawn: Any, levels: np.ndarray) -> None:
                 places.append(place)
     if places:
         manual = [tuple(low + place * (high - low)) for place in places]
-        ax.clabel(drawn, levels, fontsize=8, inline_spacing=2, manual=manual)
+        ax.clabel(drawn, levels, fontsize=8, fmt=number, inline_spacing=2, manual=manual)
 
 
 def colour(ax: "Axes", where: Where, values: np.ndarray, **options: Any) -> Any:

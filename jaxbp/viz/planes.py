@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxbp.viz.curves import legend_below
+from jaxbp.viz.curves import legend_below, panel_grid
 from jaxbp.viz.grid import Grid
 from jaxbp.viz.maps import check_values, map_height, mark_gaps
 from jaxbp.viz.scales import add_bar
@@ -37,10 +37,7 @@ def draw_paths(
     with style():
         height = map_height(grid, WIDTH / num_columns - 0.4) + 0.4
         figure = new_figure(WIDTH, num_rows * height + 0.7, title)
-        table_of_axes = figure.subplots(
-            num_rows, num_columns, sharex=True, sharey=True, squeeze=False
-        )
-        axes = dict(zip(paths, table_of_axes.ravel(), strict=False))
+        axes = panel_grid(figure, paths, num_columns, "x", "y")
         lines = {}
         for label, path in paths.items():
             ax, path = axes[label], np.asarray(path, float)
@@ -56,14 +53,6 @@ def draw_paths(
             inside = (path >= [grid.x[0], grid.y[0]]) & (path <= [grid.x[-1], grid.y[-1]])
             left = int((~inside.all(axis=1)).sum())
             ax.set(title=label + (f" ({left} outside)" if left else ""))
-        for ax in table_of_axes.ravel()[len(paths) :]:
-            ax.remove()
-        for i, ax in enumerate(axes.values()):
-            if i + num_columns >= len(paths):
-                ax.set_xlabel("x")
-                ax.tick_params(labelbottom=True)
-            if i % num_columns == 0:
-                ax.set_ylabel("y")
     return Drawing(figure, axes, {"paths": lines})
 
 

@@ -109,11 +109,7 @@ def _draw_points(ax: "Axes", true: np.ndarray, predicted: np.ndarray, label: str
         rasterized=True,
     )
     ax.set(
-        xlim=ends,
-        ylim=ends,
-        aspect="equal",
-        xlabel=f"true {label}",
-        ylabel=f"predicted {label}",
+        xlim=ends, ylim=ends, aspect="equal", xlabel=f"true {label}", ylabel=f"predicted {label}"
     )
     ax.locator_params(nbins=5)
     ax.grid(alpha=0.25, linewidth=0.6)

@@ -1,11 +1,10 @@
-"""What all figures share: the look, how one is made, what a drawing function returns, how a figure is written."""
+"""The look that all figures share, the type of a drawing, and files of figures."""
 
 import io
 import re
-from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from textwrap import fill as wrap
 from typing import TYPE_CHECKING, Any
@@ -36,21 +35,14 @@ DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (7, 2)
 SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
 WIDTH = 8.6  # inches: 830 pixels on a page, so that 8 points stay 8 points
 CHINESE_FAMILIES = (
-    *(
-        "Noto Sans CJK SC",
-        "Noto Sans CJK JP",
-        "Noto Sans SC",
-        "Source Han Sans SC",
-        "Source Han Sans CN",
-    ),
-    *(
-        "WenQuanYi Micro Hei",
-        "WenQuanYi Zen Hei",
-        "Microsoft YaHei",
-        "SimHei",
-        "PingFang SC",
-        "Heiti SC",
-    ),
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",  # the first face of the collection that Linux distributions install
+    "Noto Sans SC",
+    "Source Han Sans SC",
+    "WenQuanYi Micro Hei",
+    "Microsoft YaHei",
+    "SimHei",
+    "PingFang SC",
 )
 
 _RC: Any = {
@@ -59,6 +51,7 @@ _RC: Any = {
     "axes.labelsize": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "axes.formatter.use_mathtext": True,  # powers of ten as ×10⁻⁵
     "figure.titlesize": 11,
     "hatch.color": "0.6",
     "savefig.dpi": 150,
@@ -69,13 +62,13 @@ _RC: Any = {
 
 @dataclass(frozen=True)
 class Drawing:
-    """What a drawing function made.
+    """A figure with the artists in it, as returned by a drawing function.
 
     Attributes:
         figure: the figure.
         axes: its panels by name.
-        artists: what is drawn in them, by name.
-        numbers: what was measured in order to draw: limits, levels, counts.
+        artists: by name.
+        numbers: limits, levels and counts that were measured in order to draw.
     """
 
     figure: "Figure"
@@ -83,22 +76,15 @@ class Drawing:
     artists: dict[str, Any] = field(default_factory=dict)
     numbers: dict[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        """Has what matplotlib takes out of an axis's numbers written as it is everywhere else."""
-        for ax in self.figure.axes:
-            for formatter in (ax.xaxis.get_major_formatter(), ax.yaxis.get_major_formatter()):
-                formatter.get_offset = partial(_offset, formatter.get_offset)  # type: ignore[method-assign]
-
 
 @cache
 def chinese_family() -> str | None:
-    """The first installed font family that has Chinese characters, None without one."""
+    """Return the first installed font family that has Chinese characters, None without one."""
     from matplotlib import font_manager
 
     fonts = font_manager.fontManager.ttflist
-    if {font.name for font in fonts}.isdisjoint(
-        CHINESE_FAMILIES
-    ):  # matplotlib's cache may be older than a font
+    # The list that matplotlib keeps may be older than a font.
+    if {font.name for font in fonts}.isdisjoint(CHINESE_FAMILIES):
         for path in set(font_manager.findSystemFonts()) - {font.fname for font in fonts}:
             with suppress(RuntimeError, OSError):  # of a file that is no font
                 font_manager.fontManager.addfont(path)
@@ -107,10 +93,9 @@ def chinese_family() -> str | None:
 
 
 def style() -> AbstractContextManager[None]:
-    """Returns a context in which figures get the shared look; the global settings stay as they are.
+    """Return a context in which figures get the shared look; global settings stay as they are.
 
-    An installed Chinese font stands behind the usual one, which keeps minus signs and Greek
-    letters.
+    An installed Chinese font follows the usual one, which keeps minus signs and Greek letters.
     """
     import matplotlib
 
@@ -119,7 +104,7 @@ def style() -> AbstractContextManager[None]:
 
 
 def new_figure(width: float, height: float, title: str = "") -> "Figure":
-    """Makes a figure, in inches, that pyplot does not know, so that nobody has to close it."""
+    """Make a figure, in inches, that pyplot does not know, so that it need not be closed."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -132,41 +117,23 @@ def new_figure(width: float, height: float, title: str = "") -> "Figure":
 
 
 def panel(ax: "Axes | None", width: float, height: float) -> "tuple[Figure, Axes]":
-    """The axes to draw one panel in and their figure: those given, or those of a new figure of that size."""
+    """Return the figure of the given axes and the axes, or those of a new figure of that size."""
     if ax is None:
         ax = new_figure(width, height).subplots()
     return ax.get_figure(root=True), ax  # type: ignore[return-value]
 
 
-def _offset(plain: Callable[[], str]) -> str:
-    return powers(plain())
-
-
-def powers(text: str) -> str:
-    """The text with 1e−5 as ×10⁻⁵, +1e6 as +10⁶ and +1.5e6 as +1.5×10⁶."""
-
-    def written(found: re.Match[str]) -> str:
-        sign, mantissa, exponent = found.groups()
-        factor = power(int(exponent.replace("−", "-")))
-        return sign + (
-            mantissa + factor if mantissa != "1" else factor.removeprefix("×") if sign else factor
-        )
-
-    return re.sub(r"([+−]?)(\d[\d.]*)e([−-]?\d+)", written, text)
-
-
 def exponent_of(size: float) -> int:
-    """The power of ten to number a scale in that goes up to `size`; 0 where plain numbers are short."""
+    """Return the power of ten for a scale up to `size`; 0 where plain numbers are short."""
     exponent = int(np.floor(np.log10(abs(size)))) if np.isfinite(size) and size != 0 else 0
     return 0 if -2 <= exponent <= 3 else max(-300, min(300, exponent))
 
 
 def save_figure(figure: "Figure | SubFigure", path: str | Path) -> Path:
-    """Writes a figure whole or not at all, without dates and versions, so that equal figures give
-    equal bytes.
+    """Write a figure, whole or not at all; equal figures give equal bytes.
 
     Args:
-        figure: what to write.
+        figure: any of matplotlib.
         path: .png, of 256 colours, or .svg; the folder is made if it is missing.
 
     Returns:
@@ -198,7 +165,7 @@ def save_figure(figure: "Figure | SubFigure", path: str | Path) -> Path:
 
 
 def drawn_pixels(figure: "Figure", dpi: float) -> Any:
-    """The picture of a figure in RGB, as Pillow has it."""
+    """Return a figure as an image of Pillow, in RGB."""
     from PIL import Image
 
     buffer = io.BytesIO()

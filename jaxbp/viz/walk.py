@@ -14,11 +14,7 @@ BADGE = 0.9  # inches for what stands below them
 
 
 def draw_walk(
-    trace: Trace,
-    *,
-    report: Report | None = None,
-    sample: int = 0,
-    title: str = "",
+    trace: Trace, *, report: Report | None = None, sample: int = 0, title: str = ""
 ) -> Drawing:
     """Draws the forward pass of one sample above its backward pass.
 
@@ -65,17 +61,11 @@ def draw_walk(
             bottom = 1 - (above + layout.height) / height
             axes[name] = figure.add_axes((0, bottom, 1, layout.height / height))
             texts[name], written[name] = draw_network(
-                axes[name],
-                layout,
-                nodes[name],
-                edges[name],
-                colour,
-                backward=backward,
+                axes[name], layout, nodes[name], edges[name], colour, backward=backward
             )
         axes["forward"].set_title("forward →   z = Σ w a + b,  a = φ(z)", color=BLUE)
         axes["backward"].set_title(
-            "← backward   e = Σ δ w,  δ = e φ′(z),  ∂L/∂w = a δ,  ∂L/∂b = δ",
-            color=VERMILLION,
+            "← backward   e = Σ δ w,  δ = e φ′(z),  ∂L/∂w = a δ,  ∂L/∂b = δ", color=VERMILLION
         )
         loss = f"{trace.loss_name.replace('_', ' ')} {number(float(np.asarray(trace.loss)), 4)}"
         if num_samples > 1:

@@ -293,7 +293,6 @@ def test_panels_give_a_label_one_look():
         {"one": {"a": (x, x), "b": (x, -x)}, "two": {"b": (x, x**2)}},
         xlabel="x",
         ylabel="y",
-        markers=True,
     )
     one, two = drawn.artists["lines"]["one"], drawn.artists["lines"]["two"]
     assert one["b"].get_color() == two["b"].get_color()
@@ -506,9 +505,7 @@ def test_a_units_line_is_where_its_preactivation_is_zero():
 
 
 def test_dots_show_every_number_and_zeros_open():
-    drawn = viz.draw_dots(
-        {"a": {"s": 1e-3, "t": 0.0}, "b": {"s": 10.0}}, xlabel="x", references={"limit": 1.0}
-    )
+    drawn = viz.draw_dots({"a": {"s": 1e-3, "t": 0.0}, "b": {"s": 10.0}}, xlabel="x")
     dots = settle(drawn).artists["dots"]
     np.testing.assert_allclose(dots["s"][0].get_offsets()[:, 0], [1e-3, 10])
     assert dots["t"][0].get_facecolor()[0].tolist() == [1, 1, 1, 1]

@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -60,7 +61,7 @@ def draw_wrong_walk():
     trace = trace_of("half_squared_error")
     report = check_trace(trace)
     row = report.rows[0]._replace(error=1.0, path="w")
-    return viz.draw_walk(trace, report=report._replace(rows=(row, *report.rows[1:])))
+    return viz.draw_walk(trace, report=replace(report, rows=(row, *report.rows[1:])))
 
 
 def flow(norms, dead):
