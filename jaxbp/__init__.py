@@ -23,6 +23,7 @@ from jaxbp.fitting.model import Model as Model
 from jaxbp.fitting.model import load as load
 from jaxbp.gradcheck import check_gradients as check_gradients
 from jaxbp.gradcheck import check_rule as check_rule
+from jaxbp.gradcheck import explain_gradient as explain_gradient
 from jaxbp.graph import Graph as Graph
 from jaxbp.graph import trace_graph as trace_graph
 from jaxbp.least_squares import solve_output as solve_output

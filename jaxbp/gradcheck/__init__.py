@@ -1,6 +1,6 @@
 """Independent checks of hand-written derivatives."""
 
-from jaxbp.gradcheck.gradients import check_gradients, rounding_bound
+from jaxbp.gradcheck.gradients import check_gradients, explain_gradient, rounding_bound
 from jaxbp.gradcheck.numerical import numerical_gradient
 from jaxbp.gradcheck.report import Report, Row, compare
 from jaxbp.gradcheck.rules import METHODS, check_rule
@@ -16,6 +16,7 @@ __all__ = [
     "check_rule",
     "check_trace",
     "compare",
+    "explain_gradient",
     "numerical_gradient",
     "rounding_bound",
 ]

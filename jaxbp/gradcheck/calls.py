@@ -96,7 +96,9 @@ class Setting(NamedTuple):
 
     def cast(self, leaves: Sequence[Any]) -> Leaves:
         """Cast real and complex arrays; within `mode`."""
-        return [leaf if self.dtype is None else _cast(leaf, self.dtype) for leaf in leaves]
+        if self.dtype is None:
+            return [jnp.asarray(leaf) for leaf in leaves]
+        return [_cast(leaf, self.dtype) for leaf in leaves]
 
 
 OWN = Setting()

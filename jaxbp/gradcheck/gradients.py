@@ -1,4 +1,4 @@
-"""Independent judges of the hand-written gradient of a loss.
+"""Independent checks of the hand-written gradient of a loss.
 
 The correctness statement, for every parameter leaf:
 
@@ -9,7 +9,7 @@ float64 gradient of `reference_predict` at the same stored parameters. It is nor
 where terms cancel, a single element may be off by far more than the norm. Where the terms of a
 whole leaf cancel, as they do in a trained network, every program is off by more; how much more is
 measured on autodiff in float32. In float64 autodiff of the reference can show consistency only, so
-a second judge takes central differences along one random direction a leaf.
+a second method takes central differences along one random direction a leaf.
 """
 
 import math
@@ -25,20 +25,20 @@ from jax.typing import DTypeLike
 
 from jaxbp._samples import as_targets, check_output, check_params
 from jaxbp.backprop import loss_and_gradient
+from jaxbp.gradcheck.explain import as_layers, causes_of, name_of
 from jaxbp.gradcheck.numerical import CENTRAL_STEP as STEP
 from jaxbp.gradcheck.numerical import shifted
 from jaxbp.gradcheck.report import Report, Row, compare
 from jaxbp.losses import Loss, as_loss
 from jaxbp.network import forward, reference_predict
-from jaxbp.params import Mlp, Params
+from jaxbp.params import Layer, Mlp, Params
 
-CHANGE = (
-    2.0**-36
-)  # of the parameters, relative: far above the unit of float64, far below what bends a gradient
+# Of the parameters, relative: far above the unit of float64, far below what bends a gradient.
+CHANGE = 2.0**-36
 
 
 def rounding_bound(mlp: Mlp, num_samples: int, dtype: DTypeLike) -> float:
-    """The relative error, normwise for a leaf, that rounding in `dtype` may cause (see the module)."""
+    """Return the relative error of a leaf, by norms, that rounding in `dtype` may cause."""
     unit = float(jnp.finfo(dtype).eps) / 2
     growth = max(1.0, (max(*mlp.sizes, num_samples) / 64) ** 0.25)
     return 8 * math.sqrt(mlp.num_layers) * growth * unit
@@ -46,20 +46,20 @@ def rounding_bound(mlp: Mlp, num_samples: int, dtype: DTypeLike) -> float:
 
 def check_gradients(
     mlp: Mlp,
-    params: Params,
+    params: Any,
     inputs: Any,
     targets: Any,
     loss: str | Loss = "mean_squared_error",
     *,
-    gradient: Params | None = None,
+    gradient: Any = None,
+    rtol: float | None = None,
 ) -> Report:
-    """Holds the hand-written gradient of a loss against independent judges.
+    """Check the hand-written gradient of a loss by autodiff and by central differences.
 
-    The judges, both in float64 whatever the dtype of the parameters: autodiff of
-    `reference_predict`, leaf by leaf; and
-    central differences of the loss along one random direction a leaf, with the bound that their own
-    two step sizes give. Where a step crosses a kink of an activation the difference is not taken,
-    and the report says so.
+    Both run in float64 whatever the dtype of the parameters: autodiff of `reference_predict`, leaf
+    by leaf; and differences of the loss along one random direction a leaf, with the bound that
+    their own two step sizes give. Where a step crosses a kink of an activation no difference is
+    taken, and the notes say so. The causes of the report explain a wrong gradient.
 
     Args:
         mlp: the network.
@@ -67,10 +67,14 @@ def check_gradients(
         inputs: (n, n_0), n at least 1.
         targets: (n, n_L), or what else the loss takes.
         loss: a `Loss`, or the name of one.
-        gradient: a gradient from elsewhere to be judged instead of `loss_and_gradient`'s.
+        gradient: a gradient from elsewhere, to be checked instead of `loss_and_gradient`'s: Layers,
+            pairs (W, b), lists, weights without biases, or a mapping of PyTorch tensors by name.
+            Parameters may then be any of these too.
+        rtol: the largest relative error of a leaf that passes, as 1e-3 for numbers written down
+            with four digits; what rounding explains unless given.
 
     Returns:
-        The report; `report.ok`, `report.worst` and `str(report)` sum it up.
+        The report; it is true if the gradient is right.
 
     Raises:
         ValueError: a shape does not fit, the batch is empty, or the loss is not known.
@@ -78,31 +82,118 @@ def check_gradients(
     """
     loss = as_loss(loss)
     check_output(mlp, loss)
-    hand = (
-        loss_and_gradient(mlp, params, inputs, targets, loss)[1] if gradient is None else gradient
-    )
-    check_params(mlp, hand, "gradient")
+    if gradient is None:
+        hand = loss_and_gradient(mlp, params, inputs, targets, loss)[1]
+        check_params(mlp, hand, "gradient")
+        return _checked(mlp, params, inputs, targets, loss, hand, rtol)
+    leaves = jax.tree.leaves((params, gradient))
+    single = any(getattr(leaf, "dtype", None) == np.float32 for leaf in leaves)
+    dtype = np.float32 if single else np.float64
+    layers = [as_layers("params", mlp, params), as_layers("gradient", mlp, gradient)]
+    unknown = [k for k, (_, bias) in enumerate(layers[1]) if bias is None]
+    with jax.enable_x64(True):
+        stored, hand = (
+            tuple(
+                Layer(
+                    *(
+                        jnp.asarray(leaf, dtype)
+                        for leaf in (w, np.zeros(w.shape[1]) if b is None else b)
+                    )
+                )
+                for w, b in some
+            )
+            for some in layers
+        )
+        return _checked(mlp, stored, inputs, targets, loss, hand, rtol, unknown)
+
+
+def explain_gradient(
+    hand: Any,
+    mlp: Mlp,
+    params: Any,
+    inputs: Any,
+    targets: Any,
+    loss: str | Loss = "mean_squared_error",
+    rtol: float | None = None,
+) -> Report:
+    """Say in words what is wrong with a gradient of your own.
+
+    Args:
+        hand: the gradient: Layers, pairs (W, b), lists, weights without biases, or a mapping of
+            PyTorch tensors by name.
+        mlp: the network.
+        params: its parameters, in any of these forms.
+        inputs: (n, n_0), n at least 1.
+        targets: (n, n_L), or what else the loss takes.
+        loss: a `Loss`, or the name of one.
+        rtol: the largest relative error of a leaf that passes; what rounding explains unless given.
+
+    Returns:
+        The report. Its causes name a factor of all elements or of one leaf, transposed and
+        exchanged leaves, mistakes of the catalogue that give exactly these numbers, and all wrong
+        elements with their names, as w42 for the weight from node 2 to node 4.
+
+    Raises:
+        ValueError: a shape does not fit, the batch is empty, or the loss is not known.
+
+    Example:
+        >>> mlp = jaxbp.Mlp((2, 1), output="identity")
+        >>> report = jaxbp.explain_gradient(
+        ...     [([[0.7744], [0.0]], [0.7744])], mlp, [([[0.34], [0.56]], [0.54])],
+        ...     [[1.0, 0.0]], [[0.0]], "half_squared_error")
+        >>> print(report.causes[0])
+        every element is 0.88 times the right one: 0.88 is the output itself, multiplied in once more or output - target, the error multiplied in once more
+    """  # noqa: E501
+    return check_gradients(mlp, params, inputs, targets, loss, gradient=hand, rtol=rtol)
+
+
+def _checked(
+    mlp: Mlp,
+    params: Params,
+    inputs: Any,
+    targets: Any,
+    loss: Loss,
+    hand: Params,
+    rtol: float | None,
+    without_bias: list[int] | None = None,
+) -> Report:
     dtype, num_samples = params[0].weight.dtype, np.shape(inputs)[0]
     with jax.enable_x64(True):
         # The stored numbers, not the caller's: the inputs as they were after the cast to the dtype
         # of the parameters.
-        stored, points = widen((params, jnp.asarray(np.asarray(inputs), dtype)))
+        cast = jnp.asarray(np.asarray(inputs), dtype)
+        stored, points = widen((params, cast))
         wanted = widen(as_targets(loss, targets, (num_samples, mlp.sizes[-1]), dtype))
         gradient_of = partial(_reference_gradient, mlp, loss, inputs=points, targets=wanted)
+        exact = gradient_of(stored)
+        hand = tuple(
+            layer._replace(bias=right.bias.astype(dtype)) if k in (without_bias or ()) else layer
+            for k, (layer, right) in enumerate(zip(hand, exact, strict=True))
+        )
         allowed = allowances(gradient_of, stored, mlp, num_samples, dtype)
-        rows = compare("params", hand, gradient_of(stored), "autodiff", allowed)
-        value = partial(_reference_loss, mlp, loss, inputs=points, targets=wanted)
-        more, notes = _central_differences(mlp, value, stored, points, hand, allowed)
-        notes = [
-            *mask_flips(mlp, params, jnp.asarray(np.asarray(inputs), dtype)),
-            *cancelled(rows),
-            *notes,
+        allowed = [max(limit, rtol or 0.0) for limit in allowed]
+        rows = compare("params", hand, exact, "autodiff", allowed)
+        places = [k for k, layer in enumerate(exact) for _ in jax.tree.leaves(layer)]
+        rows = [
+            row._replace(name=name_of(mlp, k, row.place))
+            for k, row in zip(places, rows, strict=True)
         ]
-    return Report(tuple(rows + more), notes=tuple(notes))
+        value = partial(_reference_loss, mlp, loss, inputs=points, targets=wanted)
+        more, notes = _central_differences(mlp, value, stored, points, hand, exact, allowed)
+        notes = [*mask_flips(mlp, params, cast), *cancelled(rows), *notes]
+    report = Report((*rows, *more), notes=tuple(notes))
+    if report.ok:
+        return report
+    trees = (hand, exact, stored)
+    layers = [
+        [tuple(np.asarray(leaf, np.float64) for leaf in layer) for layer in some] for some in trees
+    ]
+    causes = causes_of(mlp, *layers, np.asarray(points), np.asarray(wanted), loss, rtol or 0.0)
+    return Report(report.rows, notes=report.notes, causes=tuple(causes))
 
 
 def cancelled(rows: list[Row]) -> list[str]:
-    """Says of which leaves the terms cancel so far that rounding leaves less than two digits."""
+    """Name the leaves whose terms cancel so far that rounding leaves less than two digits."""
     return [
         f"{row.path}: its terms cancel, rounding allows {row.allowed:.1g}"
         for row in rows
@@ -111,7 +202,7 @@ def cancelled(rows: list[Row]) -> list[str]:
 
 
 def widen(tree: Any) -> Any:
-    """Casts the floating leaves of a pytree to float64, without losing what they store."""
+    """Cast the floating leaves of a pytree to float64, without losing what they store."""
 
     def cast(leaf: Any) -> Array:
         array = np.asarray(leaf)
@@ -133,33 +224,32 @@ _reference_gradient = jax.jit(jax.grad(_reference_loss, 2), static_argnums=(0, 1
 
 
 def allowances(
-    judge: Callable[[Params], Any], params: Params, mlp: Mlp, num_samples: int, dtype: DTypeLike
+    checker: Callable[[Params], Any], params: Params, mlp: Mlp, num_samples: int, dtype: DTypeLike
 ) -> list[float]:
-    """For each leaf that the judge returns, the relative error that rounding in `dtype` may cause
-    there.
+    """Return for each leaf of the checker the relative error that rounding in `dtype` may cause.
 
     Where the terms of a leaf cancel, the bound grows: by what autodiff's own error in float32
-    shows, and by what
-    a relative change of the parameters by u does to it, each four times for safety. Near a minimum
-    the second is the larger one: there a gradient is a small difference of large terms.
+    shows, and by what a relative change of the parameters by u does to it, each four times for
+    safety. Near a minimum the second is the larger one: there a gradient is a small difference of
+    large terms.
     """
     bounds = {
         kind: rounding_bound(mlp, num_samples, kind)
         for kind in (np.dtype(dtype), np.dtype(np.float32))
     }
     narrow = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), params)
-    exact = judge(jax.tree.map(lambda leaf: leaf.astype(jnp.float64), narrow))
+    exact = checker(jax.tree.map(lambda leaf: leaf.astype(jnp.float64), narrow))
     single = bounds[np.dtype(np.float32)]
     unknown = [single] * len(jax.tree.leaves(exact))
     generator = np.random.default_rng(0)
     signs = jax.tree.map(lambda leaf: generator.choice([-1.0, 1.0], leaf.shape), params)
     moved = jax.tree.map(lambda leaf, sign: leaf * (1 + CHANGE * sign), params, signs)
     unit = float(jnp.finfo(dtype).eps) / 2
-    # In float64 the judge rounds as well: two errors, each within the bound, are that much apart at
-    # most.
+    # In float64 the checker rounds as well: two errors, each within the bound, are that much apart
+    # at most.
     both = 2 if dtype == np.float64 else 1
-    cancellations = compare("", judge(narrow), exact, "", unknown)
-    changes = compare("", judge(moved), judge(params), "", unknown)
+    cancellations = compare("", checker(narrow), exact, "", unknown)
+    changes = compare("", checker(moved), checker(params), "", unknown)
     return [
         both
         * max(
@@ -176,42 +266,35 @@ def _central_differences(
     params: Params,
     inputs: Array,
     hand: Params,
+    exact: Params,
     rounding: list[float],
 ) -> tuple[list[Row], list[str]]:
-    """Compares <hand, v> with (f(p + h v) - f(p - h v)) / 2h for a random unit direction v in each leaf."""
+    """Compare <hand, v> with (f(p + h v) - f(p - h v)) / 2h for a random unit v in each leaf."""
     generator = np.random.default_rng(0)
     rows, notes = [], []
     leaves = jax.tree_util.tree_leaves_with_path(params)
-    for position, ((path, leaf), bar) in enumerate(zip(leaves, jax.tree.leaves(hand), strict=True)):
+    bars = zip(jax.tree.leaves(hand), jax.tree.leaves(exact), strict=True)
+    for position, ((path, leaf), (bar, right)) in enumerate(zip(leaves, bars, strict=True)):
         name = f"params{jax.tree_util.keystr(path)}"
         direction = generator.standard_normal(leaf.shape)
         direction /= np.linalg.norm(direction)
-        sides = [
-            _kink_sides(mlp, shifted(params, position, h * direction), inputs)
-            for h in (-2 * STEP, 2 * STEP)
-        ]
-        crossed = _num_different(*sides)
+        moved = {h: shifted(params, position, h * STEP * direction) for h in (-2, -1, 1, 2)}
+        crossed = _num_different(*(_kink_sides(mlp, moved[h], inputs) for h in (-2, 2)))
         if crossed:
-            notes.append(
-                f"{name}: {crossed} units change sides of a kink within the step, no difference taken"
-            )
+            notes.append(f"{name}: no difference, {crossed} units change sides of a kink")
             continue
-        ends = {
-            h: float(value(shifted(params, position, h * direction)))
-            for h in (-2 * STEP, -STEP, STEP, 2 * STEP)
-        }
-        fine, coarse = ((ends[h] - ends[-h]) / (2 * h) for h in (STEP, 2 * STEP))
+        ends = {h: float(value(at)) for h, at in moved.items()}
+        fine, coarse = ((ends[h] - ends[-h]) / (2 * h * STEP) for h in (1, 2))
         slope = float(np.sum(np.asarray(bar, np.float64) * direction))
         # Truncation is h^2 times a third derivative, so a third of the change from 2h to h;
         # rounding of f is a few units of f over h. Both with a factor 4, and the rounding of the
-        # gradient under judgement itself.
-        size = float(np.linalg.norm(np.asarray(bar, np.float64)))
+        # gradient itself.
         allowed = (
             4 * abs(coarse - fine) / 3
-            + 4 * 2.0**-52 * (abs(ends[STEP]) + 1) / STEP
-            + rounding[position] * size
+            + 4 * 2.0**-52 * (abs(ends[1]) + 1) / STEP
+            + rounding[position] * float(np.linalg.norm(np.asarray(right)))
         )
-        scale = max(size, 1e-30)
+        scale = max(abs(fine), allowed)
         rows.append(
             Row(
                 name,
@@ -237,15 +320,12 @@ def _kink_sides(mlp: Mlp, params: Params, inputs: Array) -> list[Array]:
 
 
 def mask_flips(mlp: Mlp, params: Params, inputs: Array) -> list[str]:
-    """Says how many units are on another side of a kink in the parameters' dtype than in float64, if any."""
+    """Count the units on another side of a kink in the parameters' dtype than in float64."""
     flips = _num_different(
         _kink_sides(mlp, params, inputs), _kink_sides(mlp, *widen((params, inputs)))
     )
-    return (
-        [f"{flips} units are on the other side of a kink in {inputs.dtype} than in float64"]
-        if flips
-        else []
-    )
+    text = f"{flips} units are on the other side of a kink in {inputs.dtype} than in float64"
+    return [text] if flips else []
 
 
 def _num_different(sides: list[Array], others: list[Array]) -> int:

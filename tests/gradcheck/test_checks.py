@@ -98,7 +98,7 @@ def test_wrong_gradients_are_caught(fault, dtype):
         if fault == "one element off":
             assert report.worst.path == f"{root}[0].weight"
             assert report.worst.place == (1, 3)
-            assert f"{root}[0].weight[1, 3]: hand" in str(report.worst)
+            assert f"{root}[0].weight[1, 3]" in str(report.worst)
 
 
 @pytest.mark.parametrize("loss", LOSS_NAMES)
