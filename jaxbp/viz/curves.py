@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxbp.viz.scales import log_ticks
 from jaxbp.viz.style import CYCLE, DASHES, GREY, WIDTH, Drawing, new_figure, panel, style
-from jaxbp.viz.ticks import log_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 MARKED = 8  # points of a curve that are marked
 Panels = Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]]
@@ -24,7 +24,6 @@ def draw_curves(
     ylabel: str = "loss",
     title: str = "",
     references: Mapping[str, float] | None = None,
-    highlight: str = "",
     ax: "Axes | None" = None,
 ) -> Drawing:
     """Draw positive curves over a common abscissa, on a logarithmic axis, labelled at their ends.
@@ -36,7 +35,6 @@ def draw_curves(
         ylabel: the ordinate, with its unit.
         title: above the panel.
         references: levels to compare with, by label, as dotted lines.
-        highlight: the label of the curve to draw thick and solid.
         ax: where to draw; a new figure unless given.
 
     Returns:
@@ -58,10 +56,7 @@ def draw_curves(
             label: ax.axhline(level, color=GREY, linestyle=":", linewidth=1.2)
             for label, level in (references or {}).items()
         }
-        lines = {
-            label: plot(ax, x, values, i, label == highlight)
-            for i, (label, values) in enumerate(curves.items())
-        }
+        lines = {label: plot(ax, x, values, i) for i, (label, values) in enumerate(curves.items())}
         log_ticks(ax.yaxis)
         log_ticks(ax.xaxis)
         label_ends(ax, lines | levels)
@@ -107,7 +102,7 @@ def draw_panels(
     num_rows = -(-len(panels) // num_columns)
     with style():
         figure = new_figure(WIDTH, (3.6 if num_columns == 1 else 2.7) * num_rows + 0.7, title)
-        axes = panel_grid(figure, panels, num_columns, xlabel, ylabel, share_y)
+        axes = panel_grid(figure, panels, num_columns, xlabel, ylabel, share_y=share_y)
         lines: dict[str, dict[str, Any]] = {}
         for name, curves in panels.items():
             ax, lines[name] = axes[name], {}
@@ -132,16 +127,17 @@ def draw_panels(
 
 
 def panel_grid(
-    figure: "Figure",
+    figure: "Figure | SubFigure",
     names: Collection[str],
     num_columns: int,
     xlabel: str,
     ylabel: str,
+    share_x: bool = True,
     share_y: bool = True,
 ) -> "dict[str, Axes]":
     """Make a panel for each name, in rows; labels stand at the outer panels only."""
     num_rows = -(-len(names) // num_columns)
-    grid = figure.subplots(num_rows, num_columns, sharex=True, sharey=share_y, squeeze=False)
+    grid = figure.subplots(num_rows, num_columns, sharex=share_x, sharey=share_y, squeeze=False)
     axes = dict(zip(names, grid.ravel(), strict=False))
     for unused in grid.ravel()[len(names) :]:
         unused.remove()

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from jaxbp.viz.curves import legend_below
+from jaxbp.viz.scales import log_ticks
 from jaxbp.viz.style import CYCLE, WIDTH, Drawing, new_figure, style
-from jaxbp.viz.ticks import log_ticks
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # one more than colours, so that 42 series differ
 Rows = Mapping[str, Mapping[str, float]]

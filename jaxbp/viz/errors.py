@@ -1,4 +1,4 @@
-"""Where a fit is wrong: the error over the plane under the kink lines, its distribution, cuts through it."""
+"""The error of a fit: a map under kink lines, its distribution, cuts through its largest place."""
 
 from collections.abc import Mapping
 from itertools import cycle
@@ -8,9 +8,8 @@ import numpy as np
 
 from jaxbp.viz.grid import Grid
 from jaxbp.viz.maps import check_values, draw_error, map_height
-from jaxbp.viz.scales import ErrorScale
+from jaxbp.viz.scales import ErrorScale, log_ticks, power_of_ten
 from jaxbp.viz.style import BLUE, GREEN, PURPLE, WIDTH, Drawing, new_figure, number, panel, style
-from jaxbp.viz.ticks import log_ticks, power_of_ten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,8 +30,7 @@ def draw_kink_lines(
     title: str = "error: predicted − true",
     ax: "Axes | None" = None,
 ) -> Drawing:
-    """Draws the lines on which units have their kink, where their preactivation is 0, over the map
-    of an error.
+    """Draw the lines where units have their kink, at preactivation 0, over the map of an error.
 
     The first layer's lines are straight; those of a ReLU network's later layers bend where they
     cross earlier ones.
@@ -61,20 +59,18 @@ def draw_kink_lines(
         figure, ax = panel(ax, 6.4, map_height(grid, 5.0) + 1.2)
         drawn, scale = draw_error(ax, grid, error, title)
         lines: dict[int, list[Any]] = {}
-        counts = []
-        for (colour, dashes, name), (layer, values) in zip(
-            cycle(LOOKS), layers.items(), strict=False
-        ):
-            crossing = [
-                z.reshape(grid.shape)
-                for z in values.T
-                if z.min() < 0 < z.max() and min(grid.shape) > 1
+        below = [labels[0]]
+        for (ink, dashes, name), (layer, values) in zip(cycle(LOOKS), layers.items(), strict=False):
+            wide = min(grid.shape) > 1
+            crossing = [z for z in values.T if z.min() < 0 < z.max() and wide]
+            look: Any = {"levels": [0.0], "colors": [ink], "linestyles": [dashes]}
+            lines[layer] = [
+                ax.contour(grid.x, grid.y, z.reshape(grid.shape), linewidths=0.8, **look)
+                for z in crossing
             ]
-            look: Any = {"colors": [colour], "linestyles": [dashes], "linewidths": 0.8}
-            lines[layer] = [ax.contour(grid.x, grid.y, z, levels=[0.0], **look) for z in crossing]
-            drawn_units = f"{len(crossing)} of {values.shape[1]} units"
-            counts.append(f"kink lines of layer {layer}: {drawn_units}, {name}")
-        ax.set(xlabel="\n".join([labels[0], *counts]), ylabel=labels[1])
+            count = f"{len(crossing)} of {values.shape[1]} units"
+            below.append(f"kink lines of layer {layer}: {count}, {name}")
+        ax.set(xlabel="\n".join(below), ylabel=labels[1])
         ax.locator_params(nbins=6)
     return Drawing(figure, {"error": ax}, {"error": drawn, "lines": lines}, {"error": scale})
 
@@ -88,7 +84,7 @@ def draw_error_detail(
     labels: tuple[str, ...] = ("x", "y", "z"),
     title: str = "",
 ) -> Drawing:
-    """Draws the error of a fit as a map under its kink lines, as a histogram, and along two cuts.
+    """Draw the error of a fit as a map under its kink lines, as a histogram, and along two cuts.
 
     The cuts, dotted in the map, go through the place of the largest error.
 
@@ -115,45 +111,31 @@ def draw_error_detail(
         figure = new_figure(WIDTH, max(4.6, min(7.0, map_height(grid, 4.2) + 1.3)), title)
         columns = figure.add_gridspec(1, 2, width_ratios=(1.3, 1.0))
         rows = columns[0, 1].subgridspec(3, 1)
-        drawn = draw_kink_lines(
-            grid, error, kink_values or {}, labels=labels[:2], ax=figure.add_subplot(columns[0, 0])
-        )
-        axes = {"error": drawn.axes["error"]}
-        axes |= {
-            name: figure.add_subplot(rows[i])
-            for i, name in enumerate(("histogram", "along x", "along y"))
-        }
+        plane = figure.add_subplot(columns[0, 0])
+        drawn = draw_kink_lines(grid, error, kink_values or {}, labels=labels[:2], ax=plane)
+        names = ("histogram", "along x", "along y")
+        axes = {name: figure.add_subplot(rows[i]) for i, name in enumerate(names)}
         scale: ErrorScale = drawn.numbers["error"]
+        row, column = (int(i) for i in np.unravel_index(scale.place, grid.shape))
+        for line in (plane.axhline(grid.y[row]), plane.axvline(grid.x[column])):
+            line.set(color="black", linewidth=0.9, linestyle=":")
         finite = error[np.isfinite(error)]
         bars = axes["histogram"].hist(finite, bins=60, color=BLUE)[2] if finite.size else None
-        axes["histogram"].set(
-            yscale="log", ylabel="points", title=f"distribution over {len(error)} points"
-        )
+        title = f"distribution over {len(error)} points"
+        axes["histogram"].set(yscale="log", ylabel="points", title=title)
         log_ticks(axes["histogram"].yaxis)
-        row, column = (int(i) for i in np.unravel_index(scale.place, grid.shape))
-        table = np.ma.masked_invalid(error).reshape(grid.shape)
-        cuts = {
-            "along x": axes["along x"].plot(
-                grid.x, table[row], _look(grid.x), color=BLUE, linewidth=1.4
-            )[0],
-            "along y": axes["along y"].plot(
-                grid.y, table[:, column], _look(grid.y), color=BLUE, linewidth=1.4
-            )[0],
-        }
-        for name, along, fixed, value in (
-            ("along x", *labels[:2], grid.y[row]),
-            ("along y", *labels[1::-1], grid.x[column]),
-        ):
-            axes[name].set(xlabel=along, title=f"error along {fixed} = {number(value)}")
-            axes[name].axhline(0, color="black", linewidth=0.6)
-            power_of_ten(axes[name].yaxis, scale.largest, labels[2])
-            axes[name].grid(alpha=0.25, linewidth=0.6)
         power_of_ten(axes["histogram"].xaxis, scale.largest, f"error in {labels[2]}")
-        for line in (axes["error"].axhline(grid.y[row]), axes["error"].axvline(grid.x[column])):
-            line.set(color="black", linewidth=0.9, linestyle=":")
-    return Drawing(figure, axes, drawn.artists | {"histogram": bars, "cuts": cuts}, drawn.numbers)
-
-
-def _look(places: np.ndarray) -> str:
-    """A line, or a dot where there is but one place."""
-    return "-" if len(places) > 1 else "o"
+        table = np.ma.masked_invalid(error).reshape(grid.shape)
+        (x, y), cuts = labels[:2], {}
+        for name, places, values, along, fixed in (
+            ("along x", grid.x, table[row], x, f"{y} = {number(grid.y[row])}"),
+            ("along y", grid.y, table[:, column], y, f"{x} = {number(grid.x[column])}"),
+        ):
+            ax, look = axes[name], "-" if len(places) > 1 else "o"
+            (cuts[name],) = ax.plot(places, values, look, color=BLUE, linewidth=1.4)
+            ax.set(xlabel=along, title=f"error along {fixed}")
+            ax.axhline(0, color="black", linewidth=0.6)
+            power_of_ten(ax.yaxis, scale.largest, labels[2])
+            ax.grid(alpha=0.25, linewidth=0.6)
+    artists = drawn.artists | {"histogram": bars, "cuts": cuts}
+    return Drawing(figure, {"error": plane, **axes}, artists, drawn.numbers)

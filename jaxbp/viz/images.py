@@ -11,7 +11,7 @@ MAX_IMAGES = 16
 
 
 def draw_images(images: np.ndarray, captions: Sequence[str], *, title: str = "") -> Drawing:
-    """Draws the first 16 images of a stack, eight in a row.
+    """Draw the first 16 images of a stack, eight in a row.
 
     Args:
         images: (n, rows, columns), brightness.

@@ -1,4 +1,4 @@
-"""Numbers over a plane of two parameters or two inputs: paths on contours, a table as a map, a decision."""
+"""A plane of two parameters or inputs: paths on contours, a table as a map, a decision."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,13 +9,13 @@ from jaxbp.viz.curves import legend_below, panel_grid
 from jaxbp.viz.grid import Grid
 from jaxbp.viz.maps import check_values, map_height, mark_gaps
 from jaxbp.viz.scales import add_bar
-from jaxbp.viz.style import SEQUENTIAL, VERMILLION, WIDTH, Drawing, new_figure, number, style
+from jaxbp.viz.style import GAP, SEQUENTIAL, VERMILLION, WIDTH, Drawing, new_figure, number, style
 
 
 def draw_paths(
     grid: Grid, heights: np.ndarray, paths: Mapping[str, np.ndarray], *, title: str = ""
 ) -> Drawing:
-    """Draws each path in a panel of its own, over the same contours.
+    """Draw each path in a panel of its own, over the same contours.
 
     Args:
         grid: where.
@@ -59,8 +59,7 @@ def draw_paths(
 def draw_heatmap(
     grid: Grid, values: np.ndarray, *, labels: tuple[str, str, str], title: str = ""
 ) -> Drawing:
-    """Draws positive numbers as a map on logarithmic scales; what the scale cannot show is hatched
-    and counted.
+    """Draw positive numbers as a map on logarithmic scales; other numbers are hatched and counted.
 
     Args:
         grid: x positive and spaced evenly in their logarithms, y one apart from each other.
@@ -69,8 +68,8 @@ def draw_heatmap(
         title: above the panel.
 
     Returns:
-        The drawing; artists `mesh` and `bar`. The colour scale ends at the 95th percentile, and the
-        bar shows that it goes on.
+        The drawing; artists `mesh` and `bar`. The colour scale ends at the 95th percentile, with an
+        arrow at the end of the bar.
 
     Raises:
         ValueError: the values do not fit the grid.
@@ -82,38 +81,21 @@ def draw_heatmap(
         figure = new_figure(WIDTH, 3.8)
         ax = figure.subplots()
         good = np.isfinite(table) & (table > 0)
-        low, high = (
-            (float(table[good].min()), float(np.percentile(table[good], 95)))
-            if good.any()
-            else (0.1, 1.0)
-        )
-        ax.patch.set(hatch="////", facecolor="0.93")
-        # Borders halfway on the scale that is shown; pcolormesh's own would be halfway in the
-        # numbers.
-        columns, rows = (
-            np.exp(_borders(np.log(np.asarray(grid.x, float)))),
-            _borders(np.asarray(grid.y, float)),
-        )
-        options: dict[str, Any] = {
-            "norm": LogNorm(low, max(high, low * 1.01)),
-            "cmap": SEQUENTIAL,
-            "rasterized": True,
-        }
-        mesh = ax.pcolormesh(columns, rows, np.ma.masked_where(~good, table), **options)
-        gaps = (
-            f"{(~good).sum()} of {good.size} hatched: not finite or not positive"
-            if not good.all()
-            else ""
-        )
-        ax.set(
-            xscale="log",
-            xlabel=labels[0],
-            ylabel=labels[1],
-            title="\n".join(filter(None, [title, gaps])),
-        )
+        numbers = table[good] if good.any() else np.array([0.1, 1.0])
+        low, high = float(numbers.min()), float(np.percentile(numbers, 95))
+        ax.patch.set(hatch=GAP["hatch"], facecolor=GAP["facecolor"])
+        # Borders halfway on the scale that is shown; pcolormesh has them halfway in the numbers.
+        columns = np.exp(_borders(np.log(np.asarray(grid.x, float))))
+        rows = _borders(np.asarray(grid.y, float))
+        look: Any = {"norm": LogNorm(low, max(high, low * 1.01)), "cmap": SEQUENTIAL}
+        shown = np.ma.masked_where(~good, table)
+        mesh = ax.pcolormesh(columns, rows, shown, rasterized=True, **look)
+        gaps = f"{(~good).sum()} of {good.size} hatched: not finite or not positive"
+        lines = [line for line in (title, "" if good.all() else gaps) if line]
+        ax.set(xscale="log", xlabel=labels[0], ylabel=labels[1], title="\n".join(lines))
         ax.locator_params(axis="y", integer=True, min_n_ticks=1)
         bar = figure.colorbar(mesh, ax=ax, label=labels[2], extend="max", pad=0.02)
-        ticks = [float(tick) for tick in np.geomspace(low, high, 4 if high > 1.01 * low else 1)]
+        ticks = np.geomspace(low, high, 4 if high > 1.01 * low else 1).tolist()
         bar.set_ticks(ticks, labels=[number(tick, 2) for tick in ticks], minor=False)
         bar.minorticks_off()
     return Drawing(figure, {"map": ax}, {"mesh": mesh, "bar": bar})
@@ -129,7 +111,7 @@ def draw_decision_map(
     hidden: tuple[Grid, np.ndarray, np.ndarray] | None = None,
     title: str = "",
 ) -> Drawing:
-    """Draws an output in [0, 1] over the plane, the line on which it is 1/2, and the samples.
+    """Draw an output in [0, 1] over the plane, the line on which it is 1/2, and the samples.
 
     Args:
         grid: where.
@@ -153,87 +135,58 @@ def draw_decision_map(
         raise ValueError(f"targets must be {len(points)} like the points, got {got}")
     if targets is not None and not np.isin(targets, (0, 1)).all():
         raise ValueError(f"targets must be 0 or 1, got {np.setdiff1d(targets, (0, 1))[0]}")
-    panels = {"inputs": (grid, check_values("outputs", grid, outputs), points, ("x", "y"))}
+    planes = {"inputs": (grid, check_values("outputs", grid, outputs), points)}
     if hidden is not None:
-        plane, values, places = hidden
-        panels["hidden"] = (
-            plane,
-            check_values("hidden[1]", plane, values),
-            places,
-            ("hidden 1", "hidden 2"),
-        )
+        planes["hidden"] = (hidden[0], check_values("hidden[1]", *hidden[:2]), hidden[2])
+    titles = {"inputs": "plane of the inputs", "hidden": "plane of the hidden activations"}
+    names = {"inputs": ("x", "y"), "hidden": ("hidden 1", "hidden 2")}
+    artists: dict[str, Any] = {"filled": {}, "boundaries": {}, "points": {}, "lines": []}
     with style():
         width = WIDTH if hidden else 6.0
-        figure = new_figure(width, map_height(grid, width / len(panels) - 0.9) + 1.2, title)
-        axes = dict(zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True))
-        filled: dict[str, Any] = {}
-        boundaries: dict[str, Any] = {}
-        marked: dict[str, Any] = {}
-        drawn = []
-        headings = ("plane of the inputs", "plane of the hidden activations")
-        for (name, (plane, values, some, labels)), heading in zip(
-            panels.items(), headings, strict=False
-        ):
+        figure = new_figure(width, map_height(grid, width / len(planes) - 0.9) + 1.2, title)
+        axes = dict(zip(planes, figure.subplots(1, len(planes), squeeze=False)[0], strict=True))
+        for name, (plane, values, some) in planes.items():
             ax, table = axes[name], np.ma.masked_invalid(values).reshape(plane.shape)
             mark_gaps(ax, plane, values)
-            bands: dict[str, Any] = {
-                "levels": np.linspace(0, 1, 21),
-                "cmap": "cividis",
-                "extend": "both",
-            }
-            filled[name] = ax.contourf(plane.x, plane.y, table, **bands)
-            boundaries[name] = None
+            bands: Any = {"levels": np.linspace(0, 1, 21), "cmap": "cividis", "extend": "both"}
+            artists["filled"][name] = ax.contourf(plane.x, plane.y, table, **bands)
+            artists["boundaries"][name] = None
             if table.min() < 0.5 < table.max():
-                boundaries[name] = ax.contour(
-                    plane.x, plane.y, table, levels=[0.5], colors="white", linewidths=2.4
-                )
+                look: Any = {"levels": [0.5], "colors": "white", "linewidths": 2.4}
+                artists["boundaries"][name] = ax.contour(plane.x, plane.y, table, **look)
             if some is not None and targets is not None:
-                marked[name] = _mark_classes(ax, np.asarray(some, float), np.asarray(targets))
-            ax.set(xlabel=labels[0], ylabel=labels[1], title=heading if hidden else "")
+                artists["points"][name] = _mark_classes(ax, some, targets)
+            ax.set(xlabel=names[name][0], ylabel=names[name][1], title=titles[name] * bool(hidden))
             ax.locator_params(nbins=5)
+        add_bar(ax, artists["filled"][name], "output")
         for i, (w_x, w_y, b) in enumerate(lines):
-            # The point of the line that is nearest to the origin, and the direction along it.
             norm = w_x * w_x + w_y * w_y
-            if norm > 0:
+            if norm > 0:  # the point nearest to the origin, and another one
                 foot = (-b * w_x / norm, -b * w_y / norm)
-                look: dict[str, Any] = {
-                    "linestyle": ("--", ":")[i % 2],
-                    "linewidth": 1.6,
-                    "color": "black",
-                }
-                drawn.append(axes["inputs"].axline(foot, (foot[0] - w_y, foot[1] + w_x), **look))
-        add_bar(axes[name], filled[name], "output")
-        handles: dict[str, Any] = {
-            f"target {key:g}": found for key, found in marked.get("inputs", {}).items()
-        }
-        if drawn:
-            handles["hidden unit: z = 0"] = drawn[0]
+                look = {"linestyle": ("--", ":")[i % 2], "linewidth": 1.6, "color": "black"}
+                line = axes["inputs"].axline(foot, (foot[0] - w_y, foot[1] + w_x), **look)
+                artists["lines"].append(line)
+        marked = artists["points"].get("inputs", {})
+        handles = {f"target {key:g}": found for key, found in marked.items()}
+        if artists["lines"]:
+            handles["hidden unit: z = 0"] = artists["lines"][0]
         if handles:
             legend_below(figure, list(handles.values()), list(handles))
-    artists = {"filled": filled, "boundaries": boundaries, "points": marked, "lines": drawn}
     return Drawing(figure, axes, artists)
 
 
-def _mark_classes(ax: Any, points: np.ndarray, targets: np.ndarray) -> dict[float, Any]:
-    """The samples of class 0 as dark circles and of class 1 as white squares."""
-    looks: Any = ((0.0, "o", "0.25"), (1.0, "s", "white"))
+def _mark_classes(ax: Any, points: Any, targets: Any) -> dict[float, Any]:
+    """Draw the samples of class 0 as dark circles and of class 1 as white squares."""
+    points, targets = np.asarray(points, float), np.asarray(targets)
+    look: Any = {"s": 80, "edgecolors": "black", "linewidths": 1.4, "zorder": 3, "clip_on": False}
     return {
-        target: ax.scatter(
-            *points[targets == target].T,
-            marker=marker,
-            c=colour,
-            s=80,
-            edgecolors="black",
-            linewidths=1.4,
-            zorder=3,
-            clip_on=False,
-        )
-        for target, marker, colour in looks
+        target: ax.scatter(*points[targets == target].T, marker=marker, c=colour, **look)
+        for target, marker, colour in ((0.0, "o", "0.25"), (1.0, "s", "white"))
     }
 
 
 def _borders(centres: np.ndarray) -> np.ndarray:
-    """The borders of cells around those centres: halfway, and as far beyond the first and the last."""
+    """Return the borders of cells around centres: halfway, and as far beyond the outer ones."""
     middles = (centres[1:] + centres[:-1]) / 2
     half = middles[0] - centres[0] if len(centres) > 1 else 0.5
     return np.concatenate([[centres[0] - half], middles, [centres[-1] + half]])

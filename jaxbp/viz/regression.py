@@ -1,12 +1,13 @@
-"""A fit of any number of inputs: predicted beside true values, the errors, cuts through one point."""
+"""A fit of any number of inputs: predicted against true values, errors, cuts through a point."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxbp.viz.curves import panel_grid
+from jaxbp.viz.scales import power_of_ten
 from jaxbp.viz.style import BLUE, GREY, RED, WIDTH, Drawing, new_figure, number, style
-from jaxbp.viz.ticks import power_of_ten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,9 +25,8 @@ def draw_regression(
     point: tuple[np.ndarray, float] | None = None,
     label: str = "z",
     title: str = "",
-    footer: str = "",
 ) -> Drawing:
-    """Draws predicted against true values, the histogram of the error, and cuts through a point.
+    """Draw predicted against true values, the histogram of the error, and cuts through a point.
 
     Args:
         true: (n,) in the units of the data.
@@ -37,7 +37,6 @@ def draw_regression(
             value there.
         label: the name of the values, with their unit.
         title: above the figure.
-        footer: one line under the panels.
 
     Returns:
         The drawing; artists `points`, `bars` and `cuts` by name; number `gaps`, how many rows are
@@ -58,12 +57,13 @@ def draw_regression(
         )
     curves = dict(cuts or {})
     num_columns = min(COLUMNS, max(1, len(curves)))
-    num_rows = -(-len(curves) // num_columns)
+    below = 2.0 * -(-len(curves) // num_columns)
     with style():
-        figure = new_figure(WIDTH, 3.7 + 2.0 * num_rows + 0.3 * bool(footer), title)
-        ratios = [3.7, 2.0 * num_rows] if curves else [1.0]
+        figure = new_figure(WIDTH, 3.7 + below, title)
+        ratios = [3.7, below] if curves else [1.0]
         top, *rest = figure.subfigures(len(ratios), 1, height_ratios=ratios, squeeze=False)[:, 0]
         left, right = top.subplots(1, 2)
+        axes = {"points": left, "errors": right}
         artists: dict[str, Any] = {
             "points": _draw_points(left, true[finite], predicted[finite], label),
             "bars": _draw_errors(right, predicted[finite] - true[finite], label),
@@ -71,53 +71,40 @@ def draw_regression(
         }
         if gaps := int((~finite).sum()):
             left.set_title(f"{gaps} of {len(true)} rows are not finite", fontsize=9)
-        axes = {"points": left, "errors": right}
-        if curves:
-            below = rest[0].subplots(num_rows, num_columns, squeeze=False, sharey=True).ravel()
+        for part in rest:
+            panels = panel_grid(part, curves, num_columns, "", label, share_x=False)
+            axes |= panels
             for i, (name, (x, values)) in enumerate(curves.items()):
-                axes[name], ax = below[i], below[i]
-                artists["cuts"][name] = ax.plot(x, values, color=BLUE, linewidth=1.6)[0]
+                ax = panels[name]
+                (artists["cuts"][name],) = ax.plot(x, values, color=BLUE, linewidth=1.6)
                 if point is not None:
                     ax.plot(point[0][i], point[1], "o", color=RED, markersize=5, zorder=3)
-                ax.set(xlabel=name, ylabel=label if i % num_columns == 0 else "")
+                ax.set_xlabel(name)
                 ax.locator_params(nbins=4)
                 ax.grid(alpha=0.25, linewidth=0.6)
             if point is not None:
-                rest[0].suptitle("cuts through the marked row", fontsize=9)
-            for ax in below[len(curves) :]:
-                ax.remove()
-        if footer:
-            (rest or [top])[0].supxlabel(footer, fontsize=9)
+                part.suptitle("cuts through the marked row", fontsize=9)
     return Drawing(figure, axes, artists, {"gaps": gaps})
 
 
 def _draw_points(ax: "Axes", true: np.ndarray, predicted: np.ndarray, label: str) -> Any:
-    """A dot for each row over the diagonal on which a perfect fit lies."""
+    """Draw a dot for each row over the diagonal on which a perfect fit lies."""
     low, high = min(true.min(), predicted.min()), max(true.max(), predicted.max())
     margin = 0.04 * (high - low) or 1.0
     ends = (low - margin, high + margin)
     ax.plot(ends, ends, color=GREY, linewidth=1.0)
-    every = 1 + (len(true) - 1) // MOST_POINTS
-    size = min(20.0, max(2.0, 6e3 / len(true)))
-    drawn = ax.scatter(
-        true[::every],
-        predicted[::every],
-        s=size,
-        color=BLUE,
-        linewidths=0,
-        alpha=0.6,
-        rasterized=True,
-    )
-    ax.set(
-        xlim=ends, ylim=ends, aspect="equal", xlabel=f"true {label}", ylabel=f"predicted {label}"
-    )
+    every = slice(None, None, 1 + (len(true) - 1) // MOST_POINTS)
+    look: Any = {"s": min(20.0, max(2.0, 6e3 / len(true))), "linewidths": 0, "rasterized": True}
+    drawn = ax.scatter(true[every], predicted[every], color=BLUE, alpha=0.6, **look)
+    ax.set(xlim=ends, ylim=ends, aspect="equal")
+    ax.set(xlabel=f"true {label}", ylabel=f"predicted {label}")
     ax.locator_params(nbins=5)
     ax.grid(alpha=0.25, linewidth=0.6)
     return drawn
 
 
 def _draw_errors(ax: "Axes", error: np.ndarray, label: str) -> Any:
-    """How many rows have which error, on a scale that shows all but the rarest; the largest is named."""
+    """Draw a histogram on a scale for all but the rarest errors; the largest is named."""
     largest = float(np.abs(error).max())
     usual = float(np.quantile(np.abs(error), 0.995)) or largest or 1.0
     bins = int(min(MOST_BINS, max(8, 2 * len(error) ** (1 / 3))))

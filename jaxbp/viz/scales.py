@@ -1,4 +1,4 @@
-"""Scales of values: levels, norms, how an error is shown, and the colour bars that say so."""
+"""Scales: levels, norms, error scales, colour bars, and the numbers at an axis."""
 
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,7 +16,7 @@ TINY = 1e-300  # the scale of an error that is 0 everywhere, so that it has one
 
 
 class ErrorScale(NamedTuple):
-    """How an error is shown: the scale runs from -limit to limit.
+    """Scale of a signed error, from -limit to limit.
 
     Attributes:
         limit: the largest | error |, or the 99th percentile where the largest is more than twice
@@ -33,7 +33,7 @@ class ErrorScale(NamedTuple):
 
 
 def error_scale(error: np.ndarray) -> ErrorScale:
-    """Measures a signed error (n,); what is not finite is left out."""
+    """Return the scale of the finite numbers of a signed error (n,)."""
     sizes = np.where(np.isfinite(error), np.abs(error), -1.0)
     place = int(sizes.argmax())
     largest = float(sizes[place])
@@ -41,13 +41,12 @@ def error_scale(error: np.ndarray) -> ErrorScale:
         return ErrorScale(1.0, np.nan, place, False)
     percentile = float(np.percentile(sizes[sizes >= 0], 99))
     clipped = largest > 2 * percentile > 0
-    return ErrorScale(
-        max(percentile if clipped else largest, TINY), float(error[place]), place, clipped
-    )
+    limit = max(percentile if clipped else largest, TINY)
+    return ErrorScale(limit, float(error[place]), place, clipped)
 
 
 def contour_levels(values: np.ndarray) -> np.ndarray:
-    """About 18 round levels over the range of the finite values."""
+    """Return about 18 round levels over the range of the finite values."""
     from matplotlib.ticker import MaxNLocator
 
     norm = linear_norm(values)
@@ -62,19 +61,21 @@ def contour_levels(values: np.ndarray) -> np.ndarray:
 
 
 def asinh_norm(values: np.ndarray, *, symmetric: bool) -> Any:
-    """A scale over the finite values, or as far below 0 as above, linear up to their median size, then logarithmic."""
+    """Return a scale of the finite values, linear up to their median size, then logarithmic.
+
+    A symmetric one reaches as far below 0 as above.
+    """
     from matplotlib.colors import AsinhNorm
 
     sizes = np.abs(values[np.isfinite(values) & (values != 0)])
     limit, median = (float(sizes.max()), float(np.median(sizes))) if sizes.size else (TINY, TINY)
-    low, high = (
-        (-limit, limit) if symmetric else (linear_norm(values).vmin, linear_norm(values).vmax)
-    )
+    norm = linear_norm(values)
+    low, high = (-limit, limit) if symmetric else (norm.vmin, norm.vmax)
     return AsinhNorm(linear_width=max(median, 1e-6 * limit), vmin=low, vmax=high)
 
 
 def linear_norm(values: np.ndarray) -> Any:
-    """A scale over the finite values."""
+    """Return a linear scale of the finite values."""
     from matplotlib.colors import Normalize
 
     finite = values[np.isfinite(values)]
@@ -82,19 +83,17 @@ def linear_norm(values: np.ndarray) -> Any:
 
 
 def add_bar(ax: "Axes", drawn: Any, label: str = "", **options: Any) -> None:
-    """Puts a colour bar at the right of a panel, exactly as high as its map; label and power of ten stand below it."""
+    """Add a colour bar beside a map, as high as the map; label and power of ten stand below it."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
     bar = ax.figure.colorbar(drawn, cax=ax.inset_axes((1.04, 0.0, 0.05, 1.0)), **options)
     size, span = max(abs(drawn.norm.vmin), abs(drawn.norm.vmax)), drawn.norm.vmax - drawn.norm.vmin
     exponent = exponent_of(size)
-    digits = 3 + (
-        int(np.log10(size / span)) if np.isfinite(span) and 0 < span < size else 0
-    )  # that tell ends apart
-    levels = getattr(drawn, "levels", None)
-    bar.locator = (
-        MaxNLocator(5) if levels is None else FixedLocator(levels[:: max(1, len(levels) // 6)])
-    )
+    near = np.isfinite(span) and 0 < span < size
+    digits = 3 + (int(np.log10(size / span)) if near else 0)  # enough to tell the ends apart
+    levels = getattr(drawn, "levels", np.empty(0))
+    every = max(1, len(levels) // 6)
+    bar.locator = FixedLocator(levels[::every]) if len(levels) else MaxNLocator(5)
     bar.formatter = FuncFormatter(lambda value, _: number(value * 10.0**-exponent, digits))
     bar.update_ticks()
     text = fill(f"{label} {power(exponent)}".strip(), 16)
@@ -102,13 +101,54 @@ def add_bar(ax: "Axes", drawn: Any, label: str = "", **options: Any) -> None:
 
 
 def bar_below(figure: "Figure", drawn: Any, axes: "list[Axes]", label: str) -> Any:
-    """Puts one colour bar under several panels, with its ends and its middle numbered."""
+    """Add one colour bar under several panels, with its ends and its middle numbered."""
     bar = figure.colorbar(drawn, ax=axes, location="bottom", pad=0.02, aspect=40, fraction=0.05)
     low, high = drawn.norm.vmin, drawn.norm.vmax
     ticks = [low, (low + high) / 2, high]
-    bar.set_ticks(
-        ticks, labels=[number(tick if abs(tick) > 1e-3 * (high - low) else 0.0) for tick in ticks]
-    )
+    shown = [tick if abs(tick) > 1e-3 * (high - low) else 0.0 for tick in ticks]
+    bar.set_ticks(ticks, labels=[*map(number, shown)])
     bar.minorticks_off()
     bar.set_label(label)
     return bar
+
+
+def log_ticks(axis: Any) -> None:
+    """Number a logarithmic axis whose own ticks would overlap, or leave the floats.
+
+    Over less than two decades they stand at 1, 2 and 5 times powers of ten, beside each other at 1
+    and 3 times, or evenly where these are too far apart; over more than ten at every so many
+    powers, counted from 1.
+    """
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    low, high = sorted(axis.get_view_interval())
+    if axis.get_scale() != "log" or not 0 < low < high:
+        return
+    first, last = np.log10((low, high))
+    if last - first > 10:
+        wanted = np.ceil((last - first) / 5)
+        every = next((step for step in (10, 20, 25, 50, 100, 200) if step >= wanted > 5), wanted)
+        powers = every * np.arange(np.ceil(first / every), np.floor(last / every) + 1)
+        axis.set_ticks(10.0**powers)
+    elif last - first < 2:
+        powers = 10.0 ** np.arange(np.floor(first), np.ceil(last) + 1)
+        wide = axis.axis_name == "x" and last - first > 1
+        ticks: Any = np.outer(powers, (1, 3) if wide else (1, 2, 5)).ravel()
+        if ((low <= ticks) & (ticks <= high)).sum() < 2:
+            ticks = np.asarray(MaxNLocator(3).tick_values(low, high))
+        axis.set_ticks(ticks[(low <= ticks) & (ticks <= high)])
+        digits = 4 + int(max(0.0, -np.log10(high / low - 1)))  # enough to tell the ends apart
+        axis.set_major_formatter(FuncFormatter(lambda value, _: number(value, digits)))
+    else:
+        return
+    axis.set_ticks([], minor=True)
+
+
+def power_of_ten(axis: Any, size: float, label: str) -> None:
+    """Number an axis in units of the power of ten of `size`, which its label names."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    exponent = exponent_of(size)
+    axis.set_major_locator(MaxNLocator(4))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: number(value * 10.0**-exponent)))
+    axis.set_label_text(f"{label} {power(exponent)}".rstrip())

@@ -33,6 +33,7 @@ GREY, RED = "0.4", "#B00020"
 CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, BROWN)
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (7, 2)))
 SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
+GAP: Any = {"hatch": "////", "facecolor": "0.93", "edgecolor": "0.6", "linewidth": 0}
 WIDTH = 8.6  # inches: 830 pixels on a page, so that 8 points stay 8 points
 CHINESE_FAMILIES = (
     "Noto Sans CJK SC",

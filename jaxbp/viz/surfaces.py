@@ -9,9 +9,8 @@ import numpy as np
 from jaxbp._checks import check_finite
 from jaxbp.viz.curves import plot
 from jaxbp.viz.maps import Where, check_values, draw_error, fill, map_height, mark_gaps, scatter
-from jaxbp.viz.scales import add_bar, contour_levels
+from jaxbp.viz.scales import add_bar, contour_levels, log_ticks
 from jaxbp.viz.style import SEQUENTIAL, WIDTH, Drawing, new_figure, panel, style
-from jaxbp.viz.ticks import log_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,8 +25,7 @@ def draw_surface_comparison(
     title: str = "",
     footer: str = "",
 ) -> Drawing:
-    """Draws the true and the predicted surface with the same levels and one colour bar, and the
-    signed error.
+    """Draw the true and the predicted surface on one scale, and the signed error.
 
     Several predictions stand beside the true surface in the first row; the second row has the sizes
     of all errors on one scale, and the map of each error on a scale of its own.
@@ -62,11 +60,10 @@ def draw_surface_comparison(
         errors = {name: values - true for name, values in surfaces.items()}
     levels = contour_levels(true)
     num_columns, num_rows = (1 + len(surfaces), 2) if several else (3, 1)
-    height = map_height(where, WIDTH / num_columns - 0.85) + 1.1
+    height = num_rows * (map_height(where, WIDTH / num_columns - 0.85) + 1.1)
     with style():
-        figure = new_figure(
-            WIDTH, min(9.0, height * num_rows + 0.3 * bool(title) + 0.3 * bool(footer)), title
-        )
+        extra = 0.3 * bool(title) + 0.3 * bool(footer)
+        figure = new_figure(WIDTH, min(9.0, height + extra), title)
         grid = figure.subplots(num_rows, num_columns, squeeze=False)
         below = grid[1, 1:] if several else grid[0, 2:]
         drawn = {"true": fill(grid[0, 0], where, true, levels)}
@@ -93,13 +90,9 @@ def draw_surface_comparison(
 
 
 def _draw_sizes(ax: "Axes", errors: Mapping[str, np.ndarray], unit: str) -> list[Any]:
-    """The share of the points whose error is at most so large, a curve for each of the errors."""
-    ax.set(
-        xscale="log",
-        xlabel=f"| error | ({unit})",
-        ylabel="share of points with at most this",
-        ylim=(0, 1),
-    )
+    """Draw the share of points whose error is at most so large, a curve for each error."""
+    ax.set(xscale="log", xlabel=f"| error | ({unit})", ylim=(0, 1))
+    ax.set_ylabel("share of points with at most this")
     ax.grid(alpha=0.25, linewidth=0.6)
     for i, (name, error) in enumerate(errors.items()):
         sizes = np.sort(np.abs(error[np.isfinite(error) & (error != 0)]))
@@ -107,9 +100,8 @@ def _draw_sizes(ax: "Axes", errors: Mapping[str, np.ndarray], unit: str) -> list
         line = plot(ax, sizes, (zeros + np.arange(1, len(sizes) + 1)) / len(error), i)
         line.set_label(wrap(name, 22))
     log_ticks(ax.xaxis)
-    ax.legend(
-        fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(-0.1, 1.0), borderaxespad=0.2
-    )
+    place: Any = {"loc": "lower left", "bbox_to_anchor": (-0.1, 1.0), "borderaxespad": 0.2}
+    ax.legend(fontsize=8, frameon=False, **place)
     return list(ax.get_lines())
 
 
@@ -120,7 +112,7 @@ def draw_samples(
     title: str = "",
     ax: "Axes | None" = None,
 ) -> Drawing:
-    """Draws sample points in the plane, coloured by their value.
+    """Draw sample points in the plane, coloured by their value.
 
     Args:
         points: (n, 3) rows x, y, z; where z is not finite the point is a cross, and they are
@@ -145,15 +137,9 @@ def draw_samples(
         finite = mark_gaps(ax, plane, z)
         # About a third of the panel's area in ink, whatever the number of points; without smoothed
         # edges, which would double the size of the file.
-        area = min(30.0, 3.0e4 / len(points))
-        options: Any = {
-            "s": area,
-            "cmap": SEQUENTIAL,
-            "linewidths": 0,
-            "antialiased": False,
-            "clip_on": False,
-        }
-        drawn = scatter(ax, plane[finite], c=z[finite], rasterized=True, **options)
+        look: Any = {"s": min(30.0, 3.0e4 / len(points)), "linewidths": 0, "antialiased": False}
+        look |= {"cmap": SEQUENTIAL, "clip_on": False, "rasterized": True}
+        drawn = scatter(ax, plane[finite], c=z[finite], **look)
         ax.set(xlabel=labels[0], ylabel=labels[1], title=title)
         ax.autoscale_view()
         ax.locator_params(nbins=5)

@@ -1,4 +1,4 @@
-"""What single units do over the input plane: their activations and their node errors."""
+"""Activations and node errors of single units over the input plane."""
 
 from typing import Any
 
@@ -21,12 +21,10 @@ def draw_unit_maps(
     labels: tuple[str, ...] = ("x", "y"),
     title: str = "",
 ) -> Drawing:
-    """Draws up to 16 units of a layer: at the left each one's activation over the plane, at the
-    right its node error.
+    """Draw the activations of up to 16 units over the plane at the left, the node errors right.
 
-    Shown are those that change the outputs most: of the largest standard deviation of the
-    activation over the plane,
-    times the sum of the outgoing weights' sizes.
+    Shown are those that change the outputs most: with the largest standard deviation of the
+    activation over the plane, times the sum of the outgoing weights' sizes.
 
     Args:
         grid: where.
@@ -47,9 +45,8 @@ def draw_unit_maps(
     activations = check_values("activations", grid, activations, units=True)
     node_errors = check_values("node_errors", grid, node_errors, units=True)
     if node_errors.shape != activations.shape:
-        raise ValueError(
-            f"node_errors must have shape {activations.shape} like activations, got {node_errors.shape}"
-        )
+        wanted = f"{activations.shape} like activations"
+        raise ValueError(f"node_errors must have shape {wanted}, got {node_errors.shape}")
     num_units = activations.shape[1]
     weights = np.ones((num_units, 1)) if outgoing is None else np.asarray(outgoing, float)
     if weights.ndim != 2 or len(weights) != num_units:
@@ -67,31 +64,26 @@ def draw_unit_maps(
     with style():
         figure = new_figure(WIDTH, min(9.0, rows * map_height(grid, cell)) + 1.1, title)
         ratios = [*[1.0] * side, 0.2, *[1.0] * side]
-        table = figure.subplots(
-            rows, 2 * side + 1, squeeze=False, gridspec_kw={"width_ratios": ratios}
-        )
+        table = figure.subplots(rows, 2 * side + 1, squeeze=False, width_ratios=ratios)
+        for ax in table[:, side]:
+            ax.axis("off")
+        box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"}
+        corner: Any = {"fontsize": 8, "va": "top", "bbox": box | {"alpha": 0.85}}
+        maps: dict[str, dict[int, Any]] = {"activations": {}, "node_errors": {}}
         looks: Any = (
-            ("activations", "activation a", activations, {"cmap": SEQUENTIAL}),
-            ("node_errors", "node error δ = ∂L/∂z", node_errors, {"cmap": DIVERGING}),
+            ("activations", "activation a", activations, SEQUENTIAL),
+            ("node_errors", "node error δ = ∂L/∂z", node_errors, DIVERGING),
         )
-        maps: dict[str, dict[int, Any]] = {}
-        for half, (name, label, values, options) in enumerate(looks):
+        for half, (name, label, values, colours) in enumerate(looks):
             block = table[:, half * (side + 1) :][:, :side].ravel()
-            shown = values[:, units]
-            norm = asinh_norm(shown, symmetric=half == 1)
-            maps[name] = {}
+            norm = asinh_norm(values[:, units], symmetric=half == 1)
             for ax, unit in zip(block, units, strict=False):
                 mark_gaps(ax, grid, values[:, unit])
-                maps[name][unit] = colour(ax, grid, values[:, unit], norm=norm, **options)
+                maps[name][unit] = colour(ax, grid, values[:, unit], norm=norm, cmap=colours)
                 ax.set(xticks=[], yticks=[])
-                ax.text(
-                    0.06, 0.93, str(unit), transform=ax.transAxes, fontsize=8, va="top",
-                    bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85},
-                )  # fmt: skip
+                ax.text(0.06, 0.93, str(unit), transform=ax.transAxes, **corner)
             bar_below(figure, maps[name][units[0]], list(block), label)
             block[(rows - 1) * side].set(xlabel=labels[0], ylabel=labels[1])
             for ax in block[len(units) :]:
                 ax.axis("off")
-        for ax in table[:, side]:
-            ax.axis("off")
     return Drawing(figure, {}, maps, {"units": units, "left_out": left_out})
