@@ -17,7 +17,7 @@ from jaxbp.gradcheck import Report
 from jaxbp.viz.grid import Grid
 from jaxbp.viz.maps import check_values, fill, map_height, mark_gaps
 from jaxbp.viz.scales import add_bar, contour_levels
-from jaxbp.viz.style import BLUE, VERMILLION, WIDTH, drawn_pixels, new_figure, number, style
+from jaxbp.viz.style import BLUE, GAP, VERMILLION, WIDTH, drawn_pixels, new_figure, number, style
 from jaxbp.viz.walk import draw_walk
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ EMBED_LIMIT = 20.0  # megabytes of one page
 
 @dataclass(frozen=True)
 class Film:
-    """A film.
+    """A figure that changes from frame to frame.
 
     Attributes:
-        figure: the figure that it plays in.
-        num_frames: how many frames it has.
+        figure: the figure.
+        num_frames: number of frames.
         show: draws the frame of that number into the figure.
         fps: frames a second.
         hold: seconds that the last frame stays.
@@ -59,8 +59,7 @@ def animate_training(
     labels: tuple[str, ...] = ("x", "y", "z"),
     title: str = "",
 ) -> Film:
-    """Makes a film of a predicted surface beside the true one, of the size of its error, and of
-    that over the steps.
+    """Make a film of a predicted surface beside the true one, of its error, and of its RMSE.
 
     Args:
         grid: where.
@@ -68,7 +67,7 @@ def animate_training(
         steps: the training step of each frame.
         true: (n,).
         labels: the names of x, y and z.
-        title: what surface it is.
+        title: of the surface.
 
     Returns:
         The film. Both surfaces have the true one's levels; the error's size has one logarithmic
@@ -78,9 +77,8 @@ def animate_training(
         ValueError: there is no frame, or the shapes do not fit.
     """
     if len(frames) == 0 or len(frames) != len(steps):
-        raise ValueError(
-            f"frames and steps must be equally many, at least one; got {len(frames)} and {len(steps)}"
-        )
+        got = f"{len(frames)} and {len(steps)}"
+        raise ValueError(f"frames and steps must be equally many, at least one; got {got}")
     true = check_values("true", grid, true)
     shown = [check_values(f"frames[{i}]", grid, frame) for i, frame in enumerate(frames)]
     with np.errstate(over="ignore", invalid="ignore"):
@@ -97,19 +95,17 @@ def animate_training(
         add_bar(left, fill(left, grid, true, levels), labels[2])
         left.set(xlabel=labels[0], ylabel=labels[1], title="true")
         norm = LogNorm(*_range_of(sizes))
-        mesh: Any = right.pcolormesh(
-            grid.x, grid.y, np.ones(grid.shape), norm=norm, cmap="magma", shading="nearest"
-        )
+        look: Any = {"norm": norm, "cmap": "magma", "shading": "nearest"}
+        mesh: Any = right.pcolormesh(grid.x, grid.y, np.ones(grid.shape), **look)
         mark_gaps(right, grid, true)
-        right.patch.set(hatch="////", facecolor="0.93")  # seen where a frame has gaps
+        right.patch.set(hatch=GAP["hatch"], facecolor=GAP["facecolor"])  # seen in gaps of a frame
+        right.set(xlabel=labels[0], title="| predicted − true |")
+        right.tick_params(labelleft=False)
         figure.colorbar(mesh, cax=right.inset_axes((1.04, 0.0, 0.05, 1.0)), extend="both")
         below.plot(steps, rmse, color=BLUE, linewidth=1.4)
         (dot,) = below.plot([], [], "o", color=VERMILLION)
-        below.set(
-            xlabel="step",
-            ylabel="RMSE",
-            yscale="log" if any(0 < one < np.inf for one in rmse) else "linear",
-        )
+        positive = any(0 < one < np.inf for one in rmse)
+        below.set(xlabel="step", ylabel="RMSE", yscale="log" if positive else "linear")
         below.set_xscale("symlog", linthresh=1.0)
         below.set_xlim(min(0, *steps) - 0.1, 1.3 * max(1, *steps))
         below.grid(alpha=0.25, linewidth=0.6)
@@ -119,38 +115,33 @@ def animate_training(
                 middle.clear()
                 fill(middle, grid, shown[frame], levels)
                 middle.set(xlabel=labels[0], title=f"predicted, step {steps[frame]}")
-                # An error of 0 has the lowest colour; only what is not finite is a gap.
+                middle.tick_params(labelleft=False)
+                # An error of 0 has the lowest colour; only numbers that are not finite are gaps.
                 size = np.where(sizes[frame] == 0, norm.vmin, sizes[frame])
                 mesh.set_array(np.ma.masked_invalid(size).reshape(grid.shape))
-                right.set(xlabel=labels[0], title="| predicted − true |")
-                for ax in (middle, right):
-                    ax.tick_params(labelleft=False)
                 dot.set_data([steps[frame]], [rmse[frame]])
                 below.set_title(f"step {steps[frame]}, RMSE {number(rmse[frame])}")
 
         show(0)
-        _freeze(figure)
+        figure.canvas.draw()
+        figure.set_layout_engine("none")  # settled once, so that nothing moves between frames
     return Film(figure, len(frames), show, fps=6.0)
 
 
 def _root_mean_square(size: np.ndarray) -> float:
-    """Of numbers (n,) whose squares may be beyond the floats."""
+    """Return that of numbers (n,) whose squares may be beyond the floats."""
     largest = float(size.max())
-    return (
-        largest * float(np.sqrt(np.mean((size / largest) ** 2)))
-        if 0 < largest < np.inf
-        else largest
-    )
+    if not 0 < largest < np.inf:
+        return largest
+    return largest * float(np.sqrt(np.mean((size / largest) ** 2)))
 
 
 def _range_of(sizes: Sequence[np.ndarray]) -> tuple[float, float]:
-    """From the median of the smallest frame to the largest number of the first one."""
-    medians = [
-        float(np.median(size)) for size in sizes if np.isfinite(size).all() and np.median(size) > 0
-    ]
+    """Return a third of the smallest frame's median, and the largest number of the first frames."""
+    medians = [float(np.median(size)) for size in sizes if np.isfinite(size).all()]
     finite = [float(size[np.isfinite(size)].max()) for size in sizes if np.isfinite(size).any()]
     high = max([one for one in finite if one > 0], default=1.0)
-    return min(medians, default=high / 10) / 3, high
+    return min([one for one in medians if one > 0], default=high / 10) / 3, high
 
 
 def animate_walk(trace: Trace, *, report: Report | None = None, title: str = "") -> Film:
@@ -167,15 +158,12 @@ def animate_walk(trace: Trace, *, report: Report | None = None, title: str = "")
     walk = draw_walk(trace, report=report, title=" ")
     num_layers = trace.mlp.num_layers
     last = 3 * num_layers
+    nodes, edges = walk.artists["nodes"], walk.artists["edges"]
     appears: list[tuple[Any, int]] = []  # an artist and its first frame
-    for (layer, *_), text in walk.artists["nodes"]["forward"].items():
-        appears.append((text, layer))
-    for (layer, *_), text in walk.artists["edges"]["forward"].items():
-        appears.append((text, layer))
-    for (layer, *_), text in walk.artists["nodes"]["backward"].items():
-        appears.append((text, 2 * num_layers + 1 - layer))
-    for (layer, *_), text in walk.artists["edges"]["backward"].items():
-        appears.append((text, last + 1 - layer))
+    appears += [(text, layer) for (layer, *_), text in nodes["forward"].items()]
+    appears += [(text, layer) for (layer, *_), text in edges["forward"].items()]
+    appears += [(text, 2 * num_layers + 1 - k) for (k, *_), text in nodes["backward"].items()]
+    appears += [(text, last + 1 - layer) for (layer, *_), text in edges["backward"].items()]
     if walk.artists["badge"] is not None:
         appears.append((walk.artists["badge"], last))
     layers = range(1, num_layers + 1)
@@ -196,19 +184,12 @@ def animate_walk(trace: Trace, *, report: Report | None = None, title: str = "")
     return Film(walk.figure, last + 1, show, fps=1.0)
 
 
-def _freeze(figure: "Figure") -> None:
-    """Lets the layout settle once, so that nothing moves from frame to frame."""
-    figure.canvas.draw()
-    figure.set_layout_engine("none")
-
-
 def save_film(film: Film, path: str | Path, *, dpi: float = 80.0) -> Path:
-    """Writes a film whole or not at all.
+    """Write a film, whole or not at all.
 
     Args:
         film: the film.
-        path: .gif, or .html for one page with play, pause and step buttons that needs neither
-            network nor files.
+        path: .gif, or .html for one page with play, pause and step buttons and no other files.
         dpi: dots per inch.
 
     Returns:
@@ -224,19 +205,19 @@ def save_film(film: Film, path: str | Path, *, dpi: float = 80.0) -> Path:
     with atomic_write(path) as partial:
         if path.suffix == ".gif":
             partial.write_bytes(_gif(film, dpi))
-        else:
-            page = _page(film, dpi, path.stem.replace("_", " "))
-            if len(page) > EMBED_LIMIT * 1e6:
-                raise ValueError(
-                    f"film must fit into {EMBED_LIMIT:g} MB as a page, got {len(page) / 1e6:.3g} MB: lower dpi or make "
-                    "a .gif"
-                )
-            partial.write_text(page, encoding="utf-8")
+            return path
+        page = _page(film, dpi, path.stem.replace("_", " "))
+        if len(page) > EMBED_LIMIT * 1e6:
+            raise ValueError(
+                f"film must fit into {EMBED_LIMIT:g} MB as a page, got {len(page) / 1e6:.3g} MB: "
+                "lower dpi or make a .gif"
+            )
+        partial.write_text(page, encoding="utf-8")
     return path
 
 
 def _gif(film: Film, dpi: float) -> bytes:
-    """A GIF that repeats; its frames take equal time, but for the last, which stays longer."""
+    """Return a GIF that repeats, with equal times but for the last frame."""
     from PIL import Image
 
     frames, each, buffer = _frames(film, dpi), round(1000 / film.fps), io.BytesIO()
@@ -253,17 +234,17 @@ def _gif(film: Film, dpi: float) -> bytes:
 
 
 def _frames(film: Film, dpi: float) -> list[Any]:
-    """The pictures of a film, in RGB."""
+    """Return the pictures of a film, in RGB."""
     frames = []
-    for frame in range(film.num_frames):
-        film.show(frame)
-        with style():
+    with style():
+        for frame in range(film.num_frames):
+            film.show(frame)
             frames.append(drawn_pixels(film.figure, dpi))
     return frames
 
 
 def _page(film: Film, dpi: float, title: str) -> str:
-    """The page `film.html` with the frames inside it."""
+    """Return the page `film.html` with the frames inside it."""
     pictures = []
     for frame in _frames(film, dpi):
         buffer = io.BytesIO()

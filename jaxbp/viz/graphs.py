@@ -11,7 +11,7 @@ from jaxbp.graph.layout import Box, place
 from jaxbp.graph.nodes import MAX_DRAWN
 from jaxbp.viz.style import BLUE, VERMILLION, WIDTH, Drawing, new_figure, style
 
-RULES = {  # what an operation multiplies the derivative with on its way to its arguments
+RULES = {  # the factors of the derivative on its way to the arguments of an operation
     "mul": "× passes the other factor times its derivative",
     "add": "+ passes its derivative on",
     "sub": "− passes its derivative on, negated to the right",
@@ -23,10 +23,9 @@ RULES = {  # what an operation multiplies the derivative with on its way to its 
 
 
 def draw_graph(graph: Graph, *, title: str = "") -> Drawing:
-    """Draws a graph from left to right: a box for each node with its value and the derivative of
-    the output to it.
+    """Draw a graph from left to right: each box has its value and the output's derivative to it.
 
-    Columns that do not fit beside each other go on below.
+    Columns that do not fit beside each other continue below.
 
     Args:
         graph: what `trace_graph` returned.
@@ -40,17 +39,13 @@ def draw_graph(graph: Graph, *, title: str = "") -> Drawing:
         ValueError: the graph has more nodes than a picture can show; its text form has no limit.
     """
     if len(graph.nodes) > MAX_DRAWN:
-        raise ValueError(
-            f"graph must have at most {MAX_DRAWN} nodes to be drawn, got {len(graph.nodes)}; print it instead"
-        )
+        got = f"got {len(graph.nodes)}; print it instead"
+        raise ValueError(f"graph must have at most {MAX_DRAWN} nodes to be drawn, {got}")
     lines = {node.index: _lines(node) for node in graph.nodes}
     boxes = {index: Box.around(some) for index, some in lines.items()}
     layout = place(boxes, graph.edges, WIDTH - 0.2)
-    rules = [
-        RULES[name]
-        for name in dict.fromkeys(node.operation for node in graph.nodes)
-        if name in RULES
-    ]
+    operations = dict.fromkeys(node.operation for node in graph.nodes)
+    rules = [RULES[name] for name in operations if name in RULES]
     footer = ["blue: value; orange: derivative of the output with respect to it", *rules]
     above, below = 0.35 * bool(title) + 0.1, 0.2 * len(footer) + 0.15
     with style():
@@ -74,7 +69,7 @@ def draw_graph(graph: Graph, *, title: str = "") -> Drawing:
 
 
 def graph_dot(graph: Graph) -> str:
-    """The graph in Graphviz's DOT language."""
+    """Return the graph in Graphviz's DOT language."""
     nodes = [f'  n{node.index} [label="{_escaped(node, chr(92) + "n")}"];' for node in graph.nodes]
     return "\n".join(
         ["digraph {", "  rankdir=LR;", *nodes, *(f"  n{a} -> n{b};" for a, b in graph.edges), "}"]
@@ -82,61 +77,44 @@ def graph_dot(graph: Graph) -> str:
 
 
 def graph_mermaid(graph: Graph) -> str:
-    """The graph in Mermaid's language, which Markdown viewers draw."""
+    """Return the graph in Mermaid's language, which Markdown viewers draw."""
     nodes = [f'  n{node.index}["{_escaped(node, "<br/>")}"]' for node in graph.nodes]
     return "\n".join(["graph LR", *nodes, *(f"  n{a} --> n{b}" for a, b in graph.edges)])
 
 
 def _lines(node: Node) -> list[str]:
-    """Label, value, and the derivative where there is one to show."""
+    """Return label, value, and the derivative where there is one to show."""
     shown = node.derivative is not None and node.operation != "constant"
     values = [node.value, *([node.derivative] if shown else [])]
     return [node.label, *(summary(value, 6, 1, typeset) for value in values)]
 
 
 def _escaped(node: Node, separator: str) -> str:
-    """The lines of a node for a text form."""
+    """Return the lines of a node for a text form."""
     label, *values = _lines(node)
-    named = [
-        f"{name} {value}" for name, value in zip(("value", "derivative"), values, strict=False)
-    ]
-    return separator.join([label.replace('"', "'"), *named])
+    pairs = zip(("value", "derivative"), values, strict=False)
+    return separator.join([label.replace('"', "'"), *(f"{name} {some}" for name, some in pairs)])
 
 
 def _draw_box(
     ax: Any, index: int, centre: Any, box: Box, lines: list[str], texts: dict[str, dict[int, Any]]
 ) -> None:
-    """A rounded box with label, value in blue and derivative in red below each other."""
+    """Draw a rounded box with label, value in blue and derivative in orange below each other."""
     from matplotlib.patches import FancyBboxPatch
 
-    corner = centre - np.array(box) / 2
-    look: Any = {
-        "boxstyle": "round,pad=0,rounding_size=0.06",
-        "facecolor": "white",
-        "edgecolor": "0.3",
-        "zorder": 3,
-    }
-    ax.add_patch(FancyBboxPatch(tuple(corner), *box, **look))
-    for row, (name, colour, line) in enumerate(
-        zip(texts, ("black", BLUE, VERMILLION), lines, strict=False)
-    ):
+    look: Any = {"boxstyle": "round,pad=0,rounding_size=0.06", "facecolor": "white"}
+    corner = tuple(centre - np.array(box) / 2)
+    ax.add_patch(FancyBboxPatch(corner, *box, edgecolor="0.3", zorder=3, **look))
+    look = {"fontsize": 8, "ha": "center", "va": "center", "zorder": 4}
+    rows = zip(texts, ("black", BLUE, VERMILLION), lines, strict=False)
+    for row, (name, colour, line) in enumerate(rows):
         y = centre[1] + 0.14 * ((len(lines) - 1) / 2 - row)
-        bold = "bold" if row == 0 else "normal"
-        texts[name][index] = ax.text(
-            centre[0],
-            y,
-            line,
-            color=colour,
-            fontsize=8,
-            weight=bold,
-            ha="center",
-            va="center",
-            zorder=4,
-        )
+        weight = "normal" if row else "bold"
+        texts[name][index] = ax.text(centre[0], y, line, color=colour, weight=weight, **look)
 
 
 def _draw_edge(ax: Any, points: list[Any]) -> None:
-    """An arrow through the points: straight where two have a coordinate in common, a level curve otherwise."""
+    """Draw an arrow: straight where two points share a coordinate, a level curve otherwise."""
     from matplotlib.patches import FancyArrowPatch
     from matplotlib.path import Path
 
@@ -149,11 +127,5 @@ def _draw_edge(ax: Any, points: list[Any]) -> None:
             middle = (start[0] + end[0]) / 2
             vertices += [np.array([middle, start[1]]), np.array([middle, end[1]]), end]
             codes += [Path.CURVE4] * 3
-    look: Any = {
-        "arrowstyle": "-|>",
-        "mutation_scale": 9,
-        "color": "0.45",
-        "linewidth": 1.1,
-        "zorder": 2,
-    }
-    ax.add_patch(FancyArrowPatch(path=Path(vertices, codes), **look))
+    look: Any = {"arrowstyle": "-|>", "mutation_scale": 9, "color": "0.45", "linewidth": 1.1}
+    ax.add_patch(FancyArrowPatch(path=Path(vertices, codes), zorder=2, **look))

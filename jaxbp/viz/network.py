@@ -1,4 +1,4 @@
-"""A network in columns: nodes, arrows between them, numbers under the one and on the other. Coordinates are inches."""
+"""A network in columns: nodes with numbers below, arrows with numbers on them; in inches."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MAX_ROWS = 7  # nodes of a layer that are shown; of more, the first ones, a gap and the last one
-MAX_STEPS = 4  # from column to column beside each other; a deeper network goes on in a band below
+MAX_STEPS = 4  # from column to column beside each other; a deeper network continues below
 PITCH = 0.86  # from one node down to the next
 RADIUS = 0.17
 SMALL = 8.0  # points
@@ -22,7 +22,7 @@ Place: TypeAlias = tuple[float, float]
 
 
 class Layout(NamedTuple):
-    """Where everything stands.
+    """Places of nodes.
 
     Attributes:
         sizes: of the layers, inputs first.
@@ -43,12 +43,12 @@ class Layout(NamedTuple):
 
     @property
     def elided(self) -> tuple[int, ...]:
-        """How many units of each layer are not drawn."""
+        """Number of units of each layer that are not drawn."""
         return tuple(size - len(some) for size, some in zip(self.sizes, self.shown, strict=True))
 
     @classmethod
     def of(cls, sizes: tuple[int, ...]) -> "Layout":
-        """Places the layers in columns, each in the middle of the height of its band."""
+        """Place the layers in columns, each in the middle of the height of its band."""
         shown = [list(range(n)) if n <= MAX_ROWS else [*range(MAX_ROWS - 2), n - 1] for n in sizes]
         num_steps = len(sizes) - 1
         num_bands = -(-num_steps // MAX_STEPS)
@@ -82,7 +82,7 @@ def draw_network(
     *,
     backward: bool,
 ) -> tuple[dict[Any, Any], dict[tuple[int, int, int], Any]]:
-    """Draws nodes, arrows and their numbers.
+    """Draw nodes, arrows and their numbers.
 
     Args:
         ax: a panel of WIDTH and the layout's height.
@@ -98,102 +98,69 @@ def draw_network(
     """
     ax.set(xlim=(0, WIDTH), ylim=(0, layout.height))
     ax.axis("off")
+    text: Any = {"fontsize": SMALL, "ha": "center", "va": "center"}
     first_number = np.concatenate([[1], 1 + np.cumsum(layout.sizes)])
     texts: dict[Any, Any] = {}
-    taken: list[tuple[float, ...]] = []
+    taken: list[tuple[float, ...]] = []  # left, low, right and high ends of boxes
     outputs = len(layout.sizes) - 1
     for places, ink in ((layout.places, "black"), (layout.repeated, GREY)):
         for (layer, unit), (x, y) in places.items():
-            ax.text(
-                x, y, str(first_number[layer] + unit), fontsize=SMALL, ha="center", va="center", zorder=4, color=ink,
-                bbox={"boxstyle": "circle,pad=0.3", "facecolor": "white", "edgecolor": ink},
-            )  # fmt: skip
+            circle = {"boxstyle": "circle,pad=0.3", "facecolor": "white", "edgecolor": ink}
+            shown = str(first_number[layer] + unit)
+            ax.text(x, y, shown, zorder=4, color=ink, bbox=circle, **text)
             taken.append((x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS))
-    for (layer, unit), text in nodes.items():
+    for (layer, unit), lines in nodes.items():
         if layer == "target":
             x, y = layout.places[outputs, unit]
-            ax.text(x + RADIUS + 0.08, y, text, fontsize=SMALL, ha="left", va="center", bbox=BOX)
+            ax.text(x + RADIUS + 0.08, y, lines, bbox=BOX, **text | {"ha": "left"})
             continue
         x, y = layout.places[layer, unit]
-        texts[layer, unit] = ax.text(
-            x, y - RADIUS - 0.04, text, fontsize=SMALL, color=colour, zorder=3, ha="center", va="top", bbox=BOX,
-        )  # fmt: skip
-        lines = text.split("\n")
-        half = CHARACTER * max(map(len, lines)) / 2
-        taken.append((x - half, y - RADIUS - 0.06 - LINE * len(lines), x + half, y - RADIUS))
+        look = text | {"va": "top", "zorder": 3, "bbox": BOX}
+        texts[layer, unit] = ax.text(x, y - RADIUS - 0.04, lines, color=colour, **look)
+        half = CHARACTER * max(map(len, lines.split("\n"))) / 2
+        height = LINE * (1 + lines.count("\n"))
+        taken.append((x - half, y - RADIUS - 0.06 - height, x + half, y - RADIUS))
     for layer, marks in layout.gaps.items():
-        count = f"⋮ {layout.elided[layer]} more"
         for x, y in marks:
-            ax.text(
-                x,
-                y,
-                count,
-                fontsize=SMALL,
-                ha="center",
-                va="center",
-                color=GREY,
-                bbox=BOX,
-                zorder=3,
-            )
+            count = f"⋮ {layout.elided[layer]} more"
+            ax.text(x, y, count, color=GREY, bbox=BOX, zorder=3, **text)
             taken.append((x - 0.4, y - 0.1, x + 0.4, y + 0.1))
     largest = max(map(abs, edges.values()), default=1.0) or 1.0
-    lines_of = {
-        edge: (
-            np.array((layout.places | layout.repeated)[edge[0] - 1, edge[1]]),
-            np.array(layout.places[edge[0], edge[2]]),
-        )
-        for edge in edges
+    starts = layout.places | layout.repeated
+    ends = {
+        (layer, i, j): (np.array(starts[layer - 1, i]), np.array(layout.places[layer, j]))
+        for layer, i, j in edges
     }
     numbers = {}
     for edge, value in edges.items():
-        start, end = lines_of[edge]
+        start, end = ends[edge]
         _draw_arrow(ax, start, end, colour, value / largest, backward=backward)
-        others = [line for other, line in lines_of.items() if other[0] == edge[0] and other != edge]
-        place = _free_place(start, end, number(value, 4), taken, others)
+        others = [line for other, line in ends.items() if other[0] == edge[0] and other != edge]
+        shown = number(value, 4)
+        place = _free_place(start, end, shown, taken, others)
         if place is not None:
-            numbers[edge] = ax.text(
-                place[0],
-                place[1],
-                number(value, 4),
-                fontsize=SMALL,
-                ha="center",
-                va="center",
-                bbox=BOX,
-                zorder=2.5,
-            )
+            numbers[edge] = ax.text(*place, shown, bbox=BOX, zorder=2.5, **text)
     return texts, numbers
 
 
 def _draw_arrow(
     ax: "Axes", start: Any, end: Any, colour: str, share: float, *, backward: bool
 ) -> None:
-    """An arrow as wide as its share of the largest number; dotted where that is negative, dashed on the way back."""
+    """Draw an arrow, wide for a large number, dotted for a negative one, dashed on the way back."""
     tail, head = (end, start) if backward else (start, end)
     line: Any = (0, (1, 1.6)) if share < 0 else (0, (5, 2)) if backward else "-"
     width = 0.6 + 1.8 * np.sqrt(abs(share)) if np.isfinite(share) else 0.6
-    arrow: Any = {
-        "arrowstyle": "-|>",
-        "color": colour,
-        "alpha": 0.9,
-        "linewidth": width,
-        "linestyle": line,
-    }
-    ax.annotate(
-        "",
-        head,
-        tail,
-        arrowprops=arrow | {"shrinkA": 13, "shrinkB": 13, "mutation_scale": 8},
-        zorder=1,
-    )
+    arrow: Any = {"arrowstyle": "-|>", "color": colour, "alpha": 0.9, "linestyle": line}
+    arrow |= {"linewidth": width, "shrinkA": 13, "shrinkB": 13, "mutation_scale": 8}
+    ax.annotate("", head, tail, arrowprops=arrow, zorder=1)
 
 
 def _free_place(
     start: Any, end: Any, text: str, taken: list[tuple[float, ...]], others: list[Any]
 ) -> Any:
-    """The place along an edge whose number covers nothing, and as few other edges as may be,
-    nearest to the middle.
+    """Return and take the place along an edge for its number, None where there is none.
 
-    It is taken then; None where there is no such place.
+    The number covers nothing, as few other edges as possible, and is near the middle.
     """
     half = np.array([CHARACTER * len(text) / 2 + 0.03, LINE / 2 + 0.01])
     found = None
@@ -211,10 +178,9 @@ def _free_place(
 
 
 def _crosses(line: Any, place: Any, half: Any) -> bool:
-    """Whether an edge runs through the box around a place."""
+    """Return whether an edge runs through the box around a place."""
     (x0, y0), (x1, y1) = line
-    # An edge is level or slanted, never upright: its heights over the two sides of the box.
-    heights = [
-        y0 + (y1 - y0) * (x - x0) / (x1 - x0) for x in (place[0] - half[0], place[0] + half[0])
-    ]
+    # Its heights over the two sides of the box; no edge is upright.
+    sides = (place[0] - half[0], place[0] + half[0])
+    heights = [y0 + (y1 - y0) * (x - x0) / (x1 - x0) for x in sides]
     return bool(min(heights) < place[1] + half[1] and max(heights) > place[1] - half[1])

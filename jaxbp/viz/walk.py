@@ -1,4 +1,4 @@
-"""Both passes of a network, one above the other in the same layout, with every number of one sample written out."""
+"""Both passes of a network in the same layout, with every number of one sample."""
 
 from typing import Any
 
@@ -10,25 +10,24 @@ from jaxbp.viz.network import Layout, draw_network
 from jaxbp.viz.style import BLUE, GREEN, RED, VERMILLION, WIDTH, Drawing, new_figure, number, style
 
 MARGIN = 0.45  # inches above and below the two panels
-BADGE = 0.9  # inches for what stands below them
+BADGE = 0.9  # inches for the loss and the badge below them
 
 
 def draw_walk(
     trace: Trace, *, report: Report | None = None, sample: int = 0, title: str = ""
 ) -> Drawing:
-    """Draws the forward pass of one sample above its backward pass.
+    """Draw the forward pass of one sample above its backward pass.
 
     Forward, solid: preactivation z, bias b and activation a under the nodes, the weight on each
-    edge, the target y
-    beside the outputs. Backward, dashed: activation error e, node error δ and the bias's gradient
-    under the nodes, the weight's gradient on each edge. Gradients are the sample's share, which is
-    all of them for a batch of one. Negative edges are dotted; an edge number for which there is no
-    room is left out and counted. A network of more than four layers goes on below, where the last
-    column of units is repeated in grey.
+    edge, the target y beside the outputs. Backward, dashed: activation error e, node error δ and
+    the bias's gradient under the nodes, the weight's gradient on each edge. Gradients are the
+    sample's share, which is all of them for a batch of one. Negative edges are dotted; an edge
+    number without room is left out and counted. A network of more than four layers continues
+    below, where the last column of units is repeated in grey.
 
     Args:
-        trace: what `backprop` returned, with concrete numbers.
-        report: what `check_trace` says of it, for the badge; none unless given.
+        trace: as returned by `backprop`, with concrete numbers.
+        report: of `check_trace`, for the badge; none unless given.
         sample: the row of the batch.
         title: above the figure.
 
@@ -50,19 +49,16 @@ def draw_walk(
     with style():
         figure = new_figure(WIDTH, height)
         figure.set_layout_engine("none")
-        axes: dict[str, Any] = {}
+        share = layout.height / height
+        axes: dict[str, Any] = {
+            "forward": figure.add_axes((0, 1 - top / height - share, 1, share)),
+            "backward": figure.add_axes((0, BADGE / height, 1, share)),
+        }
         texts: dict[str, Any] = {}
         written: dict[str, Any] = {}
-        looks: Any = (
-            ("forward", top, BLUE, False),
-            ("backward", top + layout.height + MARGIN, VERMILLION, True),
-        )
-        for name, above, colour, backward in looks:
-            bottom = 1 - (above + layout.height) / height
-            axes[name] = figure.add_axes((0, bottom, 1, layout.height / height))
-            texts[name], written[name] = draw_network(
-                axes[name], layout, nodes[name], edges[name], colour, backward=backward
-            )
+        for name, colour in (("forward", BLUE), ("backward", VERMILLION)):
+            panel = (axes[name], layout, nodes[name], edges[name], colour)
+            texts[name], written[name] = draw_network(*panel, backward=name == "backward")
         axes["forward"].set_title("forward →   z = Σ w a + b,  a = φ(z)", color=BLUE)
         axes["backward"].set_title(
             "← backward   e = Σ δ w,  δ = e φ′(z),  ∂L/∂w = a δ,  ∂L/∂b = δ", color=VERMILLION
@@ -87,39 +83,29 @@ def draw_walk(
 def _numbers(
     trace: Trace, sample: int, layout: Layout
 ) -> tuple[dict[str, dict[Any, str]], dict[str, dict[Any, float]]]:
-    """What stands under, beside and between the nodes that are shown, by panel."""
-    z, a, e, d = (
-        [np.asarray(array)[sample] for array in some]
-        for some in (
-            trace.preactivations,
-            trace.activations,
-            trace.activation_errors,
-            trace.node_errors,
-        )
-    )
+    """Return the texts of the nodes that are shown, and the numbers of the edges, by panel."""
+    kept = (trace.preactivations, trace.activations, trace.activation_errors, trace.node_errors)
+    z, a, e, d = ([np.asarray(array)[sample] for array in arrays] for arrays in kept)
     before = [np.asarray(trace.inputs)[sample], *a]
-    nodes: dict[str, dict[Any, str]] = {
-        "forward": {(0, i): number(before[0][i], 4) for i in layout.shown[0]},
-        "backward": {},
-    }
+    forward: dict[Any, str] = {(0, i): number(before[0][i], 4) for i in layout.shown[0]}
+    backward: dict[Any, str] = {}
     edges: dict[str, dict[Any, float]] = {"forward": {}, "backward": {}}
-    for layer, (weight, bias) in enumerate(trace.params, start=1):
-        k = layer - 1
-        for j in layout.shown[layer]:
-            lines = {"z": z[k][j], "b": np.asarray(bias)[j], "a": a[k][j]}
-            nodes["forward"][layer, j] = _lines(lines)
-            nodes["backward"][layer, j] = _lines({"e": e[k][j], "δ": d[k][j], "∂b": d[k][j]})
+    for k, (weight, bias) in enumerate(trace.params):
+        for j in layout.shown[k + 1]:
+            values, errors = {"z": z[k][j], "a": a[k][j]}, {"e": e[k][j], "δ": d[k][j]}
+            if bias is not None:
+                values = {"z": z[k][j], "b": np.asarray(bias)[j], "a": a[k][j]}
+                errors["∂b"] = d[k][j]
+            forward[k + 1, j], backward[k + 1, j] = _lines(values), _lines(errors)
             for i in layout.shown[k]:
-                edges["forward"][layer, i, j] = float(np.asarray(weight)[i, j])
+                edges["forward"][k + 1, i, j] = float(np.asarray(weight)[i, j])
                 with np.errstate(over="ignore", invalid="ignore"):
-                    edges["backward"][layer, i, j] = float(before[k][i] * d[k][j])
+                    edges["backward"][k + 1, i, j] = float(before[k][i] * d[k][j])
     targets = np.asarray(trace.targets)
-    row = (
-        targets[sample] if targets.ndim == 2 else np.arange(trace.mlp.sizes[-1]) == targets[sample]
-    )
-    for texts in nodes.values():
-        texts |= {("target", j): f"y {number(float(row[j]), 4)}" for j in layout.shown[-1]}
-    return nodes, edges
+    labels = targets.ndim == 1
+    row = np.arange(trace.mlp.sizes[-1]) == targets[sample] if labels else targets[sample]
+    beside = {("target", j): f"y {number(float(row[j]), 4)}" for j in layout.shown[-1]}
+    return {"forward": forward | beside, "backward": backward | beside}, edges
 
 
 def _lines(values: dict[str, Any]) -> str:
@@ -127,17 +113,11 @@ def _lines(values: dict[str, Any]) -> str:
 
 
 def _draw_badge(figure: Any, report: Report, height: float) -> Any:
-    """The verdict on green, or the first wrong number on red."""
+    """Write the verdict on green, or the first wrong number on red."""
     verdict = f"hand-written {'=' if report.ok else 'DIFFERS from'} jax.grad"
-    summary = (
-        "bit for bit"
-        if report.ok and report.share == 0
-        else report.summary.removeprefix("WRONG").strip()
-    )
-    box = {
-        "boxstyle": "round,pad=0.35",
-        "facecolor": GREEN if report.ok else RED,
-        "edgecolor": "none",
-    }
-    style: Any = {"ha": "center", "va": "center", "color": "white", "fontsize": 8.5, "bbox": box}
-    return figure.text(0.5, height, f"{verdict}: {summary}", **style)
+    exact = report.ok and report.share == 0
+    summary = "bit for bit" if exact else report.summary.removeprefix("WRONG").strip()
+    box = {"boxstyle": "round,pad=0.35", "facecolor": GREEN if report.ok else RED}
+    look: Any = {"ha": "center", "va": "center", "color": "white", "fontsize": 8.5}
+    look["bbox"] = box | {"edgecolor": "none"}
+    return figure.text(0.5, height, f"{verdict}: {summary}", **look)
