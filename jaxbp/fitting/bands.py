@@ -18,21 +18,18 @@ References:
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxbp._checks import look_up
-from jaxbp._threads import one_blas_thread
-from jaxbp.fitting.effort import EFFORTS, Budget, Effort
-from jaxbp.fitting.rows import Members, Rows, Trial, rms, varying
+from jaxbp.fitting.effort import Budget, Effort
+from jaxbp.fitting.rows import Rows, Terms, Trial, one_term, rms, varying
 from jaxbp.fitting.score import Candidate
 from jaxbp.least_squares import hidden_activations, penalized, triangle, with_output
 from jaxbp.params import Layer, Mlp, Params
-from jaxbp.training.solver import Batch
+from jaxbp.training import Batch
 
 # For each row: how much of || W ||^2 is a penalty. The smallest suit rows without noise.
 RIDGES: tuple[float, ...] = (
@@ -62,39 +59,6 @@ RECURRENCE = {
     3: np.array([0.7548776662466927, 0.5698402909980532]),
 }
 TIE = 1.04  # of the mean squared error: the larger ridge is the safer one
-
-
-def choose_band(
-    rows: Rows,
-    *,
-    effort: str = "normal",
-    seconds: float = math.inf,
-    enough: float = GOAL,
-    seed: int = 0,
-    on_candidate: Callable[[Candidate], None] | None = None,
-) -> Trial:
-    """Finds the sine units with random frequencies that the held-out rows prefer, and the ridge of
-    their output layer.
-
-    Args:
-        rows: in standard units, float64, of at most three inputs.
-        effort: low, normal or high, as in `fit_model`.
-        seconds: that the candidates are estimated to take.
-        enough: the held-out error over the standard deviation below which nothing more is tried.
-        seed: of the frequencies.
-        on_candidate: called with each candidate when it has been tried.
-
-    Returns:
-        The best trial; the output layer of its member is solved over the training rows, or some of
-        them.
-    """
-    chosen, trials = look_up("effort", effort, EFFORTS), []
-    with jax.enable_x64(True), one_blas_thread():
-        for trial in climb(rows, chosen, seed, Budget(seconds), enough):
-            trials.append(trial)
-            if on_candidate is not None:
-                on_candidate(trial.candidate)
-    return min(trials, key=lambda trial: trial.candidate.held_out)
 
 
 def climb(
@@ -169,19 +133,19 @@ def _try(
         time.perf_counter() - start,
     )
     refit = partial(_solve_all, mlp, params, ridges[place], budget)
-    return Trial(found, ((mlp, with_output(params, weight, bias)),), predictions, refit), ridges[
-        place
-    ]
+    return Trial(
+        found, one_term(mlp, with_output(params, weight, bias)), predictions, refit
+    ), ridges[place]
 
 
-def _solve_all(mlp: Mlp, params: Params, ridge: float, budget: Budget, every: Batch) -> Members:
+def _solve_all(mlp: Mlp, params: Params, ridge: float, budget: Budget, every: Batch) -> Terms:
     """Solves the output layer of a band over all rows, or over as many as there is time for."""
     units = mlp.sizes[1]
     some = min(len(every.inputs), max(MOST_ROWS * units, int(budget.left / (2 * units**2))))
     weight, bias = penalized(
         triangle(mlp, params, every.inputs[:some], every.targets[:some]), ridge * some
     )
-    return ((mlp, with_output(params, weight, bias)),)
+    return one_term(mlp, with_output(params, weight, bias))
 
 
 def widest(num_inputs: int, units: int) -> float:

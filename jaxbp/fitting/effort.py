@@ -17,6 +17,7 @@ class Effort(NamedTuple):
         operations: of the last solve for the units of a spectrum, which bounds their number.
         networks: the hidden layers of the networks, and how many starts each gets.
         steps: of Gauss-Newton.
+        kriging_rows: that a kriging is solved for, at most.
     """
 
     seconds: float
@@ -26,16 +27,17 @@ class Effort(NamedTuple):
     operations: float
     networks: tuple[tuple[tuple[int, ...], int], ...]
     steps: int
+    kriging_rows: int
 
 
 EFFORTS = {
-    "low": Effort(3.0, (512,), 60, 300, 1e10, (((32, 32), 2),), 100),
+    "low": Effort(3.0, (512,), 60, 300, 1e10, (((32, 32), 2),), 100, 1000),
     "normal": Effort(
-        15.0, (512, 1024, 1536, 2048), 120, 500, 4e10, (((32, 32), 2), ((32,), 2)), 200
+        15.0, (512, 1024, 1536, 2048), 120, 500, 4e10, (((32, 32), 2), ((32,), 2)), 200, 2000
     ),
     "high": Effort(
         *(60.0, (512, 1024, 1536, 2048, 3072), 200, 800, 2e11),
-        *((((32, 32), 8), ((32,), 8), ((64,), 8), ((64, 64), 8)), 400),
+        *((((32, 32), 8), ((32,), 8), ((64,), 8), ((64, 64), 8)), 400, 3000),
     ),
 }
 

@@ -3,6 +3,8 @@
 Legend: n points, d inputs, k outputs.
 """
 
+import functools
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -13,9 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxbp._checks import check_number
 from jaxbp._files import as_path
 from jaxbp._html import card, number, table
 from jaxbp._samples import as_points, padded
+from jaxbp.fitting.bars import ErrorBars
 from jaxbp.fitting.model_file import read_model, write_model
 from jaxbp.fitting.score import Candidate as Candidate
 from jaxbp.fitting.score import Score as Score
@@ -43,6 +47,7 @@ class Model:
         input_scaler: maps points to standard units.
         output_scaler: maps outputs to standard units.
         flat: whether the outputs are (n,) rather than (n, k).
+        bars: what `std`, `interval` and `error` read; None where there is nothing to calibrate them.
         history: the candidates that `fit_model` tried.
         names: of the columns of points, then of outputs; may be empty.
     """
@@ -51,6 +56,7 @@ class Model:
     input_scaler: Standardizer
     output_scaler: Standardizer
     flat: bool = field(metadata={"static": True})
+    bars: ErrorBars | None = None
     history: tuple[Candidate, ...] = field(default=(), metadata={"static": True})
     names: tuple[str, ...] = field(default=(), metadata={"static": True})
 
@@ -91,7 +97,7 @@ class Model:
         )
 
     @property
-    def mlp(self) -> Mlp:
+    def mlp(self) -> Any:
         """The network of the first term."""
         return self.terms[0].network
 
@@ -150,23 +156,74 @@ class Model:
             array = np.asarray(as_points(points, jnp.float64, self.num_inputs))
             tiles = [array[first : first + TILE] for first in range(0, max(1, len(array)), TILE)]
             # Models that differ in words alone share a compiled program.
-            plain = replace(self, history=(), names=())
+            plain = replace(self, bars=None, history=(), names=())
             return np.concatenate(
                 [np.asarray(_predict(plain, padded(tile)), float)[: len(tile)] for tile in tiles]
             )
 
     def _predict(self, points: Array) -> Array:
-        mean, scale = (
-            jnp.asarray(some, points.dtype)[jnp.newaxis, :] for some in self.input_scaler
-        )
-        terms = jax.tree.map(_as_jax, self.terms)
-        inputs = ((points - mean) / scale).astype(terms[0].dtype)
-        outputs = sum(term(inputs) for term in terms).astype(points.dtype)
-        mean, scale = (
-            jnp.asarray(some, points.dtype)[jnp.newaxis, :] for some in self.output_scaler
-        )
-        outputs = outputs * scale + mean
+        scalers = [
+            Standardizer(*(jnp.asarray(part, points.dtype) for part in scaler))
+            for scaler in (self.input_scaler, self.output_scaler)
+        ]
+        inputs = scalers[0].standardize(points, jnp)
+        outputs = functools.reduce(operator.add, (term(inputs) for term in self.terms))
+        outputs = scalers[1].restore(outputs.astype(points.dtype), jnp)
         return outputs[:, 0] if self.flat else outputs
+
+    def std(self, points: Any) -> np.ndarray:
+        """Return the standard deviation of new observations at points, shaped as the prediction.
+
+        It grows away from the samples and in their gaps.
+
+        Args:
+            points: (n, d) in the units of the data.
+
+        Raises:
+            ValueError: the model has no error bars, or points has another shape.
+        """
+        return self._with_std(points)[1]
+
+    def interval(self, points: Any, coverage: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
+        """Return the bounds (lower, upper) that new observations at points lie between.
+
+        Args:
+            points: (n, d) in the units of the data.
+            coverage: the share of observations between the bounds.
+
+        Raises:
+            ValueError: the model has no error bars, or coverage is not in [0, 1).
+        """
+        check_number("coverage", coverage, minimum=0, below=1)
+        predicted, deviation = self._with_std(points)
+        reach = self._error_bars().factor(coverage) * deviation
+        logs = self.output_scaler.floor > 0
+        if self.flat:
+            logs = logs[0]
+        # Where the logarithm was fitted, the interval is symmetric there, and stays positive.
+        ratio = np.exp(np.minimum(reach / np.where(logs, predicted, 1.0), 700.0))
+        lower = np.where(logs, predicted / ratio, predicted - reach)
+        return lower, np.where(logs, predicted * ratio, predicted + reach)
+
+    @property
+    def error(self) -> Any:
+        """The root mean square error expected of new observations, for each output in its units."""
+        error = np.asarray(self._error_bars().error)
+        return float(error[0]) if self.flat else error
+
+    def _error_bars(self) -> ErrorBars:
+        if self.bars is None:
+            raise ValueError("the model has no error bars: fit_model makes them")
+        return self.bars
+
+    def _with_std(self, points: Any) -> tuple[np.ndarray, np.ndarray]:
+        bars = self._error_bars()
+        with jax.enable_x64(True):
+            array = np.asarray(as_points(points, jnp.float64, self.num_inputs))
+        predicted = self(array)
+        restored = predicted.reshape(len(array), -1)
+        deviation = bars.std(array) * self.output_scaler.slope(restored)
+        return predicted, deviation.reshape(predicted.shape)
 
     def score(self, points: Any, outputs: Any) -> Score:
         """Compares the predictions at points with the true outputs, (n,) or (n, k) as in the fit."""
@@ -175,7 +232,8 @@ class Model:
     def _repr_html_(self) -> str:
         """Columns and what was tried, as tables."""
         means, scales = (
-            np.concatenate(pair) for pair in zip(self.input_scaler, self.output_scaler, strict=True)
+            np.concatenate(pair)
+            for pair in zip(self.input_scaler[:2], self.output_scaler[:2], strict=True)
         )
         names = self.names or [str(column) for column in range(len(means))]
         rows = [
@@ -194,10 +252,16 @@ class Model:
             f"model: {' + '.join(map(str, self.terms))}, {self.num_params} parameters",
             f"{', '.join(outputs)} as a function of {', '.join(inputs)}",
         ]
-        for one in self.history:
-            if one.chosen:
-                lines.append(f"chosen of {len(self.history)} candidates: {one.name}")
-                lines.append(f"validation error {one.held_out:.2g} of the standard deviation")
+        lines += [
+            f"chosen of {len(self.history)} candidates: {one.name}, validation error "
+            f"{one.held_out:.2g} of the standard deviation"
+            for one in self.history
+            if one.chosen
+        ]
+        if self.bars is not None:
+            errors = np.atleast_1d(self.error)
+            parts = (f"{error:.3g} in {name}" for error, name in zip(errors, outputs, strict=True))
+            lines.append(f"expected error: {', '.join(parts)}")
         return "\n".join(lines)
 
     def save(self, path: str | Path) -> None:
@@ -234,9 +298,3 @@ def load(path: str | Path) -> Model:
 @jax.jit
 def _predict(model: Model, points: Array) -> Array:
     return model._predict(points)
-
-
-def _as_jax(leaf: Any) -> Array:
-    # The dtype is named: what JAX makes of an array that a jitted function closes over, float32
-    # while x64 is off, it keeps, and would hand out again for the same array once x64 is on.
-    return jnp.asarray(leaf, jax.dtypes.canonicalize_dtype(leaf.dtype))

@@ -1,6 +1,7 @@
 """The file of a model: what `Model.save` writes and `load` reads.
 
-Legend: d inputs, k outputs, t terms.
+The description says what the static fields of the model are; the arrays are the leaves of its pytree,
+each under its path, and their shapes follow from the description.
 """
 
 from pathlib import Path
@@ -12,146 +13,168 @@ import numpy as np
 from jaxbp._archive import Slot, read_archive, write_archive
 from jaxbp._samples import check_named
 from jaxbp._version import __version__
+from jaxbp.fitting.bars import LEVELS, ErrorBars
+from jaxbp.fitting.distance import Distance
 from jaxbp.fitting.score import Candidate
 from jaxbp.fitting.standardizing import Standardizer
 from jaxbp.fitting.term import Term
 from jaxbp.params import Layer, Mlp
 
-SCHEMA = 1  # of the description; a reader refuses later ones
+SCHEMA = 2  # of the description; a reader refuses others
 WHAT = "a model that jaxbp saved"
+POSITIVE = ("input_scaler_scale", "output_scaler_scale")
 
 
-def write_model(
-    path: Path,
-    *,
-    terms: tuple[Term, ...],
-    input_scaler: Standardizer,
-    output_scaler: Standardizer,
-    flat: bool,
-    history: tuple[Candidate, ...],
-    names: tuple[str, ...],
-) -> None:
-    """Writes the fields of a model; arguments are those of `Model`, errors those of `Model.save`."""
-    arrays: dict[str, Any] = {
-        f"{side}_{name}": np.asarray(array, np.float64)
-        for side, scaler in (("input", input_scaler), ("output", output_scaler))
-        for name, array in scaler._asdict().items()
-    }
+def write_model(path: Path, **model: Any) -> None:
+    """Write the fields of a model; errors are those of `Model.save`."""
+    trees = {name: model[name] for name in ("terms", "input_scaler", "output_scaler", "bars")}
     networks = []
-    for i, term in enumerate(terms):
-        mlp, scale, layers = (
-            term.network,
-            np.asarray(term.scale),
-            jax.tree.map(np.asarray, term.params),
-        )
-        check_named("a model file", mlp)
-        networks.append(
-            {
-                **{"sizes": mlp.sizes, "hidden": mlp.hidden, "output": mlp.output},
-                **{"dtype": layers[0].weight.dtype.name, "scale_dtype": scale.dtype.name},
-            }
-        )
-        arrays[f"{i}_scale"] = scale
-        for j, layer in enumerate(layers):
-            arrays |= {f"{i}_{j}_{name}": array for name, array in layer._asdict().items()}
+    for term in model["terms"]:
+        network = term.network
+        dtypes = {"dtype": np.dtype(term.dtype).name, "scale_dtype": term.scale.dtype.name}
+        if isinstance(network, Distance):
+            own = {"kernel": network.kernel, "degree": network.degree}
+        else:
+            check_named("a model file", network)
+            own = {"hidden": network.hidden, "output": network.output}
+        networks.append({"sizes": network.sizes, **own, **dtypes})
+    bars = model["bars"]
     description = {
-        **{"schema": SCHEMA, "jaxbp": __version__, "jax": jax.__version__, "networks": networks},
-        **{"flat": bool(flat), "names": names},
+        "schema": SCHEMA,
+        "jaxbp": __version__,
+        "jax": jax.__version__,
+        "networks": networks,
+        "bars": None if bars is None else {"kernel": bars.kernel, "rows": len(bars.centres)},
+        "flat": bool(model["flat"]),
+        "names": model["names"],
         "history": [
-            (some.name, float(some.held_out), float(some.seconds), bool(some.chosen))
-            for some in history
+            (one.name, float(one.held_out), float(one.seconds), bool(one.chosen))
+            for one in model["history"]
         ],
+    }
+    arrays = {name: np.asarray(leaf) for name, leaf in _named(trees).items()}
+    arrays |= {
+        name: array.astype(np.float64)
+        for name, array in arrays.items()
+        if not name.startswith("terms")
     }
     write_archive(path, WHAT, description, arrays, _layout)
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """Reads what a file says of its model: networks, names, history, and the versions that wrote it."""
+    """Read what a file says of its model: networks, names, history, and the versions that wrote it."""
     return read_archive(path, WHAT, _layout)[0]
 
 
 def read_model(path: Path) -> dict[str, Any]:
-    """Reads the fields of a model; errors are those of `load`."""
-    description, read = read_archive(path, WHAT, _layout)
-    arrays: dict[str, Any] = dict(read)
-    mlps = _networks(description)
-    terms = [
-        Term(
-            mlp,
-            tuple(
-                Layer(arrays[f"{i}_{j}_weight"], arrays[f"{i}_{j}_bias"])
-                for j in range(mlp.num_layers)
-            ),
-            arrays[f"{i}_scale"],
-        )
-        for i, mlp in enumerate(mlps)
-    ]
+    """Read the fields of a model; errors are those of `load`."""
+    description, arrays = read_archive(path, WHAT, _layout)
+    for name, array in arrays.items():
+        if not np.isfinite(array).all() or (name in POSITIVE and not (array > 0).all()):
+            demand = "positive" if name in POSITIVE else "finite"
+            raise ValueError(f"{path} is not {WHAT}: its array {name} must be {demand}")
+    skeleton = _skeleton(description)
+    structure = jax.tree.structure(skeleton)
     return {
-        "terms": tuple(terms),
-        "input_scaler": Standardizer(arrays["input_mean"], arrays["input_scale"]),
-        "output_scaler": Standardizer(arrays["output_mean"], arrays["output_scale"]),
+        **jax.tree.unflatten(structure, [arrays[name] for name in _named(skeleton)]),
         "flat": description["flat"],
         "names": tuple(description["names"]),
         "history": tuple(Candidate(*row) for row in description["history"]),
     }
 
 
-def _networks(description: dict[str, Any]) -> tuple[Mlp, ...]:
-    return tuple(
-        Mlp(tuple(one["sizes"]), one["hidden"], one["output"]) for one in description["networks"]
-    )
+def _named(trees: Any) -> dict[str, Any]:
+    """The leaves by their paths, such as terms_0_params_0_weight."""
+    leaves = jax.tree_util.tree_flatten_with_path(trees)[0]
+    return {jax.tree_util.keystr(path, simple=True, separator="_"): leaf for path, leaf in leaves}
+
+
+def _network(one: dict[str, Any]) -> Mlp | Distance:
+    sizes = tuple(_get(one, "sizes", list, tuple))
+    if "kernel" in one:
+        if len(sizes) != 3 or not all(type(size) is int and size > 0 for size in sizes):
+            raise ValueError(f"its sizes must be three positive integers, got {sizes}")
+        return Distance(_get(one, "kernel", str), sizes, _get(one, "degree", int))
+    hidden = _get(one, "hidden", str, list, tuple)
+    named = hidden if isinstance(hidden, str) else tuple(hidden)
+    return Mlp(sizes, named, _get(one, "output", str))
+
+
+def _skeleton(description: dict[str, Any]) -> dict[str, Any]:
+    """The pytrees of a model with the shapes of their leaves."""
+    terms = []
+    for one in description["networks"]:
+        network = _network(one)
+        shape = _shapes(one["dtype"])
+        if isinstance(network, Distance):
+            params: Any = type(network.shapes())(*map(shape, network.shapes()))
+        else:
+            params = tuple(
+                Layer(shape((a, b)), shape((b,)))
+                for a, b in zip(network.sizes[:-1], network.sizes[1:], strict=True)
+            )
+        scale = _shapes(one["scale_dtype"])((network.sizes[-1],))
+        terms.append(Term(network, params, scale))
+    wide = _shapes("float64")
+    d, k = terms[0].network.sizes[0], terms[0].network.sizes[-1]
+    scalers = [Standardizer(*[wide((size,))] * 3) for size in (d, k)]
+    bars = description["bars"]
+    if bars is not None:
+        shapes = [(bars["rows"], d), (d + 1,), (d,), (k,), (len(LEVELS),), (k,)]
+        bars = ErrorBars(bars["kernel"], scalers[0], *map(wide, shapes))
+    return {
+        "terms": tuple(terms),
+        "input_scaler": scalers[0],
+        "output_scaler": scalers[1],
+        "bars": bars,
+    }
+
+
+def _shapes(dtype: str) -> Any:
+    return lambda shape: jax.ShapeDtypeStruct(shape, dtype)
 
 
 def _layout(description: dict[str, Any]) -> dict[str, Slot]:
-    """Checks a description; returns what the arrays of its file must be."""
+    """Check a description; return what the arrays of its file must be."""
     schema = _get(description, "schema", int)
-    if schema > SCHEMA:
+    if schema != SCHEMA:
         writer = f"jaxbp {description.get('jaxbp')}"
         raise ValueError(
-            f"it has schema {schema}, written by {writer}: this version reads schema {SCHEMA} and older"
+            f"it has schema {schema}, written by {writer}: this version reads schema {SCHEMA}"
         )
     for name in ("jaxbp", "jax"):
         _get(description, name, str)
     networks = _get(description, "networks", list)
     for network in networks:
-        _get(network, "sizes", list, tuple)
         for name in ("dtype", "scale_dtype"):
             if _get(network, name, str) not in ("float32", "float64"):
                 raise ValueError(f"its {name} must be float32 or float64, got {network[name]}")
-    mlps = _networks(description)
-    ends = {(mlp.sizes[0], mlp.sizes[-1]) for mlp in mlps}
+    ends = {(one.sizes[0], one.sizes[-1]) for one in map(_network, networks)}
     if len(ends) != 1:
         raise ValueError(f"its networks must have the same inputs and outputs, got {sorted(ends)}")
     num_inputs, num_outputs = ends.pop()
     flat, names = _get(description, "flat", bool), _get(description, "names", list, tuple)
     if flat and num_outputs != 1:
         raise ValueError(f"it must have one output to be flat, got {num_outputs}")
-    if not all(isinstance(name, str) for name in names) or len(names) not in (
-        0,
-        num_inputs + num_outputs,
-    ):
+    known = all(isinstance(name, str) for name in names)
+    if not known or len(names) not in (0, num_inputs + num_outputs):
         raise ValueError(
             f"it must name {num_inputs} inputs and {num_outputs} outputs, got names {names}"
         )
     for row in _get(description, "history", list, tuple):
         if [type(some) for some in row] != [str, float, float, bool]:
             raise ValueError(f"its history must list name, error, seconds and choice, got {row}")
-    slots = {
-        f"{side}_{name}": Slot((size,), "float64")
-        for side, size in (("input", num_inputs), ("output", num_outputs))
-        for name in Standardizer._fields
-    }
-    for i, (network, mlp) in enumerate(zip(networks, mlps, strict=True)):
-        slots[f"{i}_scale"] = Slot((num_outputs,), network["scale_dtype"])
-        for j, (fan_in, fan_out) in enumerate(zip(mlp.sizes[:-1], mlp.sizes[1:], strict=True)):
-            slots[f"{i}_{j}_weight"] = Slot((fan_in, fan_out), network["dtype"])
-            slots[f"{i}_{j}_bias"] = Slot((fan_out,), network["dtype"])
-    return slots
+    if _get(description, "bars", dict, type(None)) is not None:
+        Distance(_get(description["bars"], "kernel", str), (1, 1, 1))
+        if _get(description["bars"], "rows", int) < 1:
+            raise ValueError(f"its bars must have rows, got {description['bars']['rows']}")
+    skeleton = _named(_skeleton(description))
+    return {name: Slot(leaf.shape, leaf.dtype.name) for name, leaf in skeleton.items()}
 
 
 def _get(table: Any, name: str, *types: type) -> Any:
     """The value of that name, which must be there and of one of these types."""
-    if not isinstance(table, dict) or type(table.get(name)) not in types:
+    if not isinstance(table, dict) or name not in table or type(table[name]) not in types:
         came = ascii(table.get(name) if isinstance(table, dict) else table)[:100]
         raise ValueError(f"its {name} must be a {types[0].__name__}, got {came}")
     return table[name]

@@ -1,19 +1,21 @@
 """`fit_model`: from samples to a function in the units of its data, in one call.
 
-A fifth of the rows is held out, few candidates are tried, and the held-out rows decide:
+    kriging     distance units at the samples: any layout of rows, never far from them
+    spectrum    two inputs and more: a product kernel and sine units of a spectrum by evidence
+    bands       up to three inputs and many rows: sine units that fill a ball of frequencies
+    networks    where these leave much and no noise explains it: tanh networks by Gauss-Newton
 
-    linear      the output layer alone, solved
-    bands       up to three inputs and many rows: random sine units up to a frequency, the output layer solved
-    units       more inputs, few rows or noise: sine units from a spectrum that the evidence chooses
-    networks    where these leave much and no noise explains it: tanh networks by Gauss-Newton from node errors
-
-The winner is fitted once more to all rows, or the average of the best two where that predicts
-better. `model.history` lists what was tried.
+A fifth of the rows is held out and decides; the kriging, which cannot explode between the rows, is
+taken where another is not clearly better, or differs from it there by more than either can be wrong.
+The winner is fitted once more to all rows. `model.history` lists what was tried.
 
 Legend: n rows, d inputs, k outputs.
 """
 
+import itertools
+import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -23,40 +25,39 @@ import numpy as np
 from jaxbp._checks import check_number, look_up
 from jaxbp._threads import one_blas_thread
 from jaxbp.fitting.bands import FEWER_UNITS, LEAST_ROWS, climb
+from jaxbp.fitting.bars import error_bars
 from jaxbp.fitting.effort import EFFORTS, Budget, Effort
+from jaxbp.fitting.evidence import rms
+from jaxbp.fitting.kriging import between, choose_kriging, kriging_trial
 from jaxbp.fitting.model import Candidate, Model
 from jaxbp.fitting.networks import try_networks
 from jaxbp.fitting.rows import (
     FEW,
-    Members,
     Rows,
     Trial,
     held_out_targets,
-    rms,
+    one_term,
+    predicted,
     split,
     table,
-    trial_of,
     varying,
 )
-from jaxbp.fitting.standardizing import standardizer
-from jaxbp.fitting.term import Term
-from jaxbp.fitting.units import try_units
+from jaxbp.fitting.sine_units import try_units
+from jaxbp.fitting.standardizing import Standardizer, standardizer
 from jaxbp.least_squares import solved
 from jaxbp.params import Layer, Mlp, Params
-from jaxbp.training.solver import Batch
+from jaxbp.training import Batch
 
 LEAST_ROWS_OF_ALL = 5
-TINY = 10  # rows: of fewer, nothing but a linear function is to be had
 MOST_INPUTS_OF_BANDS = 3  # the units that a band needs grow with its volume
-ROWS_OF_BANDS = (
-    4000  # of so many, a spectrum chosen on some hundred of them has nothing to add to a band
-)
+ROWS_OF_BANDS = 4000  # of so many, a spectrum of some hundred has nothing to add to a band
+MANY_ROWS = 800  # of the kriging, where all rows are too many
 EXACT = 1e-8  # of the held-out standard deviation: below it nothing more is tried
 ROUGH = 1e-3  # networks reach 1e-4 where rows are many: below this they do not win
-TIE = 1.02  # of the least error: the linear candidate is the safer one
+SAFER = 1.1  # times the least error, for the kriging to be taken
 NOISY = 1e-4  # of the variance: of noisy rows the evidence of all knows more than the few held out
-HELPS = 0.98  # of the least error, for an average to be taken
-NEAR = 1.5  # times the least error, to be averaged with the best
+WORST = 1.5  # times the least error: never taken
+DIFFERS = 10.0  # times the errors of both, between the rows
 
 
 def fit_model(
@@ -69,25 +70,27 @@ def fit_model(
     names: Sequence[str] = (),
     on_candidate: Callable[[Candidate], None] | None = None,
 ) -> Model:
-    """Fits a smooth function to samples, as accurately as they allow.
+    """Fit a function to samples, as accurately as they allow.
 
     Args:
         inputs: (n, d) in any units, n at least 5.
         outputs: (n,) or (n, k) in any units.
-        seconds: what the fit is to take; what is estimated to take longer is not started. The clock
-            counts then, and with another machine another candidate may win. Without it, operations
-            counted beforehand decide.
+        seconds: the time for the fit; candidates estimated to take longer are not started. With
+            it the clock counts, and another machine may choose another candidate. Without it,
+            operations counted beforehand decide.
         effort: low, normal or high: about 3, 15 or 60 seconds at most on one core of a laptop.
         seed: of the split, the frequencies and the starts: the same seed gives the same model.
-        names: of the columns of inputs and outputs, kept in the model.
+        names: of the columns of inputs, then of outputs, kept in the model.
         on_candidate: called with each candidate when it has been tried.
 
     Returns:
         The model. `model.history` has each candidate with its error on rows that it was not fitted
         to: a fifth of all and at most 2,000, or of fewer than 100 rows each fifth in turn.
+        `model.error`, `model.std` and `model.interval` say how far to trust it.
 
     Raises:
-        ValueError: a shape does not fit, a number is not finite, or there are too few rows.
+        ValueError: a shape does not fit, a number is not finite or masked, a scale is extreme, or
+            there are too few rows.
         TypeError: an array does not hold real numbers.
     """
     chosen = look_up("effort", effort, EFFORTS)
@@ -100,49 +103,63 @@ def fit_model(
             f"inputs and outputs must have one row each, at least {LEAST_ROWS_OF_ALL}; got {counts}"
         )
     columns = values.reshape(len(values), -1)
+    if len(names) not in (0, points.shape[1] + columns.shape[1]):
+        wanted = f"{points.shape[1]} inputs and {columns.shape[1]} outputs"
+        raise ValueError(f"names must have one for each of {wanted}, got {len(names)}")
+    order = np.random.RandomState(seed).permutation(len(points))
+    points, columns = points[order], columns[order]
     with jax.enable_x64(True), one_blas_thread():
         scalers = standardizer(points), standardizer(columns)
-        splits = split(scalers[0].standardize(points), scalers[1].standardize(columns), seed)
+        rows = [scaler.standardize(part) for scaler, part in zip(scalers, (points, columns))]
+        splits = split(*rows)
+        if len(varying(rows[0])) == 0 or len(varying(rows[1])) == 0:
+            terms = _linear(splits[0].every)
+            found = Candidate("linear", 0.0 if len(varying(rows[1])) == 0 else 1.0, 0.0, True)
+            return Model(terms, *scalers, values.ndim == 1, history=(found,), names=tuple(names))
+        start = time.perf_counter()
+        # Of more rows boxes of units are solved for; a part of them is enough to choose by.
+        most = chosen.kriging_rows if len(points) <= chosen.kriging_rows else MANY_ROWS
+        safe = choose_kriging(points, columns, most)
         trials: list[Trial] = []
-        for trial in _trials(splits, chosen, seed, budget, trials):
+        first = kriging_trial(safe, splits, scalers, time.perf_counter() - start)
+        others = _trials(splits, scalers, chosen, seed, budget, trials)
+        for trial in itertools.chain([first], others):
             trials.append(trial)
             if on_candidate is not None:
                 on_candidate(trial.candidate)
-        best = _best(trials, splits)
-        members = best.refit(splits[0].every)
-    history = tuple(trial.candidate._replace(chosen=trial is best) for trial in trials)
-    if not any(trial is best for trial in trials):
-        history += (best.candidate._replace(chosen=True),)
-    share = np.full(columns.shape[1], 1 / len(members))
-    terms = tuple(Term(mlp, jax.tree.map(np.asarray, params), share) for mlp, params in members)
-    return Model(terms, *scalers, values.ndim == 1, history=history, names=tuple(names))
+        best = _best(trials, splits, scalers, points)
+        terms = best.refit(splits[0].every)
+        best_scalers = best.scalers or scalers
+        history = tuple(one.candidate._replace(chosen=one is best) for one in trials)
+        model = Model(terms, *best_scalers, values.ndim == 1, history=history, names=tuple(names))
+        posterior = best if best.kriging is not None else trials[0]
+        bars = error_bars(model, best, posterior, held_out_targets(splits), points)
+    return replace(model, bars=bars)
 
 
 def _trials(
-    splits: list[Rows], effort: Effort, seed: int, budget: Budget, before: list[Trial]
+    splits: list[Rows],
+    scalers: tuple[Standardizer, Standardizer],
+    effort: Effort,
+    seed: int,
+    budget: Budget,
+    before: list[Trial],
 ) -> Iterator[Trial]:
-    """Tries one kind after the other, until nothing is left to improve or the time is over."""
+    """Try one kind after the other, until nothing is left to improve or the time is over."""
     rows = splits[0]
     num_rows, num_inputs = len(rows.every.inputs), len(varying(rows.every.inputs))
-    yield trial_of("linear", _linear, splits)
 
     def least() -> float:
         return min(trial.candidate.held_out for trial in before)
 
-    if (
-        num_rows < TINY
-        or num_inputs == 0
-        or len(varying(rows.every.targets)) == 0
-        or least() < EXACT
-    ):
-        return
+    def exact() -> bool:
+        return least() < EXACT
+
     few_inputs = num_inputs <= MOST_INPUTS_OF_BANDS
-    if few_inputs and len(rows.train.inputs) >= LEAST_ROWS * FEWER_UNITS[0]:
+    if not exact() and few_inputs and len(rows.train.inputs) >= LEAST_ROWS * FEWER_UNITS[0]:
         yield from climb(rows, effort, seed, budget)
-    if least() > EXACT and not (few_inputs and num_rows > ROWS_OF_BANDS):
-        trial = try_units(splits, effort, seed, budget)
-        if trial is not None:
-            yield trial
+    if not exact() and num_inputs > 1 and not (few_inputs and num_rows > ROWS_OF_BANDS):
+        yield from try_units(splits, scalers, effort, seed, budget)
     noise = max(trial.noise for trial in before)
     for hidden, num_starts in effort.networks:
         if num_rows < FEW or least() < max(ROUGH, 2 * np.sqrt(noise)):
@@ -152,39 +169,39 @@ def _trials(
             yield trial
 
 
-def _best(trials: list[Trial], splits: list[Rows]) -> Trial:
-    """Chooses the least error, or the average of two where that is better by 2 %.
+def _best(
+    trials: list[Trial],
+    splits: list[Rows],
+    scalers: tuple[Standardizer, Standardizer],
+    points: np.ndarray,
+) -> Trial:
+    """Choose the least error; the kriging where it is as good, or where another leaves it between rows.
 
-    The linear candidate wins within 2 %; of noisy rows the spectrum by evidence, unless another is
-    surely better.
+    Of noisy rows one whose noise the evidence chose is taken, unless another is surely better.
     """
-    errors = np.array([trial.candidate.held_out for trial in trials])
-    best = trials[0 if errors[0] <= TIE * errors.min() else int(np.argmin(errors))]
-    for trial in trials:
-        if (
-            trial.noise > NOISY
-            and best is not trials[0]
-            and not _surely_better(best, trial, splits)
-        ):
-            best = trial
-    others = [
-        trial
-        for trial in trials
-        if trial is not best and trial.candidate.held_out < NEAR * errors.min()
-    ]
-    if not others:
-        return best
-    other = min(others, key=lambda trial: trial.candidate.held_out)
-    predictions = (best.predictions + other.predictions) / 2
-    error = rms(predictions - held_out_targets(splits))
-    if error > HELPS * errors.min() or len(best.members) + len(other.members) > 2:
-        return best
-    name = f"average of {best.candidate.name} and {other.candidate.name}"
-
-    def refit(every: Batch) -> Members:
-        return best.refit(every) + other.refit(every)
-
-    return Trial(Candidate(name, error, 0.0), best.members + other.members, predictions, refit)
+    safe = trials[0]
+    least = min(trial.candidate.held_out for trial in trials)
+    if safe.candidate.held_out <= SAFER * least:
+        return safe
+    references = between(points, len(points) if points.shape[1] > 1 else 4 * len(points) + 1)
+    assert safe.kriging is not None
+    expected = scalers[1].standardize(safe.kriging(references))
+    for trial in sorted(trials, key=lambda one: one.candidate.held_out):
+        if trial is safe:
+            return safe
+        best = trial
+        for other in trials:
+            near = other.candidate.held_out <= WORST * best.candidate.held_out
+            if other.noise > NOISY and near and not _surely_better(best, other, splits):
+                best = other
+        if best.kriging is not None:
+            return best
+        predictions = predicted(best.terms, jnp.asarray(scalers[0].standardize(references)))
+        differs = np.abs(predictions - expected)
+        bound = DIFFERS * (safe.candidate.held_out + best.candidate.held_out)
+        if np.quantile(differs, 0.99) < bound and rms(differs) < bound:
+            return best
+    return safe
 
 
 def _surely_better(one: Trial, other: Trial, splits: list[Rows]) -> bool:
@@ -195,9 +212,9 @@ def _surely_better(one: Trial, other: Trial, splits: list[Rows]) -> bool:
     return bool(gain.mean() > 2 * gain.std() / np.sqrt(len(gain)))
 
 
-def _linear(batch: Batch) -> Members:
+def _linear(batch: Batch) -> tuple[Any, ...]:
     """The output layer alone."""
     num_inputs, num_outputs = batch.inputs.shape[1], batch.targets.shape[1]
     mlp = Mlp((num_inputs, num_outputs))
     zero: Params = (Layer(jnp.zeros((num_inputs, num_outputs)), jnp.zeros((num_outputs,))),)
-    return ((mlp, solved(mlp, zero, batch.inputs, batch.targets)),)
+    return one_term(mlp, solved(mlp, zero, batch.inputs, batch.targets))

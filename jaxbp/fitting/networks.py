@@ -9,6 +9,7 @@ import numpy as np
 from jaxbp.fitting.effort import Budget, Effort
 from jaxbp.fitting.rows import Rows, Trial, predicted, rms
 from jaxbp.fitting.score import Candidate
+from jaxbp.fitting.term import Term
 from jaxbp.network import forward
 from jaxbp.params import Mlp, init
 from jaxbp.training.callbacks import EarlyStopping
@@ -55,9 +56,10 @@ def try_networks(
     targets = np.asarray(rows.held_out.targets)
     errors = [rms(outputs[:count].mean(axis=0) - targets) for count in range(1, num_starts + 1)]
     count = 1 + int(np.argmin(errors))
-    members = tuple((mlp, params) for params in ranked[:count])
+    terms = tuple(Term(mlp, params, np.full(num_outputs, 1 / count)) for params in ranked[:count])
+    terms = jax.tree.map(np.asarray, terms)
     name = f"tanh {'-'.join(map(str, hidden))}" + (f", average of {count}" if count > 1 else "")
     found = Candidate(name, errors[count - 1], time.perf_counter() - start)
     # Early stopping needs held-out rows, so the networks stay as they are: they are not fitted to
     # all rows.
-    return Trial(found, members, predicted(members, rows.held_out.inputs), lambda every: members)
+    return Trial(found, terms, predicted(terms, rows.held_out.inputs), lambda every: terms)

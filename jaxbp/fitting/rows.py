@@ -12,16 +12,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxbp._checks import as_float_array, check_finite
+from jaxbp.fitting.evidence import rms
 from jaxbp.fitting.score import Candidate
-from jaxbp.network import forward
+from jaxbp.fitting.standardizing import Standardizer
+from jaxbp.fitting.term import Term
 from jaxbp.params import Mlp, Params
-from jaxbp.training.solver import Batch
+from jaxbp.training import Batch
 
 HELD_OUT_SHARE, MOST_HELD_OUT = 0.2, 2000
 FEW = 100  # rows: of fewer, a fifth is too small a sample, and every fifth is held out in turn
+LARGEST = 1e140  # the squares of larger numbers overflow
 
-Members = tuple[tuple[Mlp, Params], ...]
-Fit = Callable[[Batch], Members]
+Terms = tuple[Term, ...]
+Fit = Callable[[Batch], Terms]
 
 
 class Rows(NamedTuple):
@@ -37,36 +40,48 @@ class Trial(NamedTuple):
 
     Attributes:
         candidate: for the history.
-        members: networks and parameters, of which the average is the prediction.
+        terms: fitted to the training rows; their sum is the prediction.
         predictions: (h, k) for the rows held out, those of all splits one below the other.
         refit: fits the candidate to other rows.
         noise: the share of the targets' variance that the candidate takes for noise.
+        scalers: its own, where it reads logarithms.
+        kriging: of all rows, where it is one.
+        variances: (h,) its posterior variances for the rows held out.
     """
 
     candidate: Candidate
-    members: Members
+    terms: Terms
     predictions: np.ndarray
     refit: Fit
     noise: float = 0.0
+    scalers: tuple[Standardizer, Standardizer] | None = None
+    kriging: Any = None
+    variances: np.ndarray | None = None
 
 
-def trial_of(
-    name: str, fit: Fit, splits: list[Rows], noise: Callable[[], float] = lambda: 0.0
-) -> Trial:
-    """Fits a candidate to the training rows of every split, and judges it by the rows held out."""
+def trial_of(name: str, fit: Fit, splits: list[Rows], noise: float = 0.0) -> Trial:
+    """Fit a candidate to the training rows of every split, and measure it on the rows held out."""
     start = time.perf_counter()
     fits = [fit(rows.train) for rows in splits]
-    predictions = [
-        predicted(members, rows.held_out.inputs) for members, rows in zip(fits, splits, strict=True)
-    ]
-    error = rms(np.concatenate(predictions) - held_out_targets(splits))
+    predictions = np.concatenate(
+        [predicted(terms, rows.held_out.inputs) for terms, rows in zip(fits, splits, strict=True)]
+    )
+    error = rms(predictions - held_out_targets(splits))
     found = Candidate(name, error, time.perf_counter() - start)
-    return Trial(found, fits[0], np.concatenate(predictions), fit, noise())
+    return Trial(found, fits[0], predictions, fit, noise)
 
 
-def predicted(members: Members, inputs: Any) -> np.ndarray:
-    """The average of the members' outputs (n, k)."""
-    return np.mean([np.asarray(forward(mlp, params, inputs)[0]) for mlp, params in members], axis=0)
+def one_term(mlp: Mlp, params: Params) -> Terms:
+    """A network by itself, as NumPy arrays."""
+    return (jax.tree.map(np.asarray, Term(mlp, params, np.ones(mlp.sizes[-1]))),)
+
+
+def predicted(terms: Terms, inputs: Any) -> np.ndarray:
+    """The sum of the networks' outputs (n, k)."""
+    return np.sum(
+        [np.asarray(term(inputs)) for term in terms],
+        axis=0,
+    )
 
 
 def held_out_targets(splits: list[Rows]) -> np.ndarray:
@@ -74,23 +89,23 @@ def held_out_targets(splits: list[Rows]) -> np.ndarray:
     return np.concatenate([np.asarray(rows.held_out.targets) for rows in splits])
 
 
-def split(inputs: np.ndarray, targets: np.ndarray, seed: int) -> list[Rows]:
-    """Holds out a fifth of the rows, at most 2,000; of few rows every fifth in turn, in parts of one size."""
+def split(inputs: np.ndarray, targets: np.ndarray) -> list[Rows]:
+    """Hold out the first fifth of permuted rows, at most 2,000; of few rows every fifth in turn."""
     num_rows = len(inputs)
-    permutation = np.random.RandomState(seed).permutation(num_rows)
     size = min(MOST_HELD_OUT, max(1, round(HELD_OUT_SHARE * num_rows)))
-    every = _batch(inputs, targets, permutation)
+    every = Batch(jnp.asarray(inputs), jnp.asarray(targets))
     # Parts of one size, so that one compiled program serves them all.
-    starts = range(0, 5 * (num_rows // 5), num_rows // 5) if num_rows < FEW else (0,)
     size = num_rows // 5 if num_rows < FEW else size
-    parts = [
-        (permutation[first : first + size], np.delete(permutation, slice(first, first + size)))
-        for first in starts
-    ]
-    return [
-        Rows(every, _batch(inputs, targets, train), _batch(inputs, targets, held))
-        for held, train in parts
-    ]
+    starts = range(0, 5 * size, size) if num_rows < FEW else (0,)
+    splits = []
+    for first in starts:
+        held = np.arange(first, first + size)
+        parts = [
+            Batch(jnp.asarray(inputs[places]), jnp.asarray(targets[places]))
+            for places in (np.delete(np.arange(num_rows), held), held)
+        ]
+        splits.append(Rows(every, *parts))
+    return splits
 
 
 def varying(inputs: Any) -> np.ndarray:
@@ -99,7 +114,14 @@ def varying(inputs: Any) -> np.ndarray:
 
 
 def table(name: str, array: Any, *dimensions: int) -> np.ndarray:
-    """The array in float64, with one of these numbers of dimensions and all numbers finite."""
+    """The array in float64, with one of these numbers of dimensions and all numbers finite.
+
+    Raises:
+        ValueError: the shape does not fit, values are masked or not finite, or their scale is so
+            large or small that squares overflow or vanish.
+    """
+    if np.ma.is_masked(array):
+        raise ValueError(f"{name} must have no masked values, got {np.ma.count_masked(array)}")
     with jax.enable_x64(True):
         values = np.asarray(as_float_array(name, array, jnp.float64))
     if values.ndim not in dimensions or 0 in values.shape:
@@ -108,14 +130,14 @@ def table(name: str, array: Any, *dimensions: int) -> np.ndarray:
         )
         raise ValueError(f"{name} must have shape {shapes} and not be empty, got {values.shape}")
     check_finite(name, values)
+    columns = values.reshape(len(values), -1)
+    sizes = np.abs(columns).max(axis=0)
+    extents = np.ptp(columns / np.where(sizes > 0, sizes, 1.0), axis=0) * sizes
+    for size, extent in zip(sizes, extents, strict=True):
+        if size > LARGEST or 0 < extent < 1 / LARGEST:
+            came = size if size > LARGEST else extent
+            raise ValueError(
+                f"{name} must vary between 1e-140 and 1e140 in each column: "
+                f"change the unit, got {came:.3g}"
+            )
     return values
-
-
-def rms(error: Any) -> float:
-    """The root mean square, infinite where the error is not finite."""
-    value = float(np.sqrt(np.mean(np.square(np.asarray(error)))))
-    return value if np.isfinite(value) else float("inf")
-
-
-def _batch(inputs: np.ndarray, targets: np.ndarray, places: np.ndarray) -> Batch:
-    return Batch(jnp.asarray(inputs[places]), jnp.asarray(targets[places]))

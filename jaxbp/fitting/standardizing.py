@@ -1,48 +1,65 @@
-"""Standardizing: each column shifted to mean 0 and scaled to standard deviation 1."""
+"""Standardizing: each column, or its logarithm, shifted to mean 0 and scaled to standard deviation 1."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 
 class Standardizer(NamedTuple):
-    """An affine map of columns.
+    """A map of columns, affine or after the logarithm.
 
     Attributes:
-        mean: (num_columns,) in the units of the data.
-        scale: (num_columns,) the standard deviations, in the units of the data.
+        mean: (num_columns,) in the units of the data, or of their logarithm.
+        scale: (num_columns,) the standard deviations, in the same units.
+        floor: (num_columns,) positive where the logarithm is taken: the least value of the column,
+            below which the logarithm continues as a straight line. Zero elsewhere.
     """
 
-    mean: np.ndarray
-    scale: np.ndarray
+    mean: Any
+    scale: Any
+    floor: Any
 
-    def standardize(self, values: np.ndarray) -> np.ndarray:
-        """Maps (n, num_columns) from the units of the data to standard units."""
-        return (values - self.mean) / self.scale
+    def standardize(self, values: Any, xp: Any = np) -> Any:
+        """Map (n, num_columns) from the units of the data to standard units."""
+        logs = self.floor > 0
+        floor = xp.where(logs, self.floor, 1.0)[np.newaxis]
+        above = xp.log(xp.maximum(values, floor)) + xp.minimum(values - floor, 0.0) / floor
+        read = xp.where(logs[np.newaxis], above, values)
+        return (read - self.mean[np.newaxis]) / self.scale[np.newaxis]
 
-    def restore(self, values: np.ndarray) -> np.ndarray:
-        """Maps (n, num_columns) from standard units back to the units of the data."""
-        return values * self.scale + self.mean
+    def restore(self, values: Any, xp: Any = np) -> Any:
+        """Map (n, num_columns) from standard units back to the units of the data."""
+        read = values * self.scale[np.newaxis] + self.mean[np.newaxis]
+        logs = (self.floor > 0)[np.newaxis]
+        return xp.where(logs, xp.exp(xp.where(logs, read, 0.0)), read)
+
+    def slope(self, restored: np.ndarray) -> np.ndarray:
+        """The derivative of `restore` where it gives these values (n, num_columns)."""
+        return np.where(self.floor > 0, restored, 1.0) * self.scale
 
 
-def standardizer(values: np.ndarray, names: tuple[str, ...] | None = None) -> Standardizer:
-    """Measures mean and standard deviation (of the population, divisor n) of each column.
+def standardizer(
+    values: np.ndarray, names: tuple[str, ...] | None = None, logs: Any = False
+) -> Standardizer:
+    """Measure mean and standard deviation (of the population, divisor n) of each column.
 
     Args:
         values: (n, num_columns).
-        names: the columns' names, for errors; without them a constant column is no error: its scale
-            is 1.
+        names: the columns' names, for errors; without them a constant column gets the scale 1.
+        logs: of which columns the logarithm is taken; those must be positive.
 
     Raises:
         ValueError: a column is constant, and names are given.
     """
-    mean, scale = values.mean(axis=0), values.std(axis=0)
+    logs = np.broadcast_to(logs, values.shape[1:])
+    read = np.log(values, out=np.array(values, np.float64), where=logs[np.newaxis])
+    mean, scale = read.mean(axis=0), read.std(axis=0)
     # The mean of n equal numbers is rounded, so their deviation is a few units of rounding and not
     # exactly 0.
     constant = scale <= 8 * np.finfo(np.float64).eps * np.abs(mean)
     if names is not None and constant.any():
         column = int(constant.argmax())
-        raise ValueError(
-            f"column {names[column]} must vary to be standardized, got {values[0, column]} in every row"
-        )
-    return Standardizer(np.where(constant, values[0], mean), np.where(constant, 1.0, scale))
+        came = f"got {values[0, column]} in every row"
+        raise ValueError(f"column {names[column]} must vary to be standardized, {came}")
+    floor = np.where(logs, values.min(axis=0), 0.0)
+    return Standardizer(np.where(constant, read[0], mean), np.where(constant, 1.0, scale), floor)

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxbp.fitting.distance import Distance
 from jaxbp.network import predict
-from jaxbp.params import Mlp, Params
+from jaxbp.params import Mlp
 
 
 @jax.tree_util.register_dataclass
@@ -18,18 +19,28 @@ class Term:
     """scale * network(inputs), a pytree whose network is static.
 
     Attributes:
-        network: what is evaluated.
+        network: an `Mlp`, or a layer of distance units.
         params: its parameters.
         scale: (k,) factors of the outputs.
     """
 
-    network: Mlp = field(metadata={"static": True})
-    params: Params
+    network: Mlp | Distance = field(metadata={"static": True})
+    params: Any
     scale: Array | np.ndarray
 
     def __call__(self, inputs: Array) -> Array:
-        """Evaluate the term at inputs (n, d) in standard units."""
-        return jnp.asarray(self.scale)[jnp.newaxis] * predict(self.network, self.params, inputs)
+        """Evaluate the term at inputs (n, d) in standard units.
+
+        Distance units compute in the dtype of their parameters while x64 is off, too.
+        """
+        if isinstance(self.network, Distance):
+            with jax.enable_x64(True):
+                params = jax.tree.map(as_jax, self.params)
+            outputs = self.network(params, inputs)
+        else:
+            params = jax.tree.map(as_jax, self.params)
+            outputs = predict(self.network, params, inputs.astype(params[0].weight.dtype))
+        return as_jax(self.scale)[jnp.newaxis] * outputs
 
     @property
     def dtype(self) -> Any:
@@ -37,6 +48,17 @@ class Term:
         return jax.tree.leaves(self.params)[0].dtype
 
     def __str__(self) -> str:
-        """Sizes and activations."""
+        """Sizes and activations, or number and kernel of the units."""
+        if isinstance(self.network, Distance):
+            return str(self.network)
         names = dict.fromkeys(self.network.activation_names[:-1]) or {"linear": None}
         return f"{'-'.join(map(str, self.network.sizes))} {', '.join(names)}"
+
+
+def as_jax(leaf: Any) -> Array:
+    """The leaf as a JAX array.
+
+    The dtype is named: what JAX makes of an array that a jitted function closes over, float32
+    while x64 is off, it keeps, and would hand out again for the same array once x64 is on.
+    """
+    return jnp.asarray(leaf, jax.dtypes.canonicalize_dtype(leaf.dtype))

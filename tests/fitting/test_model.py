@@ -140,7 +140,7 @@ def test_many_points_and_none():
 def test_it_passes_through_transformations_as_a_pytree(x64):
     model = model_of(3)
     leaves, structure = jax.tree.flatten(model)
-    assert len(leaves) == 4 + 1 + 4
+    assert len(leaves) == 4 + 1 + 6
     again = jax.tree.unflatten(structure, leaves)
     np.testing.assert_array_equal(again(POINTS), model(POINTS))
     points = jnp.asarray(POINTS)

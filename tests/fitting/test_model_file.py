@@ -113,8 +113,8 @@ def test_the_name_given_is_the_name_written(tmp_path, monkeypatch, name):
 def test_any_reader_of_npz_can_read_it(saved):
     with np.load(saved, allow_pickle=False) as archive:
         description = json.loads(archive["description"].tobytes())
-        assert archive["0_0_weight"].shape == (2, 5)
-    assert description["schema"] == 1
+        assert archive["terms_0_params_0_weight"].shape == (2, 5)
+    assert description["schema"] == 2
     assert description["jaxbp"] == jaxbp.__version__
     assert description["networks"][0]["sizes"] == [2, 5, 4, 3]
 
@@ -150,14 +150,14 @@ def test_the_files_made_here_are_right_but_for_what_is_wrong(saved):
     ("changes", "pattern"),
     [
         (
-            {"schema": 2, "jaxbp": "9.0"},
-            "schema 2, written by jaxbp 9.0: this version reads schema 1",
+            {"schema": 3, "jaxbp": "9.0"},
+            "schema 3, written by jaxbp 9.0: this version reads schema 2",
         ),
         ({"schema": "1"}, "schema must be a int, got '1'"),
         ({"networks": []}, "same inputs and outputs"),
         ({"networks": [{"sizes": [2, 3]}]}, "dtype must be a str, got None"),
         ({"networks": {}}, "networks must be a list"),
-        ({"networks": [3]}, "sizes must be a list, got 3"),
+        ({"networks": [3]}, "dtype must be a str, got 3"),
         ({"flat": 1}, "flat must be a bool"),
         ({"flat": True}, "one output to be flat, got 3"),
         ({"names": ["a"]}, "2 inputs and 3 outputs"),
@@ -174,11 +174,11 @@ def test_descriptions_that_are_wrong(saved, changes, pattern):
 @pytest.mark.parametrize(
     ("network", "pattern"),
     [
-        ({"sizes": [2, 10**12, 4, 3]}, r"0_0_weight should be float64 \(2, 1000000000000\)"),
+        ({"sizes": [2, 10**12, 4, 3]}, r"params_0_weight should be float64 \(2, 1000000000000\)"),
         ({"sizes": [2, -5, 4, 3]}, r"sizes\[1\] must be a whole number of at least 1, got -5"),
         ({"sizes": [4]}, "at least an input and an output size"),
         ({"hidden": "tnah"}, "hidden must be one of tanh, .*; got 'tnah'"),
-        ({"hidden": {"a": 1}}, "hidden must be a name or an Activation"),
+        ({"hidden": {"a": 1}}, "hidden must be a str, got"),
         ({"dtype": "object"}, "dtype must be float32 or float64, got object"),
         ({"dtype": "float32"}, "should be float32"),
     ],
@@ -201,8 +201,11 @@ def test_what_cannot_be_saved(tmp_path):
             "dtype must be float32 or float64, got float16",
         ),
         (replace(model, names=("x",)), "2 inputs and 3 outputs"),
-        (replace(model, input_scaler=Standardizer(np.zeros(3), np.ones(2))), "input_mean"),
-        (model.with_params(model.params[:2]), "0_2_weight"),
+        (
+            replace(model, input_scaler=Standardizer(np.zeros(3), np.ones(2), np.zeros(2))),
+            "input_scaler_mean",
+        ),
+        (model.with_params(model.params[:2]), "terms_0_params_2_weight"),
     ):
         with pytest.raises(ValueError, match=pattern):
             wrong.save(tmp_path / "model.npz")

@@ -1,0 +1,106 @@
+"""Error bars: the posterior deviation of a kriging, calibrated by the errors of the chosen model.
+
+    std(x)_k = deviation_k sqrt(V(x)),   deviation_k^2 = mean over i of (e_ik)^2 / V_i
+
+with the kriging's variance V of a new observation, and the errors e_i of rows that the prediction
+did not see, with the variance V_i that the kriging had for them. V grows away from the rows and in
+their gaps, whichever candidate was chosen. Intervals use the quantiles of e_i over its deviation.
+
+Legend: p points, d inputs, m rows of the kriging, k outputs.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+from scipy.stats import norm, t
+
+from jaxbp.fitting.evidence import Kriging
+from jaxbp.fitting.kriging import between
+from jaxbp.fitting.rows import Trial
+from jaxbp.fitting.standardizing import Standardizer
+
+LEVELS = np.r_[
+    np.linspace(0, 0.95, 20), 0.975, 0.99, 0.995, 0.999
+]  # of the quantiles that are kept
+FEW = 50  # errors: of fewer the quantiles are Student's
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class ErrorBars:
+    """What `Model.std`, `Model.interval` and `Model.error` read; a pytree.
+
+    Attributes:
+        kernel: of the kriging, as in `Distance`.
+        input_scaler: of its inputs.
+        centres: (m, d) its rows in standard units.
+        theta: (d + 1,) logarithms of lengths and noise.
+        strengths: (d,) of the product kernel.
+        deviation: (k,) in standard units of the outputs.
+        quantiles: of | error | over its deviation, at `LEVELS`.
+        error: (k,) the root mean square error expected of new observations, in their units.
+    """
+
+    kernel: str = field(metadata={"static": True})
+    input_scaler: Standardizer
+    centres: Any
+    theta: Any
+    strengths: Any
+    deviation: Any
+    quantiles: Any
+    error: Any
+
+    def std(self, points: np.ndarray) -> np.ndarray:
+        """The standard deviation (p, k) in standard units of the outputs."""
+        centres = np.asarray(self.centres)
+        rows = Kriging(self.kernel, centres, np.zeros((len(centres), 1)))
+        solved = rows.solve(np.asarray(self.theta), np.asarray(self.strengths))
+        variance = solved.variance(self.input_scaler.standardize(points))
+        return np.sqrt(variance)[:, np.newaxis] * np.asarray(self.deviation)
+
+    def factor(self, coverage: float) -> float:
+        """How many deviations an interval of this coverage reaches to either side."""
+        return float(np.interp(coverage, LEVELS, self.quantiles))
+
+
+def error_bars(
+    model: Any, best: Trial, posterior: Trial, targets: np.ndarray, points: np.ndarray
+) -> ErrorBars:
+    """Calibrate the bars of a model.
+
+    Args:
+        model: fitted to all rows.
+        best: its trial.
+        posterior: the kriging whose variance is taken, `best` itself where that is one.
+        targets: (h, k) of the rows held out, in standard units.
+        points: (n, d) all rows.
+    """
+    fitted, scaler = posterior.kriging, model.output_scaler
+    solved = fitted.solved
+    if best is posterior:
+        standardized = fitted.standardized()
+        deviation = solved.amplitude * fitted.calibration()
+        measured = np.sqrt(np.mean(fitted.left_out() ** 2, axis=0))
+    else:
+        errors = best.predictions - targets
+        standardized = errors / np.sqrt(np.asarray(posterior.variances))[:, np.newaxis]
+        deviation = np.sqrt(np.mean(standardized**2, axis=0))
+        measured = np.sqrt(np.mean(errors**2, axis=0)) * scaler.scale
+    size = np.sqrt(np.mean(standardized**2, axis=0)) + np.finfo(float).tiny
+    relative = np.abs(standardized / size).ravel()
+    if len(relative) < FEW:
+        freedom = max(1, len(solved.weight) - solved.trend.shape[0])
+        quantiles = t.ppf((1 + LEVELS) / 2, freedom)
+    else:
+        quantiles = np.quantile(relative, LEVELS)
+        quantiles[-3:] = np.maximum(quantiles[-3:], norm.ppf((1 + LEVELS[-3:]) / 2))
+    theta = np.log(np.r_[solved.lengths, solved.noise])
+    known = (fitted.kernel, fitted.scalers[0], solved.rows.x, theta, solved.strengths, deviation)
+    references = between(points)
+    predicted = model(references).reshape(len(references), -1)
+    deviations = ErrorBars(*known, quantiles, measured).std(references) * scaler.slope(predicted)
+    expected = np.sqrt(np.mean(deviations**2, axis=0))
+    rounding = 4 * np.finfo(float).eps * np.sqrt(np.mean(predicted**2, axis=0))
+    return ErrorBars(*known, quantiles, np.maximum(np.minimum(measured, expected), rounding))

@@ -1,0 +1,208 @@
+"""Kriging of few rows in closed form: the evidence of its lengths and noise, and leave-one-out errors.
+
+With the kernel matrix Phi of the rows, the polynomial F beside it and the noise share v,
+
+    K = Phi + v I,   F = Q [R; 0],   Q = [Q_1 Z]         Z spans what the polynomial cannot reach
+    a = (Z^T K Z)^-1 Z^T T,   weight = Z a,   P = Z (Z^T K Z)^-1 Z^T
+    E = m/2 sum over outputs of log(T^T P T) + k/2 log det(Z^T K Z),   m = n - t
+    leave-one-out error e_i = weight_i / P_ii,   its variance s^2 / P_ii,   s^2 = T^T P T / m
+
+E is the negative restricted log evidence, the amplitude s of each output integrated out. Its gradient
+is written by hand: G = Z (k/2 (Z^T K Z)^-1 - sum m/2 a a^T / T^T P T) Z^T, dE/dlog l_i = sum G psi
+((x_i - z_i) / l_i)^2, dE/dlog v = v tr G.
+
+Legend: n rows, d inputs, k outputs, t terms of the polynomial; theta = log of (l (d,), v).
+
+References:
+    Rasmussen and Williams 2006, sections 2.7, 5.4.1, 5.4.2; Dubrule 1983, Mathematical Geology 15
+    (leave-one-out); Handcock and Stein 1993 (restricted evidence).
+"""
+
+from typing import Any
+
+import numpy as np
+from scipy.linalg import lapack, solve_triangular
+from scipy.optimize import minimize
+
+from jaxbp.fitting.distance import KERNELS, PRODUCT, evaluate, monomials
+
+LEAST_NOISE = 1e-13  # of the amplitude squared: below it the Cholesky factorization fails
+FAILED = 1e10  # stands for an evidence that cannot be computed
+LENGTHS = (0.5, 1.5)  # mean, beside log sqrt(d), and deviation of the wide normal prior on log l
+NOISE = (float(np.log(1e-6)), 8.0)  # the same of log v
+STARTS = tuple(
+    (length, noise) for length in (0.1, 0.3, 1.0, 3.0) for noise in (1e-10, 1e-4, 1e-2, 1.0)
+)
+SCALE_FREE = tuple((1.0, noise) for noise in (1e-10, 1e-4, 1e-2, 1.0))
+
+
+class Kriging:
+    """Rows and a kernel; `search` chooses theta, `solve` gives weights and errors."""
+
+    def __init__(self, kernel: str, x: np.ndarray, targets: np.ndarray) -> None:
+        """Factors the polynomial, of the degree that the kernel needs and the rows allow.
+
+        Args:
+            kernel: as in `Distance`.
+            x: (n, d) in standard units.
+            targets: (n, k) in standard units.
+        """
+        self.kernel, self.x, self.targets = kernel, x, targets
+        needed = KERNELS[kernel].degree if kernel != PRODUCT else 0
+        self.degree = needed if len(x) > 2 * (1 + x.shape[1]) or needed > 1 else 0
+        self.polynomial = np.concatenate(monomials(np, x, self.degree), axis=1)
+        self.reflectors = lapack.dgeqrf(self.polynomial)[:2]
+        self.projected = self._project(targets)
+        self.squares = [(column[:, None] - column[None, :]) ** 2 for column in x.T]
+
+    def _multiply(self, columns: np.ndarray, transpose: str) -> np.ndarray:
+        columns = np.asfortranarray(columns)
+        work = int(lapack.dormqr("L", transpose, *self.reflectors, columns, -1)[1][0])
+        return lapack.dormqr("L", transpose, *self.reflectors, columns, work)[0]
+
+    def _project(self, columns: np.ndarray) -> np.ndarray:
+        """Z^T times columns (n, c)."""
+        return self._multiply(columns, "T")[self.polynomial.shape[1] :]
+
+    def _lift(self, columns: np.ndarray) -> np.ndarray:
+        """Z times columns (m, c)."""
+        whole = np.zeros((len(self.x), columns.shape[1]), order="F")
+        whole[self.polynomial.shape[1] :] = columns
+        return self._multiply(whole, "N")
+
+    def _factor(self, phi: np.ndarray, noise: float) -> tuple[np.ndarray, bool]:
+        inner = self._project(self._project(phi).T)
+        inner = (inner + inner.T) / 2
+        inner[np.diag_indices_from(inner)] += noise
+        lower, failed = lapack.dpotrf(inner, lower=1)
+        return lower, failed == 0
+
+    def energy(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        """E and dE/dtheta under the wide prior, for radial kernels."""
+        lengths, noise = np.exp(theta[:-1]), float(np.exp(theta[-1]))
+        total = sum(
+            square / length**2 for square, length in zip(self.squares, lengths, strict=True)
+        )
+        phi, psi = KERNELS[self.kernel].formula(np, total)
+        lower, fine = self._factor(phi, noise)
+        m, k = self.projected.shape
+        if not fine:
+            return FAILED, np.zeros_like(theta)
+        a = lapack.dpotrs(lower, self.projected, lower=1)[0]
+        fit = np.maximum(np.sum(self.projected * a, axis=0), 1e-290)
+        energy = m / 2 * np.sum(np.log(fit)) + k * np.log(np.diag(lower)).sum()
+        inverse = np.tril(lapack.dpotri(lower, lower=1)[0])
+        inverse += np.tril(inverse, -1).T
+        inner_bar = k / 2 * inverse - (a * (m / 2 / fit)) @ a.T
+        matrix_bar = self._lift(self._lift(inner_bar).T) * psi
+        slopes = [
+            np.sum(matrix_bar * square) / length**2
+            for square, length in zip(self.squares, lengths, strict=True)
+        ]
+        gradient = np.array([*slopes, noise * np.trace(inner_bar)])
+        # Distances grow with the root of d; without that many short lengths look like noise.
+        usual = LENGTHS[0] + 0.5 * np.log(len(lengths))
+        mean = np.r_[np.full(len(lengths), usual), NOISE[0]]
+        width = np.r_[np.full(len(lengths), LENGTHS[1]), NOISE[1]]
+        away = (theta - mean) / width
+        if not (np.isfinite(energy) and np.isfinite(gradient).all()):
+            return FAILED, np.zeros_like(theta)
+        return float(energy + 0.5 * np.sum(away**2)), gradient + away / width
+
+    def search(self, evaluations: int, start: np.ndarray | None = None) -> np.ndarray:
+        """Minimise E by L-BFGS from theta, or from the best two of some starts; returns theta."""
+        d = self.x.shape[1]
+        grid = SCALE_FREE if KERNELS[self.kernel].at_zero == 0 else STARTS
+        starts = [start]
+        if start is None:
+            tried = [np.log(np.r_[np.full(d, length * d**0.5), noise]) for length, noise in grid]
+            starts = sorted(tried, key=lambda theta: self.energy(theta)[0])[:2]
+        bounds = [(-5.0, 6.0)] * d + [(np.log(LEAST_NOISE), 5.0)]
+        options = {"maxfun": evaluations, "maxiter": evaluations, "ftol": 1e-6}
+        found = [
+            minimize(self.energy, one, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+            for one in starts
+        ]
+        return min(found, key=lambda one: one.fun).x
+
+    def solve(self, theta: np.ndarray, strengths: np.ndarray | None = None) -> "Solved":
+        """Solve the output layer and the polynomial; the noise is raised where rounding asks for it."""
+        lengths = np.exp(theta[:-1])
+        strengths = np.zeros(len(lengths)) if strengths is None else strengths
+        phi = evaluate(np, self.kernel, self.x, lengths, strengths, self.x)[0]
+        noise = max(float(np.exp(theta[-1])), LEAST_NOISE * (float(phi[0, 0]) or 1.0))
+        lower, fine = self._factor(phi, noise)
+        while not fine:
+            noise = max(10 * noise, LEAST_NOISE * float(np.abs(phi).max()))
+            lower, fine = self._factor(phi, noise)
+        return Solved(self, lengths, strengths, phi, noise, np.tril(lower))
+
+
+class Solved:
+    """A solved kriging: parameters, leave-one-out errors and variances.
+
+    Attributes:
+        lengths: (d,).
+        strengths: (d,).
+        noise: v.
+        weight: (n, k).
+        trend: (t, k).
+        amplitude: (k,) s.
+        left_out: (n, k) leave-one-out errors, prediction minus target.
+        deviations: (n, k) their standard deviations.
+    """
+
+    def __init__(
+        self,
+        rows: Kriging,
+        lengths: np.ndarray,
+        strengths: np.ndarray,
+        phi: np.ndarray,
+        noise: float,
+        lower: np.ndarray,
+    ) -> None:
+        """Reads everything off the Cholesky factor of Z^T K Z."""
+        self.rows, self.lengths, self.strengths, self.noise = rows, lengths, strengths, noise
+        a = lapack.dpotrs(lower, rows.projected, lower=1)[0]
+        m = len(a)
+        self.amplitude = np.sqrt(np.maximum(np.sum(rows.projected * a, axis=0), 0) / m)
+        self.weight = rows._lift(a)
+        inverse = solve_triangular(lower, np.eye(m), lower=True).T
+        self._root = rows._lift(np.asfortranarray(inverse))
+        diagonal = np.sum(self._root**2, axis=1)[:, np.newaxis]
+        self.left_out = -self.weight / diagonal
+        self.deviations = self.amplitude / np.sqrt(diagonal)
+        self._inverse = np.linalg.pinv(rows.polynomial)
+        self._matrix = phi + noise * np.eye(len(phi))
+        self.trend = self._inverse @ (rows.targets - self._matrix @ self.weight)
+
+    def _units(self, x: np.ndarray) -> np.ndarray:
+        return evaluate(np, self.rows.kernel, self.rows.x, self.lengths, self.strengths, x)[0]
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Outputs (p, k) at x (p, d)."""
+        polynomial = np.concatenate(monomials(np, x, self.rows.degree), axis=1)
+        return self._units(x) @ self.weight + polynomial @ self.trend
+
+    def variance(self, x: np.ndarray) -> np.ndarray:
+        """The variance (p,) of a new observation at x (p, d), over the amplitude squared."""
+        at_zero = (
+            float(np.prod(1 + self.strengths))
+            if self.rows.kernel == PRODUCT
+            else KERNELS[self.rows.kernel].at_zero
+        )
+        polynomial = np.concatenate(monomials(np, x, self.rows.degree), axis=1)
+        reached = polynomial @ self._inverse
+        units = self._units(x)
+        weighted = reached @ self._matrix
+        left = units - weighted
+        total = at_zero - np.sum(reached * (units + left), axis=1)
+        total -= np.sum((left @ self._root) ** 2, axis=1)
+        return np.maximum(total, 0) + self.noise
+
+
+def rms(error: Any) -> float:
+    """The root mean square, infinite where the error is not finite."""
+    with np.errstate(all="ignore"):
+        value = float(np.sqrt(np.mean(np.square(np.asarray(error)))))
+    return value if np.isfinite(value) else float("inf")

@@ -1,0 +1,266 @@
+"""Kernel, lengths, noise and logarithms of a kriging, for rows of any layout.
+
+Every kernel is tried on the inputs as they are and, where columns spread over many scales, on
+logarithms. The evidence chooses lengths and noise of each; among them decides the geometric mean of
+two errors: leave-one-out, which has to reach over gaps twice as wide as a new point will meet and
+over the ends, and the deviation of the posterior between the rows, multiplied by what the
+leave-one-out errors are over theirs.
+
+Legend: n rows, d inputs, k outputs.
+"""
+
+import itertools
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jaxbp.fitting.distance import KERNELS, Distance, DistanceParams
+from jaxbp.fitting.evidence import Kriging, Solved, rms
+from jaxbp.fitting.rows import Rows, Trial, held_out_targets
+from jaxbp.fitting.score import Candidate
+from jaxbp.fitting.standardizing import Standardizer, standardizer
+from jaxbp.fitting.term import Term
+
+FEW, SOME, MOST = 128, 400, 2000  # rows for the first search, for its refinement, for the solution
+EVALUATIONS, MORE = 40, 12  # of the evidence, in the first search and the refinement
+REFINED = 2  # candidates
+# Each starts from the lengths of the one before where inputs are many.
+ORDER = ("Matern 5/2", "Matern 3/2", "Matern 1/2", "Matern 7/2", "Gaussian", "cubic", "quintic")
+SCALES = 10.0  # the largest over the smallest positive number that calls for a logarithm
+REFERENCES = 401  # points between the rows
+ALL_NOISE = 20.0  # logarithm of a noise beside which the units are nothing
+ROUNDING = 1e-15  # in standard units: smaller errors mean nothing
+SURE = 2.0  # standard errors
+LEAST_CALIBRATION = (
+    0.1  # what a kernel that is too rough for the function overstates is not believed to be more
+)
+
+
+@dataclass(frozen=True)
+class KrigingFit:
+    """A kriging in the units of the data.
+
+    Attributes:
+        kernel: a key of `KERNELS`, or "product".
+        scalers: of points and outputs.
+        theta: as in `Kriging`.
+        strengths: (d,) of the product kernel, or None.
+        solved: the solution over the rows that it was fitted to.
+    """
+
+    kernel: str
+    scalers: tuple[Standardizer, Standardizer]
+    theta: np.ndarray
+    strengths: np.ndarray | None
+    solved: Solved
+
+    @classmethod
+    def of(
+        cls,
+        kernel: str,
+        scalers: tuple[Standardizer, Standardizer],
+        points: np.ndarray,
+        outputs: np.ndarray,
+        evaluations: int = 0,
+        theta: np.ndarray | None = None,
+        strengths: np.ndarray | None = None,
+    ) -> "KrigingFit":
+        """Fit to rows (n, d), (n, k), with as many evaluations of the evidence, from theta if given."""
+        rows = Kriging(kernel, scalers[0].standardize(points), scalers[1].standardize(outputs))
+        if evaluations:
+            theta = rows.search(evaluations, theta)
+        assert theta is not None
+        return cls(kernel, scalers, theta, strengths, rows.solve(theta, strengths))
+
+    def fit(self, points: np.ndarray, outputs: np.ndarray, evaluations: int = 0) -> "KrigingFit":
+        """The same kriging of other rows."""
+        known = (self.theta, self.strengths)
+        return self.of(self.kernel, self.scalers, points, outputs, evaluations, *known)
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        """Predict (p, k) at points (p, d)."""
+        return self.scalers[1].restore(self.solved.predict(self.scalers[0].standardize(points)))
+
+    def left_out(self) -> np.ndarray:
+        """Leave-one-out errors (n, k) in the units of the outputs."""
+        outputs = self.scalers[1].restore(self.solved.rows.targets)
+        predicted = self.solved.rows.targets + self.solved.left_out
+        with np.errstate(over="ignore"):
+            return self.scalers[1].restore(predicted) - outputs
+
+    def standardized(self) -> np.ndarray:
+        """Leave-one-out errors over their deviations, (n, k)."""
+        return self.solved.left_out / np.maximum(self.solved.deviations, ROUNDING)
+
+    def calibration(self) -> np.ndarray:
+        """What the deviations (k,) are to be multiplied by."""
+        return np.maximum(np.sqrt(np.mean(self.standardized() ** 2, axis=0)), LEAST_CALIBRATION)
+
+    def expected(self, points: np.ndarray) -> np.ndarray:
+        """The error (k,) to expect at points between the rows, calibrated by leave-one-out."""
+        x = self.scalers[0].standardize(points)
+        deviation = np.sqrt(self.solved.variance(x))[:, np.newaxis] * self.solved.amplitude
+        slope = self.scalers[1].slope(self.scalers[1].restore(self.solved.predict(x)))
+        return np.sqrt(np.mean((deviation * slope) ** 2, axis=0)) * self.calibration()
+
+    def error(self, points: np.ndarray) -> float:
+        """What the choice minimises, over the standard deviations of the outputs."""
+        outputs = self.scalers[1].restore(self.solved.rows.targets)
+        deviation = np.maximum(outputs.std(axis=0), np.finfo(float).tiny)
+        left_out = rms(self.left_out() / deviation)
+        expected = rms(self.expected(points) / deviation)
+        return float(np.sqrt(max(left_out, ROUNDING) * max(expected, ROUNDING)))
+
+    @property
+    def term(self) -> Term:
+        """The distance units as a term of a model."""
+        solved, rows = self.solved, self.solved.rows
+        sizes = (rows.x.shape[1], len(rows.x), rows.targets.shape[1])
+        parts = (solved.lengths, solved.strengths, solved.weight, solved.trend)
+        params = DistanceParams(rows.x, *parts)
+        return Term(Distance(self.kernel, sizes, rows.degree), params, np.ones(sizes[2]))
+
+    @property
+    def name(self) -> str:
+        """Kernel and logarithms in words."""
+        if self.theta[-1] == ALL_NOISE:
+            return ("constant", "linear function")[self.solved.rows.degree]
+        logs = [
+            side
+            for side, scaler in zip(("inputs", "outputs"), self.scalers, strict=True)
+            if (scaler.floor > 0).any()
+        ]
+        return f"{self.kernel} distance units" + (
+            f", logarithm of {' and '.join(logs)}" if logs else ""
+        )
+
+
+def kriging_trial(
+    fitted: KrigingFit,
+    splits: list[Rows],
+    scalers: tuple[Standardizer, Standardizer],
+    seconds: float,
+) -> Trial:
+    """Measure a kriging on the rows held out, with the lengths and noise that all rows chose.
+
+    Args:
+        fitted: the kriging of all rows.
+        splits: rows in the standard units of `scalers`.
+        scalers: of the rows.
+        seconds: that the choice took.
+    """
+    start, most = time.perf_counter(), len(fitted.solved.rows.x)
+    predictions, variances = [], []
+    for rows in splits:
+        train = [
+            scaler.restore(np.asarray(part)[:most])
+            for scaler, part in zip(scalers, rows.train, strict=True)
+        ]
+        kriging = fitted.fit(*train)
+        held_out = scalers[0].restore(np.asarray(rows.held_out.inputs))
+        predictions.append(scalers[1].standardize(kriging(held_out)))
+        variances.append(kriging.solved.variance(kriging.scalers[0].standardize(held_out)))
+    error = rms(np.concatenate(predictions) - held_out_targets(splits))
+    return Trial(
+        Candidate(fitted.name, error, seconds + time.perf_counter() - start),
+        (fitted.term,),
+        np.concatenate(predictions),
+        lambda every: (fitted.term,),
+        float(np.max(fitted.solved.noise * fitted.solved.amplitude**2)),
+        fitted.scalers,
+        fitted,
+        np.concatenate(variances),
+    )
+
+
+def between(points: np.ndarray, count: int = REFERENCES, seed: int = 0) -> np.ndarray:
+    """Points as new ones may come: each column by its own quantiles, evenly for one input.
+
+    Where rows are spaced at random the next one can lie beyond the last by about a gap, where they
+    are spaced by a rule it does not.
+    """
+    d = points.shape[1]
+    levels = np.random.default_rng(seed).random((count, d))
+    if d == 1:
+        levels = np.linspace(0, 1, count)[:, np.newaxis]
+    columns = []
+    for level, column in zip(levels.T, points.T, strict=True):
+        ordered = np.sort(column)
+        values = np.unique(ordered)
+        if len(values) > 3:
+            gaps = np.diff(values)
+            # The logarithms of neighbouring gaps differ by 1.8 on average for random rows.
+            beyond = min(1.0, float(np.std(np.diff(np.log(gaps)))) / 1.8)
+            low, high = (
+                ordered[0] - beyond * gaps[:3].mean(),
+                ordered[-1] + beyond * gaps[-3:].mean(),
+            )
+            ordered = np.r_[low, ordered, high] if beyond > 0.1 else ordered
+        columns.append(np.interp(level, np.linspace(0, 1, len(ordered)), ordered))
+    return np.column_stack(columns)
+
+
+def choose_kriging(points: np.ndarray, outputs: np.ndarray, most: int = MOST) -> KrigingFit:
+    """Choose kernel, logarithms, lengths and noise.
+
+    Args:
+        points: (n, d), in random order.
+        outputs: (n, k).
+        most: rows that are solved for.
+
+    Returns:
+        The best, fitted to `most` rows.
+    """
+    references = between(points[:most])
+    found = []
+    for logs in _logarithms(points, outputs):
+        scalers = (standardizer(points, logs=logs[0]), standardizer(outputs, logs=logs[1]))
+        theta = None
+        for kernel in ORDER:
+            if 2 * _polynomial_terms(kernel, points.shape[1]) < min(len(points), FEW):
+                few = points[:FEW], outputs[:FEW]
+                fit = KrigingFit.of(kernel, scalers, *few, EVALUATIONS, theta)
+                # With one input a search from many starts is cheap; with more, one theta leads
+                # to the next.
+                theta = fit.theta if points.shape[1] > 1 else None
+                if len(points) > FEW:
+                    fit = fit.fit(points[:SOME], outputs[:SOME])
+                found.append((fit.error(references), fit))
+    found.sort(key=lambda one: one[0])
+    if len(points) <= FEW:
+        return _simplest(found[0][1], points, outputs)
+    refined = [fit.fit(points[:SOME], outputs[:SOME], MORE) for _, fit in found[:REFINED]]
+    best = min(refined, key=lambda fit: fit.error(references)).fit(points[:most], outputs[:most])
+    return _simplest(best, points[:most], outputs[:most])
+
+
+def _simplest(best: KrigingFit, points: np.ndarray, outputs: np.ndarray) -> KrigingFit:
+    """The polynomial alone, unless leave-one-out errors surely prefer the units beside it."""
+    scalers = standardizer(points), standardizer(outputs)
+    theta = np.r_[np.zeros(points.shape[1]), ALL_NOISE]
+    alone = KrigingFit.of("Matern 1/2", scalers, points, outputs, theta=theta)
+    squares = [
+        np.mean(np.minimum(np.abs(fit.left_out() / scalers[1].scale), 1e100) ** 2, axis=1)
+        for fit in (alone, best)
+    ]
+    gain = squares[0] - squares[1]
+    sure = min(SURE, len(points) ** 0.5 / 3) * gain.std() / len(points) ** 0.5
+    # A few large errors can hide that all others are much smaller.
+    smaller = np.median(squares[1]) < 0.25 * np.median(squares[0])
+    return best if smaller or gain.mean() > sure else alone
+
+
+def _polynomial_terms(kernel: str, num_inputs: int) -> int:
+    quadratic = num_inputs * (num_inputs + 1) // 2
+    return 1 + num_inputs + (quadratic if KERNELS[kernel].degree == 2 else 0)
+
+
+def _logarithms(points: np.ndarray, outputs: np.ndarray) -> list[tuple[Any, Any]]:
+    """The columns of points and of outputs whose logarithm is taken, in each variant to try."""
+    sides = []
+    for values in (points, outputs):
+        wide = (values.min(axis=0) > 0) & (values.max(axis=0) > SCALES * values.min(axis=0))
+        sides.append([np.zeros_like(wide), wide] if wide.any() else [wide])
+    return list(itertools.product(*sides))
