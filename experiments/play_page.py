@@ -1,4 +1,4 @@
-"""Play with the page of the 3-4-2 network in a headless Chromium, and film it: walk, drag, break a rule, train."""
+"""Film the page of the 3-4-2 network in use: walk, drag, break a rule, train."""
 
 import io
 import json
@@ -27,12 +27,14 @@ class Config:
     """Changes nothing: it prints the name of the film alone."""
 
 
-WIDTH, HEIGHT, SCALE = 1200, 880, 0.75  # of the window in pixels of the page, and of the picture
-COLOURS = 128
+WIDTH, HEIGHT, SCALE = 1000, 760, 0.83  # of the window in pixels of the page, and of the picture
+COLOURS = 192
 # An arrow that shows where the mouse is: a headless browser draws none.
 POINTER = """(() => {
-  const arrow = make("div", { id: "pointer", html: '<svg viewBox="0 0 12 19" width="18"><path d="M0 0v16l4-4 3 7'
-    + ' 2.500-1-3-7h5.500z" fill="#111" stroke="#fff"/></svg>' });
+  const arrow = document.createElement("div");
+  arrow.id = "pointer";
+  arrow.innerHTML = '<svg viewBox="0 0 12 19" width="18"><path d="M0 0v16l4-4 3 7 2.5-1-3-7h5.5z"'
+    + ' fill="#111" stroke="#fff"/></svg>';
   arrow.style.cssText = "position:fixed;z-index:99;pointer-events:none;left:0;top:0";
   document.body.append(arrow);
 })()"""
@@ -50,7 +52,11 @@ def main(config: Config) -> None:
     if not page.is_file():
         raise ValueError(f"page must be a file that walk.py wrote, got {config.page or page.name}")
     with tempfile.TemporaryDirectory() as folder, browser.start(folder) as opened:
-        opened.show(page, width=WIDTH, height=HEIGHT, view="check", scale=SCALE)
+        # Without header and settings, as in a slide: larger numbers.
+        slide = Path(folder) / "slide.html"
+        text = page.read_text(encoding="utf-8")
+        slide.write_text(text.replace('"embed":false', '"embed":true'), encoding="utf-8")
+        opened.show(slide, width=WIDTH, height=HEIGHT, view="check", scale=SCALE)
         frames = play(opened)
     finish(
         config,
@@ -62,7 +68,7 @@ def main(config: Config) -> None:
 
 
 def play(opened: Browser) -> Frames:
-    """Does what a reader would; returns the pictures, each with the milliseconds that it stays."""
+    """Walk through both passes, drag a weight, break a rule and train; return (picture, ms)."""
     frames: Frames = []
 
     def shot(milliseconds: int) -> None:
@@ -71,61 +77,36 @@ def play(opened: Browser) -> Frames:
 
     def point(selector: str) -> None:
         opened.run(
-            f"(({{ x, y, width, height }}) => Object.assign(pointer.style, {{ left: `${{x + width / 2}}px`, "
-            f"top: `${{y + height / 2}}px` }}))(document.querySelector({json.dumps(selector)}).getBoundingClientRect())"
+            "(({ x, y, width, height }) => Object.assign(pointer.style,"
+            " { left: `${x + width / 2}px`, top: `${y + height / 2}px` }))"
+            f"(document.querySelector({json.dumps(selector)}).getBoundingClientRect())"
         )
 
-    def click(selector: str) -> None:
+    def change(part: dict[str, object], selector: str, milliseconds: int) -> None:
+        opened.run(f"void jaxbp.set({json.dumps(part)})")
+        opened.settle()
         point(selector)
-        opened.run(f"document.querySelector({json.dumps(selector)}).click(), page.flush()")
+        shot(milliseconds)
 
     opened.run(POINTER)
-    opened.run("page.change({ stage: 0 }), page.flush()")
-    forward = ".bar button[aria-label]:nth-of-type(3)"
-    point(forward)
-    shot(900)
-    for _ in range(opened.run("3 * page.L() + 1")):  # through the passes
-        click(forward)
-        shot(550)
-    for ref in ("e.1.0", "d.1.0", "gw.1.0.0"):  # what a number is made of
-        point(f"[data-ref='{ref}']")
-        opened.run(f"document.querySelector(\"[data-ref='{ref}']\").focus(), page.flush()")
-        shot(1300)
-    place = "[data-ref='w.1.0.0']"
-    start = opened.run(
-        f"document.querySelector({json.dumps(place)}).focus(), page.value('w.1.0.0')"
-    )
-    for moved in (
-        0,
-        3,
-        8,
-        14,
-        20,
-        26,
-        20,
-        10,
-        0,
-        -8,
-        0,
-    ):  # a weight is dragged: all that depends on it follows
-        point(place)
-        opened.run(f"pointer.style.left = parseFloat(pointer.style.left) + {2 * moved} + 'px'")
-        opened.run(f"page.set('w.1.0.0', {start} + {moved / 10}), page.flush()")
-        shot(160)
-    for mistake in ("local", "upstream", ""):  # rules are broken
-        click(f".mistakes input[value='{mistake}']")
-        opened.run("new Promise((done) => setTimeout(done, 200))")
-        shot(1900 if mistake else 900)
-    click("#tab-training")
-    rate = "#panel-training input[type='range'][min='-4']"
-    point(rate)
-    opened.run(
-        f"((e) => {{ e.value = 0; e.dispatchEvent(new Event('input')); }})(document.querySelector({json.dumps(rate)}))"
-    )
-    shot(900)
-    point("#panel-training button[aria-label]:nth-of-type(3)")
-    for steps in (1, 1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120):  # it learns
-        opened.run(f"views.training.advance({steps}), page.flush()")
+    forward = "#timeline [aria-label='one stage on']"
+    last = opened.run("3 * (jaxbp.state().sizes.length - 1) + 1")
+    for stage in range(last + 1):
+        change({"view": "walk", "stage": stage}, forward, 600)
+    for ref in ("e.1.0", "d.1.0", "gw.1.0.0"):
+        change({"selected": ref}, f"[data-ref='{ref}']", 1300)
+    params = opened.run("jaxbp.state().params")
+    start = params[0]["weight"][0][0]
+    for moved in (0, 3, 8, 14, 20, 26, 20, 10, 0):
+        params[0]["weight"][0][0] = start + moved / 10
+        change({"params": params, "selected": "w.1.0.0"}, "[data-ref='w.1.0.0']", 160)
+    for mistake in ("local", "upstream", None):
+        place = f".mistakes input[value='{mistake or ''}']"
+        change({"view": "check", "broken": mistake}, place, 1900 if mistake else 900)
+    training = {"rate": 1}
+    change({"view": "training", "training": training}, "#panel-training .main", 900)
+    for steps in (1, 1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120):
+        opened.run(f"jaxbp.step({steps})")
         shot(220)
     shot(1800)
     return frames
@@ -138,7 +119,7 @@ def write(frames: Frames, path: Path) -> Path:
     images = [Image.open(io.BytesIO(picture)).convert("RGB") for picture, _ in frames]
     # One palette for all: that of pictures with every colour in them, so that nothing flickers.
     together = Image.new("RGB", (images[0].width, 3 * images[0].height))
-    for row, place in enumerate((len(images) // 3, 3 * len(images) // 5, -1)):
+    for row, place in enumerate((len(images) // 3, 4 * len(images) // 7, -1)):
         together.paste(images[place], (0, row * images[0].height))
     palette = together.quantize(COLOURS, dither=Image.Dither.NONE)
     drawn = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]

@@ -86,7 +86,7 @@ class Browser:
 
 
 @contextmanager
-def start(_folder: object = None) -> Iterator[Browser]:
+def start() -> Iterator[Browser]:
     """Start a browser and close it afterwards."""
     from playwright.sync_api import sync_playwright
 

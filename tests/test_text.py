@@ -1,4 +1,4 @@
-"""Numbers and foreign texts as people read them; no text steers a terminal."""
+"""Numbers and foreign texts: what a person reads is what was meant, and nothing steers a terminal."""
 
 import csv
 import io

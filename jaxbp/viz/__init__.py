@@ -1,8 +1,8 @@
-"""Figures, films and pages from plain arrays and typed results.
+"""Figures from plain arrays and typed results. The only package that imports matplotlib, inside its
+functions only.
 
-This is the only package that imports matplotlib, inside its functions. A drawing function returns a
-`Drawing`, changes no global state, uses no pyplot and never calls `show`. Functions of one panel
-take the `ax` to draw in.
+A drawing function returns a `Drawing`, changes no global state, knows no pyplot and never calls
+`show`. Functions of one panel take the `ax` to draw in. Nothing here runs a network or autodiff.
 """
 
 from jaxbp.viz.curves import draw_curves as draw_curves
@@ -23,6 +23,7 @@ from jaxbp.viz.images import draw_images as draw_images
 from jaxbp.viz.language import translate as translate
 from jaxbp.viz.layers import draw_gradient_flow as draw_gradient_flow
 from jaxbp.viz.layers import draw_weights as draw_weights
+from jaxbp.viz.page import make_page as make_page
 from jaxbp.viz.page import save_page as save_page
 from jaxbp.viz.planes import draw_decision_map as draw_decision_map
 from jaxbp.viz.planes import draw_heatmap as draw_heatmap

@@ -1,4 +1,4 @@
-"""What a page holds as data: network, samples, jaxbp's own numbers, recorded runs; all numbers as their bytes."""
+"""The data of a page: network, samples, jaxbp's own numbers, recorded runs; numbers as bytes."""
 
 import base64
 from collections.abc import Sequence
@@ -8,34 +8,94 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxbp._samples import check_named
 from jaxbp.backprop import Trace, backprop
 from jaxbp.fitting.model import Model
 from jaxbp.losses import Loss
-from jaxbp.params import Mlp, Params
+from jaxbp.params import Layer, Mlp, Params
 
 MAX_TRACES = 8
+MAX_UNITS, MAX_SAMPLES = 100, 512
+# The network of the opening: three units and no biases, so that three numbers make the output.
+OPENING_PARAMS = (([[0.6]], [0.0]), ([[1.4]], [0.0]))
+OPENING_SAMPLE = ([[1.5]], [[0.2]])
 
 
-def network_of(model: Any, inputs: Any, targets: Any) -> tuple[Mlp, Params, Any, Any]:
-    """The network of a pair, or of a model with one term, and the samples in the units that it computes in."""
+def network_of(
+    model: Any, inputs: Any, targets: Any
+) -> tuple[Mlp, Params, Any, Any, dict[str, Any] | None]:
+    """Return network, parameters, samples in its units, and the units of a `Model`."""
     if not isinstance(model, Model):
-        return *model, inputs, targets
+        mlp, params = model
+        return mlp, _params_of(mlp, params), inputs, targets, None
     if len(model.terms) != 1:
         raise ValueError(
-            f"model must have one network for a page, got {len(model.terms)}: pass one as (mlp, params)"
+            f"model must have one network for a page, got {len(model.terms)}: "
+            "pass one as (mlp, params)"
         )
     points, outputs = np.asarray(inputs, np.float64), np.asarray(targets, np.float64)
     if points.shape[1:] != (model.num_inputs,) or len(outputs) != len(points):
         raise ValueError(
-            f"inputs and targets must be (n, {model.num_inputs}) and (n,) or (n, k) in the units of the model, "
-            f"got {points.shape} and {outputs.shape}"
+            f"inputs and targets must be (n, {model.num_inputs}) and (n,) or (n, k) in the units "
+            f"of the model, got {points.shape} and {outputs.shape}"
         )
+    scale = np.broadcast_to(model.terms[0].scale, (model.mlp.sizes[-1],))
     inputs, targets = model.standardize(points, outputs)
-    return model.mlp, model.params, inputs, targets / model.terms[0].scale
+    given, made = model.input_scaler, model.output_scaler
+    units = {
+        "inputs": _units(given.mean, given.scale),
+        "targets": _units(made.mean, made.scale * scale),
+    }
+    return model.mlp, model.params, inputs, targets / scale[None], units
+
+
+def _units(mean: Any, std: Any) -> list[dict[str, float]]:
+    pairs = zip(*np.broadcast_arrays(mean, std), strict=True)
+    return [{"mean": float(center), "std": float(spread)} for center, spread in pairs]
+
+
+def _params_of(mlp: Mlp, params: Any) -> Params:
+    """Return parameters as people have them, pairs, lists, (1, n) biases, as float64 layers."""
+    if len(params) != mlp.num_layers:
+        raise ValueError(
+            f"params must hold {mlp.num_layers} pairs of weight and bias, got {len(params)}"
+        )
+    layers: list[Any] = []
+    for k, (weight, bias) in enumerate(params):
+        weight, shape = np.asarray(weight, np.float64), (mlp.sizes[k], mlp.sizes[k + 1])
+        if weight.shape != shape:
+            hint = ": transpose it" if weight.shape == shape[::-1] else ""
+            raise ValueError(
+                f"params[{k}].weight must have shape {shape} (inputs, units), "
+                f"got {weight.shape}{hint}"
+            )
+        if bias is not None:
+            bias = np.asarray(bias, np.float64)
+            if bias.size != shape[1]:
+                raise ValueError(
+                    f"params[{k}].bias must have shape ({shape[1]},), got {bias.shape}"
+                )
+            bias = bias.reshape(-1)
+        layers.append((weight, bias))
+    return tuple(Layer(*layer) for layer in layers)
+
+
+def check_size(mlp: Mlp, num_samples: int, loss: Loss) -> None:
+    """Refuse what no page can compute or show."""
+    check_named("a page", mlp, loss)
+    if sum(mlp.sizes) > MAX_UNITS:
+        raise ValueError(
+            f"model must have at most {MAX_UNITS} units for a page, got {sum(mlp.sizes)}"
+        )
+    if num_samples > MAX_SAMPLES:
+        raise ValueError(
+            f"inputs must hold at most {MAX_SAMPLES} samples for a page, got {num_samples}: "
+            "pass some of them"
+        )
 
 
 def data_of(mlp: Mlp, params: Params, inputs: Any, targets: Any, loss: Loss) -> dict[str, Any]:
-    """The network, its samples, and jaxbp's own numbers in float64: of some samples by themselves, and of all."""
+    """Return network, samples and jaxbp's own numbers in float64, of single samples and of all."""
     with jax.enable_x64(True):
         params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), params)
         inputs = np.asarray(inputs, np.float64)
@@ -46,16 +106,16 @@ def data_of(mlp: Mlp, params: Params, inputs: Any, targets: Any, loss: Loss) -> 
         alone = [
             traced(mlp, params, inputs[s : s + 1], targets[s : s + 1], loss) for s in range(number)
         ]
-    if not all(
-        np.isfinite(leaf).all() for leaf in (*jax.tree.leaves(params), inputs, targets, whole.loss)
-    ):
+    leaves = (*jax.tree.leaves(params), inputs, targets, whole.loss)
+    if not all(np.isfinite(leaf).all() for leaf in leaves):
         raise ValueError(
-            "params, inputs, targets and the loss must be finite, got NaN or infinity in one of them"
+            "params, inputs, targets and the loss must be finite, got NaN or infinity in one of "
+            "them"
         )
     if targets.ndim == 1:
         targets = np.eye(mlp.sizes[-1])[targets]
     return {
-        "mlp": {"sizes": mlp.sizes, "activations": mlp.activation_names},
+        "mlp": _described(mlp, params),
         "numSamples": len(inputs),
         "params": _packed(jax.tree.leaves(params)),
         "inputs": _packed([inputs]),
@@ -66,15 +126,26 @@ def data_of(mlp: Mlp, params: Params, inputs: Any, targets: Any, loss: Loss) -> 
     }
 
 
+def _described(mlp: Mlp, params: Params) -> dict[str, Any]:
+    names, biased = mlp.activation_names, params[0].bias is not None
+    return {"sizes": mlp.sizes, "activations": names, "bias": biased}
+
+
 def _numbers(trace: Trace, number: int) -> str:
-    """A trace for its first samples: its arrays layer by layer, one after the other, then gradient and loss."""
-    kept = (trace.preactivations, trace.activations, trace.activation_errors, trace.node_errors)
+    """Pack the arrays of a trace for its first samples, layer by layer, then gradient and loss."""
+    layers = trace.mlp.num_layers
+    kept = (
+        trace.preactivations,
+        trace.activations[-layers:],
+        trace.activation_errors[-layers:],
+        trace.node_errors,
+    )
     rows = [array[:number] for arrays in kept for array in arrays]
     return _packed([*rows, *jax.tree.leaves(trace.gradient), trace.loss])
 
 
 def _packed(arrays: Sequence[Any], dtype: str = "<f8") -> str:
-    """The bytes of all arrays after each other, as text: exact, and half as long as digits."""
+    """Return the bytes of all arrays as text: exact, and half as long as digits."""
     flat = np.concatenate([np.asarray(array).ravel() for array in arrays])
     return base64.b64encode(flat.astype(dtype).tobytes()).decode()
 
@@ -82,26 +153,26 @@ def _packed(arrays: Sequence[Any], dtype: str = "<f8") -> str:
 def recorded(
     name: str, shown: Mlp, mlp: Mlp, steps: Sequence[tuple[int, Params]], losses: Any = None
 ) -> dict[str, Any]:
-    """A run to replay: the parameters of each step as they are in memory, so that they come back to the last bit."""
+    """Return a run to replay, its parameters bit for bit."""
     if (mlp.sizes[0], mlp.sizes[-1]) != (shown.sizes[0], shown.sizes[-1]):
         raise ValueError(
-            f"recording[{name!r}] must have the {shown.sizes[0]} inputs and {shown.sizes[-1]} outputs of the page, "
-            f"got sizes {mlp.sizes}"
+            f"recording[{name!r}] must have the {shown.sizes[0]} inputs and {shown.sizes[-1]} "
+            f"outputs of the page, got sizes {mlp.sizes}"
         )
     if not steps:
         raise ValueError(f"recording[{name!r}] must hold at least one step, got none")
     if losses is not None and len(losses) != len(steps):
         raise ValueError(
-            f"recording[{name!r}] must hold a loss for each of its {len(steps)} steps, got {len(losses)}"
+            f"recording[{name!r}] must hold a loss for each of its {len(steps)} steps, "
+            f"got {len(losses)}"
         )
     leaves = [np.asarray(leaf) for _, params in steps for leaf in jax.tree.leaves(params)]
     narrow = all(leaf.dtype == np.float32 for leaf in leaves)
+    kept = losses and [float(value) if np.isfinite(value) else None for value in losses]
     return {
-        "mlp": {"sizes": mlp.sizes, "activations": mlp.activation_names},
+        "mlp": _described(mlp, steps[0][1]),
         "steps": [int(step) for step, _ in steps],
-        "losses": None
-        if losses is None
-        else [float(value) if np.isfinite(value) else None for value in losses],
+        "losses": kept,
         "bits": 32 if narrow else 64,
         "params": _packed(leaves, "<f4" if narrow else "<f8"),
     }

@@ -1,162 +1,182 @@
-// The depth: how long the node errors of each layer are, and the factors that make them so.
-"use strict";
+// The depth: the norms of the node errors of each layer, and the factors that make them vanish or explode.
+import { decadesOf } from "./axes.js";
+import { choice, make, numberField, table } from "./dom.js";
+import { ACTIVATIONS, backprop, mapParams, sum } from "./engine.js";
+import { formatPower, formatShare } from "./format.js";
+import { SCHEMES, generator, init, normal } from "./start.js";
+import * as page from "./store.js";
+import { memo } from "./memo.js";
+import { say } from "./words.js";
 
-views.depth = (() => {
-  const { say } = page;
-  // The network of this view is its own: nothing that happens elsewhere changes it.
-  const WIDTH = 8,
-    SAMPLES = 16,
-    now = { depth: 12, activation: "sigmoid", scheme: "glorot", gain: 1, seed: 0 };
-  let chart, sentence, table;
+// The network of this view is its own: equal layers, random samples.
+const UNITS = 8;
+const SAMPLES = 16;
+const [WIDTH, HEIGHT] = [340, 200];
+const BOX = { left: 46, right: 6, top: 22, bottom: 34 };
+let chart, sentence, factors, controls;
 
-  function build(panel) {
-    const set = (key) => (value) => {
-      now[key] = value;
-      draw();
+export function build(panel) {
+  const set = (key) => (value) => page.change({ depth: { ...page.state().depth, [key]: value } });
+  const of = (key) => () => page.state().depth[key];
+  const named = (names) => Object.fromEntries(names.map((name) => [name, name.replace("_", " ")]));
+  const whole = (high) => [...Array(high + 1).keys()];
+  controls = [
+    numberField(say("depth.depth"), of("depth"), set("depth"), {
+      low: 1,
+      high: 30,
+      whole: true,
+      steps: whole(30)
+    }),
+    choice(
+      say("depth.activation"),
+      named(Object.keys(ACTIVATIONS)),
+      of("activation"),
+      set("activation")
+    ),
+    choice(say("depth.start"), named(Object.keys(SCHEMES)), of("scheme"), set("scheme")),
+    numberField(say("depth.gain"), of("gain"), set("gain"), {
+      low: 0,
+      high: 10,
+      steps: [0.2, 0.5, 0.8, 1, 1.2, 1.5, 2, 3]
+    }),
+    numberField(say("depth.seed"), of("seed"), set("seed"), {
+      low: 0,
+      high: 2 ** 31,
+      whole: true,
+      steps: whole(50)
+    })
+  ];
+  chart = make("svg", { class: "bars", role: "img", viewBox: `0 0 ${WIDTH} ${HEIGHT}` });
+  sentence = make("p", { class: "verdict", role: "status" });
+  factors = make("div", {
+    class: "scroll short",
+    tabindex: "0",
+    role: "region",
+    "aria-label": say("depth.table")
+  });
+  panel.append(
+    make("p", { class: "lead" }, say("depth.lead", UNITS, SAMPLES)),
+    sentence,
+    chart,
+    ...controls.map(({ element }) => element),
+    factors
+  );
+}
+
+// The norms of the node errors, and the two factors of each layer.
+function measure({ depth, activation, scheme, gain, seed }) {
+  const sizes = new Array(depth + 1).fill(UNITS);
+  const mlp = { sizes, activations: new Array(depth).fill(activation), bias: true };
+  const params = mapParams((p) => gain * p, init(sizes, seed, scheme));
+  const uniform = generator(seed + 1000);
+  const rows = () =>
+    Array.from({ length: SAMPLES }, () => Array.from({ length: UNITS }, () => normal(uniform)));
+  const trace = backprop(mlp, params, rows(), rows(), "mean_squared_error");
+  const norm = (matrix) => Math.sqrt(sum(matrix.flat().map((x) => x * x)));
+  return Array.from({ length: depth }, (_, k) => {
+    const l = k + 1;
+    const errors = norm(trace.nodeErrors[l]);
+    const arriving = norm(trace.activationErrors[l]);
+    return {
+      l,
+      errors,
+      slope: errors / arriving,
+      weight: l < depth ? arriving / norm(trace.nodeErrors[l + 1]) : null
     };
-    const options = (names) => Object.fromEntries(names.map((name) => [name, name.replace("_", " ")]));
-    chart = make("svg", { class: "bars", role: "img", viewBox: "0 0 560 260" });
-    sentence = make("p", { class: "verdict", role: "status" });
-    table = make("div", { class: "scroll short", tabindex: "0", role: "region", "aria-label": say("depth.table") });
-    panel.append(
-      make("h2", {}, say("view.depth")),
-      make("p", { class: "lead" }, say("depth.lead", WIDTH, SAMPLES)),
-      make(
-        "div",
-        { class: "bar" },
-        slider(say("depth.depth"), { min: 1, max: 30, step: 1 }, now.depth, set("depth")),
-        choice(say("depth.activation"), options(Object.keys(ACTIVATIONS)), now.activation, set("activation")),
-        choice(say("depth.start"), options(Object.keys(SCHEMES)), now.scheme, set("scheme")),
-        slider(say("depth.gain"), { min: 0.2, max: 3, step: 0.1 }, now.gain, set("gain")),
-        slider(say("depth.seed"), { min: 0, max: 20, step: 1 }, now.seed, set("seed")),
-      ),
-      chart,
-      sentence,
-      table,
-    );
-  }
+  });
+}
 
-  // A network of equal layers and random samples; the norms of its errors, and the two factors of each layer.
-  function measure({ depth, activation, scheme, gain, seed }) {
-    const mlp = { sizes: new Array(depth + 1).fill(WIDTH), activations: new Array(depth).fill(activation) };
-    const params = mapParams((p) => gain * p, init(mlp, seed, scheme)),
-      uniform = generator(seed + 1000);
-    const rows = () => Array.from({ length: SAMPLES }, () => Array.from({ length: WIDTH }, () => normal(uniform)));
-    const trace = backprop(mlp, params, rows(), rows(), "mean_squared_error");
-    const norm = (matrix) => Math.sqrt(sum(matrix.flat().map((x) => x * x)));
-    return Array.from({ length: depth }, (_, k) => {
-      const l = k + 1,
-        errors = norm(trace.nodeErrors[l]),
-        arriving = norm(trace.activationErrors[l]);
-      return {
-        l,
-        errors,
-        slope: errors / arriving,
-        weight: l < depth ? arriving / norm(trace.nodeErrors[l + 1]) : null,
-      };
-    });
-  }
+const draw = memo((settings) => {
+  const layers = measure(settings);
+  drawBars(layers);
+  describe(layers);
+  drawTable(layers);
+});
+export function render() {
+  for (const { sync } of controls) sync();
+  draw(page.state().depth);
+}
 
-  const render = () => chart.childNodes.length || draw();
-
-  function draw() {
-    const layers = measure(now),
-      L = layers.length;
-    const finite = layers.map(({ errors }) => errors).filter((x) => x > 0 && Number.isFinite(x));
-    const high = finite.length ? Math.ceil(Math.log10(Math.max(...finite)) + 0.01) : 1;
-    const low = Math.min(high - 2, finite.length ? Math.floor(Math.log10(Math.min(...finite)) - 0.01) : 0);
-    const left = 56,
-      right = 8,
-      top = 34,
-      bottom = 38,
-      width = 560,
-      height = 260;
-    const px = (l) => left + ((width - left - right) * (l - 0.5)) / L,
-      py = (x) => top + ((height - top - bottom) * (high - Math.log10(x))) / (high - low);
-    const parts = [],
-      every = Math.max(1, Math.ceil((high - low) / 6));
-    for (let d = low; d <= high; d += every)
-      parts.push(
-        make("line", { class: "rule", x1: left, x2: width - right, y1: py(10 ** d), y2: py(10 ** d) }),
-        make(
-          "text",
-          { x: left - 6, y: py(10 ** d) + 4, "text-anchor": "end" },
-          Math.abs(d) < 4 ? `${Number((10 ** d).toFixed(3))}` : `1e${d}`.replace("-", "−"),
-        ),
-      );
-    for (const { l, errors } of layers) {
-      if (errors > 0 && Number.isFinite(errors))
-        parts.push(
-          make("rect", {
-            class: "bar",
-            x: px(l) - (0.35 * (width - left - right)) / L,
-            y: py(errors),
-            width: (0.7 * (width - left - right)) / L,
-            height: Math.max(1, height - bottom - py(errors)),
-          }),
-        );
-      else
-        parts.push(
-          make("text", { x: px(l), y: height - bottom - 4, "text-anchor": "middle" }, errors === 0 ? "0" : "∞"),
-        );
-      if (L <= 15 || l % 5 === 0 || l === 1)
-        parts.push(make("text", { x: px(l), y: height - bottom + 16, "text-anchor": "middle" }, `${l}`));
-    }
+function drawBars(layers) {
+  const L = layers.length;
+  const shown = ({ errors }) => errors > 0 && Number.isFinite(errors);
+  const { low, high, ticks } = decadesOf(
+    layers
+      .filter(shown)
+      .map(({ errors }) => errors)
+      .concat(layers.some(shown) ? [] : [1]),
+    6
+  );
+  const floor = Math.min(low, high - 2);
+  const across = WIDTH - BOX.left - BOX.right;
+  const px = (l) => BOX.left + (across * (l - 0.5)) / L;
+  const py = (x) =>
+    BOX.top + ((HEIGHT - BOX.top - BOX.bottom) * (high - Math.log10(x))) / (high - floor);
+  const text = (x, y, anchor, words) => make("text", { x, y, "text-anchor": anchor }, words);
+  const parts = ticks.flatMap((power) => [
+    make("line", {
+      class: "rule",
+      x1: BOX.left,
+      x2: WIDTH - BOX.right,
+      y1: py(10 ** power),
+      y2: py(10 ** power)
+    }),
+    text(BOX.left - 5, py(10 ** power) + 4, "end", formatPower(power))
+  ]);
+  for (const layer of layers) {
+    const { l, errors } = layer;
+    const bottom = HEIGHT - BOX.bottom;
     parts.push(
-      make("text", { x: 4, y: 15 }, say("depth.axis")),
-      make("text", { x: width - right, y: height - 3, "text-anchor": "end" }, say("depth.layer")),
+      shown(layer)
+        ? make("rect", {
+            class: "bar",
+            x: px(l) - (0.35 * across) / L,
+            y: py(errors),
+            width: (0.7 * across) / L,
+            height: Math.max(1, bottom - py(errors))
+          })
+        : text(px(l), bottom - 4, "middle", errors === 0 ? "0" : "∞")
     );
-    chart.replaceChildren(...parts);
-    const product = (key, some) => some.reduce((total, layer) => total * (layer[key] ?? 1), 1);
-    const before = layers.slice(0, -1),
-      ratio = layers[0].errors / layers[L - 1].errors;
-    chart.setAttribute(
-      "aria-label",
-      say("depth.picture", formatShare(layers[0].errors), formatShare(layers[L - 1].errors)),
-    );
-    sentence.className = `verdict ${ratio > 0.01 && ratio < 100 ? "good" : "bad"}`;
-    sentence.textContent =
-      L === 1
-        ? say("depth.single")
-        : say(
-            "depth.sentence",
-            L,
-            formatShare(ratio),
-            formatShare(product("weight", before)),
-            formatShare(product("slope", before)),
-            L - 1,
-          );
-    const cells = (tag, texts) =>
-      make(
-        "tr",
-        {},
-        ...texts.map((text, k) =>
-          make(k ? tag : "th", { scope: k ? null : "row", ...(tag === "th" ? { scope: "col" } : {}) }, text),
-        ),
-      );
-    let total = 1;
-    table.replaceChildren(
-      make(
-        "table",
-        {},
-        make("thead", {}, cells("th", [say("depth.layer"), "‖δ‖", "‖e‖ / ‖δ‖ →", "‖δ‖ / ‖e‖", say("depth.product")])),
-        make(
-          "tbody",
-          {},
-          ...[...layers].reverse().map(({ l, errors, slope, weight }) => {
-            if (l < L) total *= slope * weight;
-            return cells("td", [
-              `${l}`,
-              formatShare(errors),
-              weight === null ? "" : formatShare(weight),
-              formatShare(slope),
-              l === L ? "1" : formatShare(total),
-            ]);
-          }),
-        ),
-      ),
-    );
+    if (L <= 12 || l % 5 === 0 || l === 1) parts.push(text(px(l), bottom + 15, "middle", `${l}`));
   }
+  parts.push(
+    text(2, 12, "start", say("depth.axis")),
+    text(WIDTH - 2, HEIGHT - 3, "end", say("depth.layer"))
+  );
+  chart.replaceChildren(...parts);
+  chart.setAttribute(
+    "aria-label",
+    say("depth.picture", formatShare(layers[0].errors), formatShare(layers[L - 1].errors))
+  );
+}
 
-  return { build, render, measure };
-})();
+function describe(layers) {
+  const L = layers.length;
+  const product = (key) =>
+    layers.slice(0, -1).reduce((total, layer) => total * (layer[key] ?? 1), 1);
+  const ratio = layers[0].errors / layers[L - 1].errors;
+  const fate = ratio < 0.01 ? "vanish" : ratio > 100 ? "explode" : "keep";
+  sentence.className = `verdict ${fate === "keep" ? "good" : "bad"}`;
+  sentence.textContent =
+    L === 1
+      ? say("depth.single")
+      : `${say(`depth.${fate}`)} ${say("depth.sentence", L, formatShare(ratio), formatShare(product("weight")), formatShare(product("slope")), L - 1)}`;
+}
+
+function drawTable(layers) {
+  const L = layers.length;
+  let total = 1;
+  const rows = [...layers].reverse().map(({ l, errors, slope, weight }) => {
+    if (l < L) total *= slope * weight;
+    const shares = [errors, weight, slope].map((x) => (x === null ? "" : formatShare(x)));
+    return [`${l}`, ...shares, l === L ? "1" : formatShare(total)];
+  });
+  const head = [
+    say("depth.layer"),
+    "‖δ‖",
+    say("depth.weights"),
+    say("depth.slopes"),
+    say("depth.product")
+  ];
+  factors.replaceChildren(table(head, rows));
+}

@@ -2,18 +2,23 @@
 //
 // A reference is text: "a.l.j" activation (layer 0: input), "z.l.j" preactivation, "e.l.j" activation error, "d.l.j"
 // node error, "w.l.i.j" weight from unit i to unit j of layer l, "b.l.j" bias, "gw.l.i.j" and "gb.l.j" their
-// derivatives, "y.j" target, "loss". Units are numbered through the layers, inputs first: w84 leads from 4 to 8.
-"use strict";
+// derivatives, "y.j" target, "p.j" probability of an output that is a logit, "loss". Units are numbered through the layers, inputs first: w84 leads from 4 to 8.
+import { ACTIVATIONS, LEAK, probabilitiesOf, sum } from "./engine.js";
 
-const isParameter = (ref) => /^(w|b|y|a\.0)\./.test(ref);
+export const isParameter = (ref) => /^(w|b|y|a\.0)\./.test(ref);
 
-function split(ref) {
-  const [kind, ...indices] = ref.split(".");
-  return [kind, ...indices.map(Number)];
+// [kind, ...indices] of a reference, taken apart once.
+const known = new Map();
+export function split(ref) {
+  if (!known.has(ref)) {
+    const [kind, ...indices] = ref.split(".");
+    known.set(ref, [kind, ...indices.map(Number)]);
+  }
+  return known.get(ref);
 }
 
 // All computed numbers, in the order in which the passes reach them.
-function computedRefs(mlp) {
+export function computedRefs(mlp) {
   const { sizes } = mlp,
     L = sizes.length - 1,
     refs = [];
@@ -24,28 +29,32 @@ function computedRefs(mlp) {
   for (let l = L; l > 0; l--)
     for (const j of units(l)) {
       for (const i of units(l - 1)) refs.push(`gw.${l}.${i}.${j}`);
-      refs.push(`gb.${l}.${j}`);
+      if (mlp.bias) refs.push(`gb.${l}.${j}`);
     }
   return refs;
 }
 
 // The stage at which a number is known: 0 at the start, 1..L forward, L + 1 loss, then step 1 and step 2 from layer L.
-function stageOf(mlp, ref) {
+export function stageOf(mlp, ref) {
   const [kind, l] = split(ref),
     L = mlp.sizes.length - 1;
   if (isParameter(ref)) return 0;
   if (kind === "loss") return L + 1;
+  if (kind === "p") return L;
+  if (kind === "e" && l === 0) return 2 * L + 1;
   if (kind === "z" || kind === "a") return l;
   return kind === "e" || kind === "d" ? 2 * L + 2 - l : 3 * L + 2 - l;
 }
 
-function valueOf(trace, row, ref) {
+export function valueOf(trace, row, ref) {
   const [kind, l, i, j] = split(ref);
   switch (kind) {
     case "loss":
       return trace.loss;
     case "y":
       return trace.targets[row][l];
+    case "p":
+      return probabilitiesOf(trace.lossName, trace.activations.at(-1)[row])[l];
     case "w":
       return trace.params[l - 1].weight[i][j];
     case "b":
@@ -65,49 +74,25 @@ function valueOf(trace, row, ref) {
   }
 }
 
-const unitNumber = (mlp, layer, unit) => sum(mlp.sizes.slice(0, layer)) + unit + 1;
+export const unitNumber = (mlp, layer, unit) => sum(mlp.sizes.slice(0, layer)) + unit + 1;
 
 function subscript(mlp, ref) {
   const [kind, l, i, j] = split(ref);
   if (kind === "loss") return "";
   if (kind === "y") return `${l + 1}`;
+  if (kind === "p") return `${unitNumber(mlp, mlp.sizes.length - 1, l)}`;
   if (j === undefined) return `${unitNumber(mlp, l, i)}`;
   const to = unitNumber(mlp, l, j),
     from = unitNumber(mlp, l - 1, i);
   return to < 10 ? `${to}${from}` : `${to},${from}`;
 }
 
-const LETTERS = { d: "δ", gw: "∂L/∂w", gb: "∂L/∂b", loss: "L" };
+export const LETTERS = { d: "δ", gw: "∂L/∂w", gb: "∂L/∂b", loss: "L" };
 const letter = (ref) => LETTERS[split(ref)[0]] ?? split(ref)[0];
-const nameOf = (mlp, ref) => `${letter(ref)}${subscript(mlp, ref)}`;
-const nameHtml = (mlp, ref) => `<i>${letter(ref)}</i><sub>${subscript(mlp, ref)}</sub>`;
+export const nameOf = (mlp, ref) => `${letter(ref)}${subscript(mlp, ref)}`;
+export const nameHtml = (mlp, ref) => `<i>${letter(ref)}</i><sub>${subscript(mlp, ref)}</sub>`;
 
-// About four significant digits in at most eight characters; what was given is written as it was given.
-function format(number, digits = 4) {
-  if (!Number.isFinite(number)) return Number.isNaN(number) ? "NaN" : number > 0 ? "∞" : "−∞";
-  const size = Math.abs(number);
-  let text = "0";
-  if (size >= 10 ** (digits + 1) || (size > 0 && size < 1e-3)) text = number.toExponential(Math.max(1, digits - 3));
-  else if (size > 0)
-    text = number.toFixed(Math.min(digits + 1, Math.max(0, digits - 1 - Math.floor(Math.log10(size)))));
-  return text.replace(/-/g, "−").replace("e+", "e");
-}
-const formatGiven = (number) => {
-  const short = String(number);
-  return short.length <= 7 ? short.replace("-", "−") : format(number);
-};
-// Two numbers with as many digits as it takes to tell them apart.
-function formatApart(one, other) {
-  for (let digits = 5; digits < 17; digits++) {
-    const texts = [format(one, digits), format(other, digits)];
-    if (texts[0] !== texts[1]) return texts;
-  }
-  return [String(one), String(other)];
-}
-const formatShare = (share) =>
-  share >= 0.01 || share === 0 ? String(Number(share.toPrecision(2))) : share.toExponential(1).replace("-", "−");
-
-const SLOPES = {
+export const SLOPES = {
   identity: () => ["1"],
   relu: (a) => ["[", a, " > 0]"],
   leaky_relu: (a) => ["(1 if ", a, ` ≥ 0, ${LEAK} if not)`],
@@ -116,89 +101,127 @@ const SLOPES = {
   softplus: (a) => ["(1 − exp(−", a, "))"],
   silu: (a, z) => ["silu′(", z, ")"],
   gelu: (a, z) => ["gelu′(", z, ")"],
-  sine: (a, z) => ["cos ", z],
+  sine: (a, z) => ["cos ", z]
 };
 
-const joined = (terms, between) => terms.flatMap((term, k) => (k ? [between, ...term] : term));
+export const joined = (terms, between) =>
+  terms.flatMap((term, k) => (k ? [between, ...term] : term));
+
+const to = (...parts) => ({ ref: parts.join(".") });
+const each = (size, term) => [...Array(size).keys()].map(term);
+const summed = (size, term) => joined(each(size, term), " + ");
 
 // The formula of a number: text and references (as {ref}) in turn. n is how many samples the loss is a mean over.
-function formulaOf(mlp, lossName, n, ref) {
-  const [kind, l, i, j] = split(ref),
-    { sizes } = mlp,
-    L = sizes.length - 1;
-  const r = (...parts) => ({ ref: parts.join(".") });
-  const each = (size, term) => [...Array(size).keys()].map(term);
-  const mean = n > 1 ? ` / ${n}` : "";
-  const slope = () => SLOPES[mlp.activations[l - 1]](r("a", l, i), r("z", l, i));
+export function formulaOf(mlp, lossName, n, ref) {
+  const [kind, l, i, j] = split(ref);
+  const { sizes } = mlp;
+  const L = sizes.length - 1;
+  const over = n > 1 ? ["Σ "] : [];
   switch (kind) {
-    case "z":
-      return [
-        ...joined(
-          each(sizes[l - 1], (k) => [r("w", l, k, i), " ", r("a", l - 1, k)]),
-          " + ",
-        ),
-        " + ",
-        r("b", l, i),
-      ];
-    case "a":
-      return [`${mlp.activations[l - 1]}(`, r("z", l, i), ")"];
-    case "d":
-      return [r("e", l, i), " × ", ...slope()];
-    case "gw":
-      return n > 1 ? ["Σ ", r("a", l - 1, i), " ", r("d", l, j)] : [r("a", l - 1, i), " ", r("d", l, j)];
-    case "gb":
-      return n > 1 ? ["Σ ", r("d", l, i)] : [r("d", l, i)];
-    case "loss":
-      return lossFormula(
-        lossName,
-        sizes[L],
-        n > 1 ? "Σ " : "",
-        mean,
-        (j) => r("a", L, j),
-        (j) => r("y", j),
-      );
-    case "e": {
-      if (l < L)
-        return joined(
-          each(sizes[l + 1], (k) => [r("d", l + 1, k), " ", r("w", l + 1, i, k)]),
-          " + ",
-        );
-      const a = r("a", L, i),
-        y = r("y", i),
-        k = sizes[L];
-      if (lossName === "mean_squared_error") return [k > 1 ? `2/${k} (` : "2 (", a, " − ", y, `)${mean}`];
-      if (lossName === "half_squared_error") return mean ? ["(", a, " − ", y, `)${mean}`] : [a, " − ", y];
-      if (lossName === "binary_cross_entropy") return ["(sigmoid(", a, ") − ", y, `)${k > 1 ? ` / ${k}` : ""}${mean}`];
-      const powers = joined(
-        each(k, (c) => ["exp(", r("a", L, c), ")"]),
-        " + ",
-      );
-      return [mean ? "(exp(" : "exp(", a, ") / (", ...powers, ") − ", y, mean ? `)${mean}` : ""];
+    case "z": {
+      const bias = mlp.bias ? [" + ", to("b", l, i)] : [];
+      return [...summed(sizes[l - 1], (k) => [to("w", l, k, i), " ", to("a", l - 1, k)]), ...bias];
     }
+    case "p":
+      return lossName === "binary_cross_entropy"
+        ? ["1 / (1 + exp(−", to("a", L, l), "))"]
+        : [
+            "exp(",
+            to("a", L, l),
+            ") / (",
+            ...summed(sizes[L], (c) => ["exp(", to("a", L, c), ")"]),
+            ")"
+          ];
+    case "a":
+      return [`${mlp.activations[l - 1]}(`, to("z", l, i), ")"];
+    case "d":
+      return [
+        to("e", l, i),
+        " × ",
+        ...SLOPES[mlp.activations[l - 1]](to("a", l, i), to("z", l, i))
+      ];
+    case "gw":
+      return [...over, to("a", l - 1, i), " ", to("d", l, j)];
+    case "gb":
+      return [...over, to("d", l, i)];
+    case "loss":
+      return lossFormula(lossName, L, sizes[L], n);
+    case "e":
+      return l < L
+        ? summed(sizes[l + 1], (k) => [to("d", l + 1, k), " ", to("w", l + 1, i, k)])
+        : outputError(lossName, sizes[L], n, to("a", L, i), to("p", i), to("y", i));
     default:
       return [];
   }
 }
 
-// The loss of k outputs a(j) and targets y(j); sign and mean stand around it where it is a mean over samples.
-function lossFormula(lossName, k, sign, mean, a, y) {
-  const sumOver = (term) => joined([...Array(k).keys()].map(term), " + ");
-  const squares = sumOver((j) => ["(", a(j), " − ", y(j), ")²"]);
+// dL/da of an output a with its probability p and target y, one of k.
+function outputError(lossName, k, n, a, p, y) {
+  const mean = n > 1 ? ` / ${n}` : "";
+  if (lossName === "mean_squared_error")
+    return [k > 1 ? `2/${k} (` : "2 (", a, " − ", y, `)${mean}`];
+  const divisor = lossName === "binary_cross_entropy" && k > 1 ? ` / ${k}` : "";
+  const difference = [lossName === "half_squared_error" ? a : p, " − ", y];
+  return divisor || mean ? ["(", ...difference, `)${divisor}${mean}`] : difference;
+}
+
+// The loss of the k outputs of layer L; sign and mean stand around it where it is a mean over n samples.
+function lossFormula(lossName, L, k, n) {
+  const [sign, mean] = n > 1 ? ["Σ ", ` / ${n}`] : ["", ""];
   const [open, close] = k > 1 ? ["(", ")"] : ["", ""];
+  const [y, p] = [(c) => to("y", c), (c) => to("p", c)];
+  const squares = summed(k, (c) => ["(", to("a", L, c), " − ", y(c), ")²"]);
+  const share = k > 1 ? ` / ${k}` : "";
   switch (lossName) {
     case "mean_squared_error":
-      return [sign + open, ...squares, close + (k > 1 ? ` / ${k}` : "") + mean];
+      return [sign + open, ...squares, close + share + mean];
     case "half_squared_error":
       return [`${sign}½ ${open}`, ...squares, close + mean];
     case "binary_cross_entropy": {
-      const terms = sumOver((j) => ["log(1 + exp(", a(j), ")) − ", y(j), " ", a(j)]);
-      return [`${sign}(`, ...terms, ")" + (k > 1 ? ` / ${k}` : "") + mean];
+      const terms = (c) => [y(c), " log ", p(c), " + (1 − ", y(c), ") log(1 − ", p(c), ")"];
+      return [`−${sign}(`, ...summed(k, terms), ")" + share + mean];
     }
-    default: {
-      const chosen = sumOver((j) => [y(j), " ", a(j)]);
-      return [`${sign}(log(`, ...sumOver((j) => ["exp(", a(j), ")"]), ") − (", ...chosen, "))" + mean];
-    }
+    default:
+      return [`−${sign}(`, ...summed(k, (c) => [y(c), " log ", p(c)]), ")" + mean];
   }
 }
 
-const factorsOf = (parts) => [...new Set(parts.filter((part) => part.ref).map((part) => part.ref))];
+export const factorsOf = (parts) => [
+  ...new Set(parts.filter((part) => part.ref).map((part) => part.ref))
+];
+
+// The value of a formula whose factors are get(ref); undefined where it is a sum over samples or of exponentials.
+export function evaluate(mlp, lossName, n, ref, get) {
+  const [kind, l, i, j] = split(ref);
+  const L = mlp.sizes.length - 1;
+  const units = (size) => [...Array(size).keys()];
+  const at = (...parts) => get(parts.join("."));
+  const phi = () => ACTIVATIONS[mlp.activations[l - 1]];
+  switch (kind) {
+    case "z":
+      return (
+        sum(units(mlp.sizes[l - 1]).map((k) => at("w", l, k, i) * at("a", l - 1, k))) +
+        (mlp.bias ? at("b", l, i) : 0)
+      );
+    case "a":
+      return phi().value(at("z", l, i));
+    case "d":
+      return at("e", l, i) * phi().slope(at("z", l, i), at("a", l, i));
+    case "gw":
+      return n > 1 ? undefined : at("a", l - 1, i) * at("d", l, j);
+    case "gb":
+      return n > 1 ? undefined : at("d", l, i);
+    case "e": {
+      if (l < L)
+        return sum(units(mlp.sizes[l + 1]).map((k) => at("d", l + 1, k) * at("w", l + 1, i, k)));
+      const predicted = /entropy/.test(lossName) ? at("p", i) : at("a", L, i);
+      const factor = {
+        mean_squared_error: 2 / mlp.sizes[L],
+        binary_cross_entropy: 1 / mlp.sizes[L]
+      };
+      return ((factor[lossName] ?? 1) * (predicted - at("y", i))) / n;
+    }
+    default:
+      return undefined;
+  }
+}

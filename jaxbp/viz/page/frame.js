@@ -1,93 +1,162 @@
-// The frame: title, badge, the choice of the sample, and the tabs of the views.
-"use strict";
+// The frame: title, badge, undo and redo, sharing, export, theme; and the tabs of the right column.
+import * as badge from "./badge.js";
+import { button, make, targetOf } from "./dom.js";
+import { EXPORTS } from "./export.js";
+import { layOut } from "./layout.js";
+import * as page from "./store.js";
+import { say } from "./words.js";
 
-const frame = (() => {
-  const { data, state, say } = page;
-  let badge, picker, scope, subtitle, judged;
+let subtitle, undoButton, redoButton, shareButton, tabs, themeButton;
 
-  function build() {
-    const root = document.getElementById("frame");
-    badge = document.getElementById("badge");
-    subtitle = make("p", { class: "subtitle" });
-    picker = make("select", {
-      onchange: () => page.change({ sample: Number(picker.value) }),
-      "aria-label": say("sample"),
-    });
-    data.inputs.forEach((_, s) =>
-      picker.append(make("option", { value: s }, say("sample.of", s + 1, data.inputs.length))),
-    );
-    const move = (by) => () => page.change({ sample: (state.sample + by + state.inputs.length) % state.inputs.length });
-    scope = choice(
-      say("scope"),
-      { sample: say("scope.sample"), all: say("scope.all", data.inputs.length) },
-      state.scope,
-      (chosen) => page.change({ scope: chosen }),
-    );
-    const several = data.inputs.length > 1;
-    root.append(
-      make("div", { class: "heading" }, make("h1", {}, data.title), subtitle),
+export function link() {
+  const code = page.code();
+  return location.href.replace(/#.*$/, "") + (code ? `#${code}` : "");
+}
+
+async function copyLink() {
+  const text = link();
+  history.replaceState(null, "", text);
+  let copied = true;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    copied = copyBySelection(text);
+  }
+  shareButton.textContent = say(copied ? "share.copied" : "share.address");
+  setTimeout(() => {
+    shareButton.textContent = say("share");
+  }, 2000);
+}
+// Without the clipboard of the browser, as in a page from a file.
+function copyBySelection(text) {
+  const area = make("textarea", { class: "unseen", "aria-label": say("share") });
+  area.value = text;
+  document.body.append(area);
+  area.select();
+  const copied = document.execCommand("copy");
+  area.remove();
+  shareButton.focus();
+  return copied;
+}
+
+const THEMES = ["auto", "light", "dark"];
+function nextTheme() {
+  const now = document.documentElement.dataset.theme ?? "auto";
+  const next = THEMES[(THEMES.indexOf(now) + 1) % THEMES.length];
+  document.documentElement.dataset.theme = next;
+  themeButton.textContent = say(`theme.${next}`);
+}
+
+// Asks before all changes are taken back; one undo brings them again.
+function askReset(asker) {
+  const box = make(
+    "div",
+    { class: "ask", role: "alertdialog", "aria-label": say("reset.ask") },
+    make("span", {}, say("reset.ask")),
+    button(say("reset.yes"), () => (close(), page.reset()), { class: "main" }),
+    button(say("reset.no"), () => close())
+  );
+  const close = () => {
+    box.remove();
+    asker.focus();
+  };
+  box.addEventListener("keydown", (event) => event.key === "Escape" && close());
+  asker.after(box);
+  box.querySelector("button").focus();
+}
+
+function exportMenu() {
+  const menu = make(
+    "details",
+    { class: "menu" },
+    make("summary", { role: "button" }, say("export")),
+    make(
+      "div",
+      { class: "bar" },
+      ...Object.entries(EXPORTS).map(([key, save]) =>
+        button(say(`export.${key}`), () => (save(), (menu.open = false)))
+      )
+    )
+  );
+  return menu;
+}
+
+export function build() {
+  subtitle = make("p", { class: "subtitle" });
+  undoButton = button("↶", page.undo, {
+    "aria-label": say("undo"),
+    title: `${say("undo")} (Ctrl+Z)`
+  });
+  redoButton = button("↷", page.redo, {
+    "aria-label": say("redo"),
+    title: `${say("redo")} (Ctrl+Y)`
+  });
+  shareButton = button(say("share"), copyLink);
+  themeButton = button(say("theme.auto"), nextTheme, { title: say("theme") });
+  const resetButton = button(say("reset"), () => askReset(resetButton));
+  document
+    .getElementById("frame")
+    .append(
+      make("div", { class: "heading" }, make("h1", {}, page.data.title), subtitle),
+      badge.build(),
       make(
         "div",
-        { class: "bar", role: "group", "aria-label": say("frame.controls") },
-        ...(several
-          ? [
-              button("‹", move(-1), { "aria-label": say("sample.before") }),
-              picker,
-              button("›", move(1), { "aria-label": say("sample.after") }),
-            ]
-          : []),
-        button(say("reset"), reset),
-        button(say("tour"), () => tour.begin(), { id: "tour-start" }),
-        ...(several ? [scope] : []),
-      ),
+        { class: "bar" },
+        undoButton,
+        redoButton,
+        resetButton,
+        shareButton,
+        exportMenu(),
+        themeButton
+      )
     );
-    const tabs = document.getElementById("tabs");
-    tabs.setAttribute("aria-label", say("views"));
-    tabs.hidden = data.views.length === 1;
-    for (const name of data.views) {
-      tabs.append(
-        button(say(`view.${name}`), () => page.change({ view: name }), {
-          role: "tab",
-          id: `tab-${name}`,
-          "aria-controls": `panel-${name}`,
-        }),
-      );
-    }
-    tabs.addEventListener("keydown", (event) => {
-      const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-      if (!by) return;
-      const open = [...tabs.children].filter((tab) => tab.offsetParent);
-      const next = open[(open.indexOf(document.activeElement) + by + open.length) % open.length];
-      next.click();
-      next.focus();
-      event.preventDefault();
-    });
-  }
+  addEventListener("keydown", (event) => {
+    if (
+      !(event.ctrlKey || event.metaKey) ||
+      targetOf(event).closest?.("input[type=text], textarea, .typed")
+    )
+      return;
+    const key = event.key.toLowerCase();
+    if (key === "z") (event.shiftKey ? page.redo : page.undo)();
+    else if (key === "y") page.redo();
+    else return;
+    event.preventDefault();
+  });
+  tabs = document.getElementById("tabs");
+  tabs.setAttribute("aria-label", say("views"));
+  for (const name of page.data.views)
+    tabs.append(
+      button(say(`view.${name}`), () => page.change({ view: name }), {
+        role: "tab",
+        id: `tab-${name}`,
+        "aria-controls": `panel-${name}`
+      })
+    );
+  tabs.addEventListener("keydown", (event) => {
+    const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!by) return;
+    const open = [...tabs.children].filter((tab) => !tab.hidden);
+    const next = open[(open.indexOf(document.activeElement) + by + open.length) % open.length];
+    next.click();
+    next.focus();
+    event.preventDefault();
+  });
+  layOut();
+}
 
-  // Back to the numbers that jaxbp wrote into the page.
-  function reset() {
-    const { mlp, params, inputs, targets } = data;
-    page.change({ mlp, params, inputs, targets, mistake: null, hidden: null, stage: 3 * (mlp.sizes.length - 1) + 1 });
+export function render() {
+  const { activations, sizes, loss, view } = page.state();
+  const names = [...new Set(activations.map((name) => name.replace("_", " ")))];
+  subtitle.textContent = `${sizes.join("-")} · ${names.join(", ")} · ${say(loss)}`;
+  undoButton.disabled = !page.canUndo();
+  redoButton.disabled = !page.canRedo();
+  tabs.hidden = page.data.views.length === 1;
+  for (const name of page.data.views) {
+    const tab = document.getElementById(`tab-${name}`);
+    tab.hidden = !page.openViews().includes(name);
+    tab.setAttribute("aria-selected", String(view === name));
+    tab.tabIndex = view === name ? 0 : -1;
+    document.getElementById(`panel-${name}`).hidden = view !== name;
   }
-
-  function render() {
-    const { mlp } = state,
-      names = [...new Set(mlp.activations.map((name) => name.replace("_", " ")))];
-    subtitle.textContent = `${mlp.sizes.join("-")} · ${names.join(", ")} · ${say(state.lossName)}`;
-    picker.value = state.sample;
-    scope.querySelector("select").value = state.scope;
-    const key = `${state.mistake} ${state.scope}`;
-    if (judged === key) return;
-    judged = key;
-    const { count, worst, first } = judge(page.rules());
-    badge.className = `badge ${first ? "bad" : "good"}`;
-    badge.innerHTML = first
-      ? `✗ ${say("badge.bad", nameHtml(data.mlp, first.ref), ...formatApart(first.found, first.expected))}`
-      : `✓ ${worst ? say("badge.good", count, formatShare(worst)) : say("badge.exact", count)}`;
-    badge.dataset.count = count;
-    badge.dataset.worst = worst;
-    badge.dataset.first = first ? nameOf(data.mlp, first.ref) : "";
-  }
-
-  return { build, render };
-})();
+  badge.render();
+}

@@ -1,9 +1,26 @@
-// Maps over the plane of two inputs, and curves: shared by the plane and the training.
-"use strict";
-
+// Maps over the inputs: colours, grids of points, and what is painted on them.
 // Colours at equal distances, dark to light for what has one sign or none, blue to red around zero.
-const SEQUENTIAL = ["#440154", "#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#a0da39", "#fde725"];
-const DIVERGING = ["#053061", "#2166ac", "#4393c3", "#92c5de", "#f7f7f7", "#f4a582", "#d6604d", "#b2182b", "#67001f"];
+const SEQUENTIAL = [
+  "#440154",
+  "#46327e",
+  "#365c8d",
+  "#277f8e",
+  "#1fa187",
+  "#4ac16d",
+  "#a0da39",
+  "#fde725"
+];
+const DIVERGING = [
+  "#053061",
+  "#2166ac",
+  "#4393c3",
+  "#92c5de",
+  "#f7f7f7",
+  "#f4a582",
+  "#d6604d",
+  "#b2182b",
+  "#67001f"
+];
 
 const channels = (colour) => [1, 3, 5].map((k) => parseInt(colour.slice(k, k + 2), 16));
 function colourTable(stops) {
@@ -19,13 +36,14 @@ function colourTable(stops) {
 }
 const TABLES = { sequential: colourTable(SEQUENTIAL), diverging: colourTable(DIVERGING) };
 
-function shade(table, value, low, high) {
-  const k = high > low ? Math.round(255 * Math.min(1, Math.max(0, (value - low) / (high - low)))) : 128;
+export function shade(table, value, low, high) {
+  const k =
+    high > low ? Math.round(255 * Math.min(1, Math.max(0, (value - low) / (high - low)))) : 128;
   return [...TABLES[table].subarray(3 * k, 3 * k + 3)];
 }
 
 // The plane that the samples lie in, with a margin: {x: [low, high], y: [low, high]}.
-function domainOf(inputs) {
+export function domainOf(inputs) {
   const span = (c) => {
     const values = inputs.map((row) => row[c]),
       low = Math.min(...values),
@@ -33,19 +51,20 @@ function domainOf(inputs) {
     const margin = high > low ? 0.2 * (high - low) : 2;
     return [low - margin, high + margin];
   };
-  return { x: span(0), y: span(1) };
+  return { x: span(0), y: inputs[0].length > 1 ? span(1) : [0, 1] };
 }
 
 // side x side points, rows from the top: what a canvas of that size shows.
-function gridPoints({ x, y }, side) {
+export function gridPoints({ x, y }, side) {
   const points = [],
     at = ([low, high], k) => low + ((high - low) * k) / (side - 1);
-  for (let r = 0; r < side; r++) for (let c = 0; c < side; c++) points.push([at(x, c), at(y, side - 1 - r)]);
+  for (let r = 0; r < side; r++)
+    for (let c = 0; c < side; c++) points.push([at(x, c), at(y, side - 1 - r)]);
   return points;
 }
 
 // Paints values over a grid; what is not a number stays transparent.
-function paint(canvas, side, values, table, low, high) {
+export function paint(canvas, side, values, table, low, high) {
   if (canvas.width !== side) canvas.width = canvas.height = side;
   const context = canvas.getContext("2d"),
     image = context.createImageData(side, side),
@@ -61,7 +80,7 @@ function paint(canvas, side, values, table, low, high) {
 }
 
 // The line on which values over a grid are 0, as an SVG path in a square of the given width.
-function zeroLine(values, side, width) {
+export function zeroLine(values, side, width) {
   const step = width / (side - 1),
     parts = [];
   for (let r = 0; r + 1 < side; r++)
@@ -70,7 +89,7 @@ function zeroLine(values, side, width) {
           [r, c],
           [r, c + 1],
           [r + 1, c + 1],
-          [r + 1, c],
+          [r + 1, c]
         ],
         cuts = [];
       for (let k = 0; k < 4; k++) {
@@ -79,64 +98,44 @@ function zeroLine(values, side, width) {
           v = values[to[0] * side + to[1]];
         if (u > 0 === v > 0) continue;
         const share = u / (u - v);
-        cuts.push([(from[1] + share * (to[1] - from[1])) * step, (from[0] + share * (to[0] - from[0])) * step]);
+        cuts.push([
+          (from[1] + share * (to[1] - from[1])) * step,
+          (from[0] + share * (to[0] - from[0])) * step
+        ]);
       }
       for (let k = 0; k + 1 < cuts.length; k += 2) {
-        parts.push(`M${cuts[k].map((n) => n.toFixed(1)).join(" ")}L${cuts[k + 1].map((n) => n.toFixed(1)).join(" ")}`);
+        parts.push(
+          `M${cuts[k].map((n) => n.toFixed(1)).join(" ")}L${cuts[k + 1].map((n) => n.toFixed(1)).join(" ")}`
+        );
       }
     }
   return parts.join("");
 }
 
-// Draws curves {name, points: [[x, y], ...], cursor} over logarithmic axes, named where they end.
-function drawCurves(svg, curves, { xLabel, yLabel, logX = true }) {
-  const width = 520,
-    height = 230,
-    box = { left: 58, right: 22, top: 30, bottom: 38 };
-  const positive = curves.flatMap(({ points }) => points.filter(([, y]) => y > 0 && Number.isFinite(y)));
-  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  if (!positive.length) return void svg.replaceChildren();
-  const xOf = (x) => (logX ? Math.log10(x + 1) : x);
-  const decades = positive.map(([, y]) => Math.log10(y));
-  const [low, high] = [Math.floor(Math.min(...decades) - 0.01), Math.ceil(Math.max(...decades) + 0.01)];
-  const last = Math.max(1, ...positive.map(([x]) => x)),
-    span = xOf(last);
-  const px = (x) => box.left + ((width - box.left - box.right) * xOf(x)) / span;
-  const py = (y) => box.top + ((height - box.top - box.bottom) * (high - Math.log10(y))) / (high - low);
-  const label = (x, y, text, anchor) => make("text", { x, y, "text-anchor": anchor }, text);
-  const parts = [];
-  const every = Math.ceil((high - low) / 6);
-  for (let d = low; d <= high; d += every) {
-    parts.push(
-      make("line", { class: "rule", x1: box.left, x2: width - box.right, y1: py(10 ** d), y2: py(10 ** d) }),
-      label(
-        box.left - 6,
-        py(10 ** d) + 4,
-        d >= -3 && d <= 3 ? String(Number((10 ** d).toFixed(3))) : `1e${d}`.replace("-", "−"),
-        "end",
-      ),
-    );
-  }
-  const marks = logX ? [1, 10, 100, 1000, 10000, 100000].filter((x) => x <= last) : [0, last];
-  for (const x of [0, ...marks.filter((x) => x > 0 && (x > 1 || span < 1.5))])
-    // In the middle, but for a long number at the border, which would not be whole.
-    parts.push(
-      px(x) > width - box.right - 4 && x >= 1000
-        ? label(width, height - box.bottom + 16, `${x}`, "end")
-        : label(px(x), height - box.bottom + 16, `${x}`, "middle"),
-    );
-  parts.push(label(width - box.right, height - 4, xLabel, "end"), label(4, 14, yLabel, "start"));
-  curves.forEach(({ points, cursor }, k) => {
-    const kept = points.filter(([, y]) => y > 0 && Number.isFinite(y));
-    parts.push(
-      make("polyline", {
-        class: `curve curve${k % 4}`,
-        points: kept.map(([x, y]) => `${px(x).toFixed(1)},${py(y).toFixed(1)}`).join(" "),
-      }),
-    );
-    const at = cursor ?? kept.at(-1);
-    if (at && at[1] > 0)
-      parts.push(make("circle", { class: `dot curve${k % 4}`, cx: px(at[0]), cy: py(at[1]), r: 4.5 }));
+// The points of a grid over the samples: side x side of them in the plane, a row of them on a line.
+export function gridOf(inputs, side) {
+  const domain = domainOf(inputs);
+  if (inputs[0].length === 2) return { domain, side, points: gridPoints(domain, side) };
+  const [low, high] = domain.x;
+  const count = 2 * side - 1;
+  const points = Array.from({ length: count }, (_, k) => [low + ((high - low) * k) / (count - 1)]);
+  return { domain, side, points };
+}
+
+// A curve in the place of a map, for networks of one input.
+export function paintCurve(canvas, values) {
+  const size = 93;
+  if (canvas.width !== size) canvas.width = canvas.height = size;
+  const context = canvas.getContext("2d");
+  const finite = values.filter(Number.isFinite);
+  const [low, high] = [Math.min(...finite), Math.max(...finite)];
+  context.clearRect(0, 0, size, size);
+  context.strokeStyle = "#1f78b4";
+  context.lineWidth = 4;
+  context.beginPath();
+  values.forEach((value, k) => {
+    const share = high > low ? (value - low) / (high - low) : 0.5;
+    context.lineTo((k / (values.length - 1)) * size, size - 6 - share * (size - 12));
   });
-  svg.replaceChildren(...parts);
+  context.stroke();
 }

@@ -1,311 +1,357 @@
-// The plane of two inputs: a map inside every unit, the kink lines of every layer, and the sample as a point to move.
-"use strict";
+// The plane of two inputs: a large map of the selected unit, the samples on it, the lines where units change sides.
+import { classOf, decided, isClassified } from "./classes.js";
+import { button, checkbox, choice, make } from "./dom.js";
+import { LOSSES, forward, nodeErrors, probabilitiesOf } from "./engine.js";
+import { format, formatGiven } from "./format.js";
+import { nameHtml, unitNumber } from "./formulas.js";
+import { domainOf, gridPoints, paint, shade, zeroLine } from "./maps.js";
+import { memo } from "./memo.js";
+import { unitOf } from "./network.js";
+import { isCrossEntropy } from "./state.js";
+import * as page from "./store.js";
+import { say } from "./words.js";
 
-views.plane = (() => {
-  const { state, say } = page;
-  const WIDTH = 320,
-    domain = domainOf(page.data.inputs);
-  let what = "a",
-    maps,
-    canvas,
-    overlay,
-    marker,
+const WIDTH = 320;
+const SIDE = 41;
+const CLASSES = ["#0b3fb0", "#e66100", "#00694d", "#7a3fa0", "#8a6d00", "#b3261e"];
+let canvas, lines, dots, marker, caption, scale, square, controls, classBar, legend;
+
+const settings = () => page.state().plane;
+const set = (part) => page.change({ plane: part });
+const unit = () => {
+  const own = unitOf(page.state().selected);
+  return own && own[0] > 0 && settings().what !== "error" ? own : [page.L(), 0];
+};
+const domain = memo((inputs) => domainOf(inputs));
+const bounds = () =>
+  domain(
+    page.initial.sizes[0] === 2 && page.state().data.name === "given"
+      ? page.initial.samples.inputs
+      : page.state().samples.inputs
+  );
+// The plane stays where it is while a sample is dragged.
+let fixed = null;
+const area = () => fixed ?? bounds();
+
+const toPixel = (/** @type {number[]} */ [x, y]) => {
+  const { x: h, y: v } = area();
+  return [((x - h[0]) / (h[1] - h[0])) * WIDTH, ((v[1] - y) / (v[1] - v[0])) * WIDTH];
+};
+function pointOf(event) {
+  const box = square.getBoundingClientRect();
+  const inside = (share) => Math.min(1, Math.max(0, share));
+  const u = inside((event.clientX - box.left) / box.width);
+  const v = inside((event.clientY - box.top) / box.height);
+  const { x: h, y: w } = area();
+  return [h[0] + u * (h[1] - h[0]), w[1] - v * (w[1] - w[0])].map((x) => Number(x.toPrecision(3)));
+}
+function nearest(event) {
+  const [x, y] = toPixel(pointOf(event));
+  const far = page
+    .state()
+    .samples.inputs.map((row) => Math.hypot(toPixel(row)[0] - x, toPixel(row)[1] - y));
+  const least = Math.min(...far);
+  return least < 14 ? far.indexOf(least) : null;
+}
+
+export function build(panel) {
+  canvas = make("canvas", { width: SIDE, height: SIDE, role: "img" });
+  lines = make("g", { class: "kinks" });
+  dots = make("g", { class: "samples" });
+  marker = make("button", { type: "button", class: "marker", onkeydown: nudge });
+  const overlay = make(
+    "svg",
+    { viewBox: `0 0 ${WIDTH} ${WIDTH}`, "aria-hidden": "true" },
     lines,
-    dots,
-    caption,
-    scale,
-    whatControl,
-    linesControl,
-    withLines = true,
-    drawn = {},
-    cost = 0,
-    timer = null;
-  const tiles = new Map(); // "l.j" -> {canvas, button, range}
-
-  function build(panel) {
-    canvas = make("canvas", { width: 41, height: 41, role: "img" });
-    lines = make("g", { class: "kinks" });
-    dots = make("g", { class: "samples" });
-    overlay = make("svg", { viewBox: `0 0 ${WIDTH} ${WIDTH}`, "aria-hidden": "true" }, lines, dots);
-    marker = make("button", { type: "button", class: "marker", onkeydown: nudge });
-    const square = make("div", { class: "square" }, canvas, overlay, marker);
-    let held = false;
-    square.addEventListener("pointerdown", (event) => {
-      held = true;
-      square.setPointerCapture(event.pointerId);
-      const near = nearest(event, square);
-      if (near !== null && near !== state.sample) {
-        held = false;
-        page.change({ sample: near });
-      } else moveTo(event, square);
-      event.preventDefault();
-    });
-    square.addEventListener("pointermove", (event) => held && moveTo(event, square));
-    for (const end of ["pointerup", "pointercancel"])
-      square.addEventListener(end, () => {
-        held = false;
-      });
-    maps = make("div", { class: "tiles", role: "group", "aria-label": say("plane.units"), tabindex: "0" });
-    caption = make("p", { class: "caption", role: "status" });
-    scale = make(
-      "div",
-      { class: "scale" },
-      make("span"),
-      make("canvas", { width: 64, height: 1, "aria-hidden": "true" }),
-      make("span"),
-    );
-    whatControl = choice(
+    dots
+  );
+  square = make("div", { class: "square" }, canvas, overlay, marker);
+  addPointer();
+  caption = make("p", { class: "caption", role: "status" });
+  scale = make(
+    "div",
+    { class: "scale" },
+    make("span"),
+    make("canvas", { width: 64, height: 1, "aria-hidden": "true" }),
+    make("span")
+  );
+  legend = make("p", { class: "caption legend" });
+  classBar = make(
+    "div",
+    { class: "bar" },
+    button(say("plane.add0"), () => set({ add: 0 }), { class: "add0" }),
+    button(say("plane.add1"), () => set({ add: 1 }), { class: "add1" }),
+    button(say("plane.delete"), remove, { class: "delete" })
+  );
+  controls = [
+    choice(
       say("plane.what"),
       { a: say("plane.a"), d: say("plane.d"), error: say("plane.error") },
-      what,
-      (chosen) => {
-        what = chosen;
-        drawn = {};
-        if (what === "error" && state.unit[0] !== page.L()) page.change({ unit: [page.L(), 0] });
-        render(new Set());
-      },
-    );
-    const box = make("input", {
-      type: "checkbox",
-      checked: true,
-      onchange: () => {
-        withLines = box.checked;
-        drawn = {};
-        render(new Set());
-      },
-    });
-    linesControl = make("label", { class: "control" }, box, say("plane.lines"));
-    panel.append(
-      make("h2", {}, say("view.plane")),
-      make("p", { class: "lead" }, say("plane.lead")),
-      make("div", { class: "bar" }, whatControl, linesControl),
-      make("div", { class: "sides" }, make("figure", {}, square, scale, caption), maps),
-    );
-  }
-
-  const toPixel = ([x, y]) => [
-    ((x - domain.x[0]) / (domain.x[1] - domain.x[0])) * WIDTH,
-    ((domain.y[1] - y) / (domain.y[1] - domain.y[0])) * WIDTH,
+      () => settings().what,
+      (what) => set({ what })
+    ),
+    checkbox(
+      say("plane.lines"),
+      () => settings().lines,
+      (on) => set({ lines: on })
+    ),
+    checkbox(
+      say("plane.edit"),
+      () => settings().edit,
+      (edit) => set({ edit })
+    )
   ];
-  function pointOf(event, square) {
-    const box = square.getBoundingClientRect(),
-      limit = (share) => Math.min(1, Math.max(0, share));
-    const [u, v] = [limit((event.clientX - box.left) / box.width), limit((event.clientY - box.top) / box.height)];
-    return [domain.x[0] + u * (domain.x[1] - domain.x[0]), domain.y[1] - v * (domain.y[1] - domain.y[0])];
-  }
-  function nearest(event, square) {
-    const [x, y] = toPixel(pointOf(event, square));
-    const distances = state.inputs.map((row) => Math.hypot(toPixel(row)[0] - x, toPixel(row)[1] - y));
-    const least = Math.min(...distances);
-    return least < 7 ? distances.indexOf(least) : null;
-  }
-  const moveTo = (event, square) => place(pointOf(event, square));
-  const place = (point) =>
-    page.change({
-      inputs: state.inputs.map((row, s) => (s === state.sample ? point.map((x) => Number(x.toPrecision(4))) : row)),
-    });
-  function nudge(event) {
-    const by = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
-    if (!by) return;
-    const point = state.inputs[state.sample];
-    place([
-      point[0] + (by[0] * (domain.x[1] - domain.x[0])) / 50,
-      point[1] + (by[1] * (domain.y[1] - domain.y[0])) / 50,
-    ]);
+  panel.append(
+    ...controls.map(({ element }) => element),
+    make("figure", {}, square, scale, caption),
+    classBar,
+    legend
+  );
+}
+
+// A click selects the nearest sample. Only while editing, a drag moves it, and a click elsewhere adds one.
+function addPointer() {
+  let held = null;
+  let gestures = 0;
+  square.addEventListener("pointerdown", (event) => {
+    const near = nearest(event);
     event.preventDefault();
-    event.stopPropagation();
-  }
-
-  function tile(l, j) {
-    const small = make("canvas", { width: 41, height: 41, "aria-hidden": "true" });
-    const label = make(
-        "span",
-        {},
-        make("span", { class: "unseen" }, say("unit", "")),
-        `${unitNumber(state.mlp, l, j)}`,
-      ),
-      range = make("small");
-    const element = make(
-      "button",
-      { type: "button", class: "tile", onclick: () => page.change({ unit: [l, j] }) },
-      small,
-      label,
-      range,
-    );
-    tiles.set(`${l}.${j}`, { canvas: small, element, range });
-    return element;
-  }
-
-  // Both passes for the selected sample's target at every point of a grid: what the walk would show there.
-  function sweep(side) {
-    const { mlp, params, lossName } = state,
-      points = gridPoints(domain, side),
-      rules = page.rules();
-    const residuals = forward(mlp, params, points, rules),
-      outputs = residuals.activations[mlp.sizes.length - 1];
-    const target = state.targets[state.sample],
-      share = points.length / page.numSamples();
-    const bar = rules
-      .outputsBar(
-        LOSSES[lossName],
-        outputs,
-        points.map(() => target),
-      )
-      .map((row) => row.map((e) => e * share));
-    return {
-      side,
-      points,
-      residuals,
-      errors: what === "d" ? nodeErrors(mlp, params, residuals, bar, rules).nodeErrors : null,
-    };
-  }
-
-  function valuesOf({ points, residuals, errors }, l, j) {
-    if (what === "d") return errors[l].map((row) => row[j]);
-    const values = residuals.activations[l].map((row) => row[j]);
-    if (what === "a" || l !== page.L()) return values;
-    return values.map((value, p) => {
-      // less the target of the nearest sample
-      let best = 0,
-        least = Infinity;
-      state.inputs.forEach(([x, y], s) => {
-        const distance = (x - points[p][0]) ** 2 + (y - points[p][1]) ** 2;
-        if (distance < least) [best, least] = [s, distance];
-      });
-      return value - state.targets[best][j];
+    marker.focus({ preventScroll: true });
+    if (!settings().edit)
+      return near === null ? undefined : page.change({ sample: near }, { quiet: true });
+    fixed = bounds();
+    held = `plane ${++gestures}`;
+    square.setPointerCapture(event.pointerId);
+    if (near !== null) return page.change({ sample: near }, { quiet: true });
+    return insert(pointOf(event));
+  });
+  square.addEventListener("pointermove", (event) => held && move(pointOf(event), held));
+  for (const end of ["pointerup", "pointercancel"])
+    square.addEventListener(end, () => {
+      held = fixed = null;
+      page.endMerge();
     });
-  }
-
-  function render(changed, passing = false, refining = false) {
-    if (passing && drawn.unit === state.unit) return;
-    if (drawn.mlp !== state.mlp) {
-      tiles.clear();
-      maps.replaceChildren(
-        ...state.mlp.sizes
-          .slice(1)
-          .map((size, k) =>
-            make(
-              "div",
-              { class: "tilerow" },
-              make("span", { class: "rowname" }, say("layer", k + 1)),
-              ...Array.from({ length: size }, (_, j) => tile(k + 1, j)),
-            ),
-          ),
-      );
-    }
-    const point = state.inputs[state.sample],
-      same =
-        drawn.params === state.params &&
-        drawn.mistake === state.mistake &&
-        drawn.target === state.targets[state.sample] &&
-        drawn.scope === state.scope &&
-        drawn.sample === state.sample &&
-        drawn.mlp === state.mlp &&
-        drawn.what === what;
-    const moved = refining || (what === "error" && drawn.inputs !== state.inputs);
-    if (!same || moved) {
-      // Under the hand the grid is as fine as time allows; it is refined when the hand rests.
-      const begun = performance.now(),
-        side = begun - drawn.at < 200 && cost > 8 && !refining ? 21 : 41;
-      drawn.sweep = sweep(side);
-      if (side === 41) cost = performance.now() - begun;
-      clearTimeout(timer);
-      if (side < 41) timer = setTimeout(() => page.shown("plane") && render(changed, false, true), 220);
-      drawn.at = begun;
-    }
-    const grid = drawn.sweep;
-    if (!same || moved || drawn.unit !== state.unit) {
-      for (const [key, { canvas: small, element, range }] of tiles) {
-        const [l, j] = key.split(".").map(Number),
-          chosen = key === state.unit.join(".");
-        element.setAttribute("aria-pressed", String(chosen));
-        if (same && !moved && !chosen) continue;
-        const values = valuesOf(grid, l, j),
-          signed = what === "d" || (what === "error" && l === page.L());
-        let low = Math.min(...values),
-          high = Math.max(...values);
-        const extremes = `${format(low, 2)} … ${format(high, 2)}`;
-        if (signed) [low, high] = [-Math.max(-low, high), Math.max(-low, high)];
-        paint(small, grid.side, values, signed ? "diverging" : "sequential", low, high);
-        range.textContent = extremes;
-        if (chosen) showLarge(values, signed ? "diverging" : "sequential", low, high, l, j);
-      }
-    }
-    if (!same || refining || drawn.lines !== withLines) {
-      lines.replaceChildren(
-        ...(withLines
-          ? state.mlp.sizes.slice(1, -1).flatMap((size, k) => {
-              const d = Array.from({ length: size }, (_, j) =>
-                zeroLine(
-                  grid.residuals.preactivations[k + 1].map((row) => row[j]),
-                  grid.side,
-                  WIDTH,
-                ),
-              ).join("");
-              return [make("path", { class: "halo", d }), make("path", { class: `kink${Math.min(k, 3)}`, d })];
-            })
-          : []),
-      );
-    }
-    if (drawn.inputs !== state.inputs || !same) {
-      const outputs = forward(state.mlp, state.params, state.inputs, page.rules()).activations[page.L()];
-      const errors = outputs.map((row, s) => row[0] - state.targets[s][0]),
-        largest = Math.max(...errors.map(Math.abs), 1e-300);
-      const size = state.inputs.length > 40 ? 3 : 6;
-      dots.replaceChildren(
-        ...state.inputs.map((row, s) => {
-          const [cx, cy] = toPixel(row);
-          return make("circle", {
-            cx,
-            cy,
-            r: 1.5 + size * Math.sqrt(Math.abs(errors[s]) / largest),
-            class: errors[s] > 0 ? "above" : "below",
-          });
-        }),
-      );
-      const [u, v] = toPixel(point);
-      marker.style.left = `${(100 * u) / WIDTH}%`;
-      marker.style.top = `${(100 * v) / WIDTH}%`;
-      marker.setAttribute("aria-label", say("plane.marker", formatGiven(point[0]), formatGiven(point[1])));
-    }
-    drawn = {
-      ...drawn,
-      mlp: state.mlp,
-      params: state.params,
-      inputs: state.inputs,
-      target: state.targets[state.sample],
-      scope: state.scope,
-      sample: state.sample,
-      mistake: state.mistake,
-      unit: state.unit,
-      lines: withLines,
-      what,
-    };
-  }
-
-  function showLarge(values, table, low, high, l, j) {
-    paint(canvas, drawn.sweep.side, values, table, low, high);
-    const name = nameHtml(state.mlp, `${what === "d" ? "d" : "a"}.${l}.${j}`);
-    caption.innerHTML = say(
-      what === "error" && l === page.L() ? "plane.caption.error" : what === "d" ? "plane.caption.d" : "plane.caption.a",
-      name,
+}
+function move(point, merge) {
+  const { samples, sample } = page.state();
+  page.change(
+    { samples: { inputs: samples.inputs.map((row, s) => (s === sample ? point : row)) } },
+    { merge }
+  );
+}
+function insert(point) {
+  const { samples, sizes } = page.state();
+  const target =
+    sizes.at(-1) === 1
+      ? [settings().add]
+      : Array.from({ length: sizes.at(-1) }, (_, j) => Number(j === settings().add));
+  page.change({
+    samples: { inputs: [...samples.inputs, point], targets: [...samples.targets, target] },
+    sample: samples.inputs.length
+  });
+}
+function remove() {
+  const { samples, sample } = page.state();
+  if (samples.inputs.length < 2) return;
+  const keep = (_, s) => s !== sample;
+  page.change({
+    samples: { inputs: samples.inputs.filter(keep), targets: samples.targets.filter(keep) },
+    sample: Math.max(0, sample - 1)
+  });
+}
+function nudge(event) {
+  if (settings().edit && /^(Delete|Backspace)$/.test(event.key)) remove();
+  const by = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[
+    event.key
+  ];
+  if (!by) return;
+  const { samples, sample } = page.state();
+  event.preventDefault();
+  event.stopPropagation();
+  if (!settings().edit)
+    return page.change(
+      { sample: (sample + (by[0] || by[1]) + samples.inputs.length) % samples.inputs.length },
+      { quiet: true }
     );
-    canvas.setAttribute("aria-label", say("plane.map", unitNumber(state.mlp, l, j), format(low, 3), format(high, 3)));
-    paintScale(scale.children[1], table);
-    scale.children[0].textContent = format(low, 3);
-    scale.children[2].textContent = format(high, 3);
-  }
-  function paintScale(bar, table) {
-    const context = bar.getContext("2d"),
-      image = context.createImageData(64, 1);
-    for (let k = 0; k < 64; k++) image.data.set([...shade(table, k, 0, 63), 255], 4 * k);
-    context.putImageData(image, 0, 0);
-  }
+  const { x: h, y: v } = bounds();
+  const [x, y] = samples.inputs[sample];
+  const moved = [x + (by[0] * (h[1] - h[0])) / 50, y + (by[1] * (v[1] - v[0])) / 50];
+  return move(
+    moved.map((c) => Number(c.toPrecision(3))),
+    "plane keys"
+  );
+}
 
-  // The value of a map at a point: for tests, to compare with the walk there.
-  const valueAt = (side, l, j) => valuesOf(sweep(side), l, j);
-  const show = (chosen) => {
-    what = chosen;
-  };
-  return { build, render, valueAt, show };
-})();
+// Both passes for the selected sample's target at every point of a grid: what the walk would show there.
+const sweep = memo((mlp, params, where, lossName, broken, target, share, withErrors) => {
+  const points = gridPoints(where, SIDE);
+  const rules = page.rules();
+  const residuals = forward(mlp, params, points, rules);
+  if (!withErrors) return { points, residuals, errors: null };
+  const outputs = residuals.activations[mlp.sizes.length - 1];
+  const bar = rules
+    .outputsBar(
+      LOSSES[lossName],
+      outputs,
+      points.map(() => target)
+    )
+    .map((row) => row.map((e) => (e * points.length) / share));
+  return { points, residuals, errors: nodeErrors(mlp, params, residuals, bar, rules).nodeErrors };
+});
+function swept(what) {
+  const { params, loss, broken, samples, sample } = page.state();
+  return sweep(
+    page.mlp(),
+    params,
+    area(),
+    loss,
+    broken,
+    what === "d" ? samples.targets[sample] : null,
+    page.numSamples(),
+    what === "d"
+  );
+}
+
+function valuesOf(what, l, j) {
+  const { points, residuals, errors } = swept(what);
+  const { loss, samples } = page.state();
+  if (what === "d") return errors[l].map((row) => row[j]);
+  const outputs = l === page.L() && isCrossEntropy(loss);
+  const values = residuals.activations[l].map((row) =>
+    outputs ? probabilitiesOf(loss, row)[j] : row[j]
+  );
+  if (what === "a") return values;
+  return values.map((value, p) => value - samples.targets[nearestTo(points[p])][j]);
+}
+function nearestTo(/** @type {number[]} */ [x, y]) {
+  let [best, least] = [0, Infinity];
+  page.state().samples.inputs.forEach((row, s) => {
+    const distance = (row[0] - x) ** 2 + (row[1] - y) ** 2;
+    if (distance < least) [best, least] = [s, distance];
+  });
+  return best;
+}
+
+const range = (values) => {
+  const finite = values.filter(Number.isFinite);
+  return finite.length ? [Math.min(...finite), Math.max(...finite)] : [0, 1];
+};
+
+export function render() {
+  const { what, edit, add } = settings();
+  const { samples, sample, loss } = page.state();
+  for (const { sync } of controls) sync();
+  classBar.hidden = !edit;
+  classBar
+    .querySelectorAll("[class^=add]")
+    .forEach((one, k) => one.setAttribute("aria-pressed", String(k === add)));
+  const [l, j] = unit();
+  const values = valuesOf(what, l, j);
+  const probability = what === "a" && l === page.L() && isCrossEntropy(loss);
+  let [low, high] = probability ? [0, 1] : range(values);
+  if (!probability) [low, high] = [-Math.max(-low, high, 1e-12), Math.max(-low, high, 1e-12)];
+  paint(canvas, SIDE, values, "diverging", low, high);
+  showScale(low, high);
+  const name = nameHtml(
+    page.mlp(),
+    `${what === "d" ? "d" : probability ? "p" : "a"}.${probability ? j : `${l}.${j}`}`
+  );
+  const kind = what === "a" && probability ? "p" : what;
+  caption.innerHTML = say(`plane.caption.${kind}`, name);
+  canvas.setAttribute(
+    "aria-label",
+    say("plane.map", unitNumber(page.mlp(), l, j), format(low, 3), format(high, 3))
+  );
+  drawLines();
+  drawDots();
+  const [u, v] = toPixel(samples.inputs[sample]);
+  marker.style.left = `${(100 * u) / WIDTH}%`;
+  marker.style.top = `${(100 * v) / WIDTH}%`;
+  marker.setAttribute(
+    "aria-label",
+    say(edit ? "plane.marker" : "plane.marker.look", ...samples.inputs[sample].map(formatGiven))
+  );
+  square.classList.toggle("editing", edit);
+  legend.innerHTML = say(isClassified(page.state()) ? "plane.legend.classes" : "plane.legend");
+}
+
+function showScale(low, high) {
+  const context = scale.children[1].getContext("2d");
+  const image = context.createImageData(64, 1);
+  for (let k = 0; k < 64; k++) image.data.set([...shade("diverging", k, 0, 63), 255], 4 * k);
+  context.putImageData(image, 0, 0);
+  scale.children[0].textContent = format(low, 3);
+  scale.children[2].textContent = format(high, 3);
+}
+
+// Where units have z = 0, and, for classes, where the network decides between them.
+function drawLines() {
+  const { sizes, loss } = page.state();
+  const { residuals } = swept(settings().what);
+  const parts = [];
+  if (settings().lines)
+    for (let l = 1; l < page.L(); l++)
+      for (let j = 0; j < sizes[l]; j++)
+        parts.push([
+          `kink${Math.min(l, 3)}`,
+          zeroLine(
+            residuals.preactivations[l].map((row) => row[j]),
+            SIDE,
+            WIDTH
+          )
+        ]);
+  if (isClassified(page.state())) {
+    const outputs = residuals.activations[page.L()].map((row) => decided(loss, row));
+    if (sizes.at(-1) === 1)
+      parts.push([
+        "decision",
+        zeroLine(
+          outputs.map(([p]) => p - 0.5),
+          SIDE,
+          WIDTH
+        )
+      ]);
+    else
+      for (let c = 0; c < sizes.at(-1); c++) {
+        const ahead = outputs.map((row) => row[c] - Math.max(...row.filter((_, k) => k !== c)));
+        parts.push(["decision", zeroLine(ahead, SIDE, WIDTH)]);
+      }
+  }
+  lines.replaceChildren(
+    ...parts
+      .filter(([, d]) => d)
+      .flatMap(([kind, d]) => [
+        make("path", { class: "halo", d }),
+        make("path", { class: kind, d })
+      ])
+  );
+}
+
+// Samples in the colour of their class or of the sign of their error, sized by their loss; held-out ones are hollow.
+function drawDots() {
+  const { samples, test, params, loss } = page.state();
+  const classified = isClassified(page.state());
+  const all = [
+    ...samples.inputs.map((input, s) => ({ input, target: samples.targets[s], held: false })),
+    ...test.inputs.map((input, s) => ({ input, target: test.targets[s], held: true }))
+  ];
+  const outputs = forward(
+    page.mlp(),
+    params,
+    all.map(({ input }) => input),
+    page.rules()
+  ).activations[page.L()];
+  const losses = outputs.map((o, s) => LOSSES[loss].value(o, all[s].target));
+  const largest = Math.max(...losses.filter(Number.isFinite), 1e-300);
+  const size = all.length > 60 ? 3.5 : 6;
+  dots.replaceChildren(
+    ...all.map(({ input, target, held }, s) => {
+      const [cx, cy] = toPixel(input);
+      const kind = classified ? classOf(target) : Number(outputs[s][0] > target[0]);
+      const share = Number.isFinite(losses[s]) ? Math.sqrt(losses[s] / largest) : 1;
+      const colour = CLASSES[kind % CLASSES.length];
+      const look = held ? { fill: "#ffffff", stroke: colour, "stroke-width": 2 } : { fill: colour };
+      return make("circle", { cx, cy, r: 2.2 + size * share, "data-loss": losses[s], ...look });
+    })
+  );
+}

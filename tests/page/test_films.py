@@ -16,7 +16,8 @@ window.addEventListener("load", () => setTimeout(() => {
   const button = (title) => document.querySelector(`button[title="${title}"]`);
   const slider = document.querySelector("input[type=range]");
   const seen = [];
-  const look = () => seen.push(slider.value + ":" + (document.querySelector("img").src.length > 1000));
+  const image = () => document.querySelector("img").src;
+  const look = () => seen.push(slider.value + ":" + (image().length > 1000));
   look();
   button("Next frame").click(); look();
   button("Next frame").click(); look();
@@ -27,7 +28,8 @@ window.addEventListener("load", () => setTimeout(() => {
   setTimeout(() => {
     button("Pause").click(); look();
     button("Last frame").click(); button("Play").click(); look();
-    document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true })); look();
+    const right = new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true });
+    document.body.dispatchEvent(right); look();
     document.title = "seen " + seen.join(" ");
   }, 1500);
 }, 300));

@@ -1,0 +1,74 @@
+// Builds the page, draws it after every change, and keeps its address.
+import { offer } from "./api.js";
+import * as check from "./check.js";
+import * as depth from "./depth.js";
+import * as frame from "./frame.js";
+import { fitWindow } from "./layout.js";
+import { isPlaying } from "./live.js";
+import * as network from "./network.js";
+import * as opening from "./opening.js";
+import * as plane from "./plane.js";
+import * as reveal from "./reveal.js";
+import * as selected from "./selected.js";
+import * as settings from "./settings.js";
+import * as page from "./store.js";
+import * as timeline from "./timeline.js";
+import * as trainingView from "./training_view.js";
+
+const VIEWS = { opening, walk: selected, check, plane, training: trainingView, depth, reveal };
+const PAUSE = 150; // milliseconds between two writings of the address
+
+function render() {
+  frame.render();
+  network.render();
+  timeline.render();
+  settings.render();
+  VIEWS[page.state().view].render();
+}
+
+let timer = null;
+function keepAddress() {
+  timer ??= setTimeout(() => {
+    timer = null;
+    if (isPlaying()) return keepAddress();
+    try {
+      history.replaceState(null, "", frame.link());
+    } catch {
+      // A document without an address of its own, such as srcdoc, keeps none.
+    }
+  }, PAUSE);
+}
+
+function start() {
+  const fragment = location.hash.slice(1);
+  document.body.classList.toggle("embed", page.data.embed || /[?&]embed\b/.test(location.search));
+  fitWindow();
+  frame.build();
+  network.build(document.getElementById("network"));
+  timeline.build(document.getElementById("timeline"));
+  settings.build(document.getElementById("settings"));
+  for (const name of page.data.views) VIEWS[name].build(document.getElementById(`panel-${name}`));
+  openAddress(fragment);
+  page.onChange(render);
+  page.onChange(keepAddress);
+  addEventListener("hashchange", () => {
+    if (location.hash.slice(1) !== page.code()) openAddress(location.hash.slice(1), true);
+  });
+  addEventListener("resize", () => {
+    fitWindow();
+    render();
+  });
+  offer();
+  render();
+}
+
+// An address that cannot be read opens the page as it is.
+function openAddress(fragment, asAction = false) {
+  try {
+    (asAction ? page.openAsAction : page.open)(fragment);
+  } catch (error) {
+    document.getElementById("badge").title = error.message;
+  }
+}
+
+start();
