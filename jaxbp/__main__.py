@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from jaxbp.fitting.model_file import read_description
 from jaxbp.fitting.tables import read_table
 from jaxbp.training import use_platform
 
+FILES = {"table": "CSV with a line of names, or npz", "model": "file that fit wrote"}
 HEADER = "validation error over the standard deviation, seconds, candidate"
 PAGE_SAMPLES = 512
 
@@ -63,44 +64,29 @@ def _parser() -> argparse.ArgumentParser:
         "python -m jaxbp", description="Fit smooth functions to tables of numbers."
     )
     commands = parser.add_subparsers(required=True, metavar="fit | predict | info | page")
-    table = {"metavar": "TABLE", "help": "CSV with a line of names, or npz with an array a name"}
-    model = {"metavar": "MODEL", "help": "file that fit wrote"}
 
-    fit = commands.add_parser("fit", help="fit a model to the rows of a table and save it")
-    fit.add_argument("table", **table)  # type: ignore[arg-type]
-    fit.add_argument(
-        *("--target", "--targets"),
-        nargs="+",
-        action="extend",
-        metavar="NAME",
-        help="columns to predict (default: the last one)",
-    )
-    fit.add_argument(
-        "--inputs", nargs="+", metavar="NAME", help="columns to predict from (default: all others)"
-    )
-    fit.add_argument("--out", default="model.npz", help="file of the model (default: %(default)s)")
-    fit.add_argument(
-        "--seconds", type=float, default=10.0, help="time for the fit (default: %(default)g)"
-    )
-    fit.add_argument("--seed", type=int, default=0, help="random seed (default: %(default)s)")
-    fit.set_defaults(run=_fit)
+    def command(run: Any, text: str, *files: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(run.__name__.strip("_"), help=text, description=text)
+        for name in files:
+            made.add_argument(name, metavar=name.upper(), help=FILES[name])
+        made.set_defaults(run=run)
+        return made
 
-    predict = commands.add_parser("predict", help="predict with a saved model")
-    predict.add_argument("model", **model)  # type: ignore[arg-type]
-    predict.add_argument("table", **table)  # type: ignore[arg-type]
-    predict.add_argument("--out", help="CSV of points and predictions (default: standard output)")
-    predict.set_defaults(run=_predict)
-
-    info = commands.add_parser("info", help="describe a saved model and how it was chosen")
-    info.add_argument("model", **model)  # type: ignore[arg-type]
-    info.set_defaults(run=_info)
-
-    page = commands.add_parser("page", help="write the live page of a saved model of one network")
-    page.add_argument("model", **model)  # type: ignore[arg-type]
-    page.add_argument("table", **table)  # type: ignore[arg-type]
-    page.add_argument("--out", default="page.html", help="file (default: %(default)s)")
-    page.add_argument("--lang", default="en", help="en or zh (default: %(default)s)")
-    page.set_defaults(run=_page)
+    add = command(_fit, "fit a model to the rows of a table and save it", "table").add_argument
+    several: Any = {"nargs": "+", "metavar": "NAME"}
+    text = "columns to predict (default: the last one)"
+    add("--target", "--targets", action="extend", help=text, **several)
+    add("--inputs", help="columns to predict from (default: all others)", **several)
+    add("--out", default="model.npz", help="file of the model (default: %(default)s)")
+    add("--seconds", type=float, default=10.0, help="time for the fit (default: %(default)g)")
+    add("--seed", type=int, default=0, help="random seed (default: %(default)s)")
+    add = command(_predict, "predict with a saved model", "model", "table").add_argument
+    add("--out", help="CSV of points and predictions (default: standard output)")
+    command(_info, "describe a saved model and how it was chosen", "model")
+    text = "write the live page of a saved model of one network"
+    add = command(_page, text, "model", "table").add_argument
+    add("--out", default="page.html", help="file (default: %(default)s)")
+    add("--lang", default="en", help="en or zh (default: %(default)s)")
     return parser
 
 
@@ -139,12 +125,7 @@ def _predict(flags: argparse.Namespace) -> None:
     out = flags.out and check_output(flags.out, flags.model, flags.table)
     model = load(flags.model)
     inputs, outputs = _names(model)
-    points, columns = read_table(flags.table, inputs if model.names else "all")
-    if len(columns) != model.num_inputs:
-        raise ValueError(
-            f"{flags.table} must have {model.num_inputs} columns for {flags.model}, "
-            f"whose columns have no names; got {', '.join(columns)}"
-        )
+    points, columns = _read_for(model, flags, inputs)
     told = f"{_function(columns, outputs)}: {len(points)} points of {clean(flags.table)}"
     print(told, file=sys.stdout if out else sys.stderr, flush=True)
     use_platform()
@@ -177,12 +158,7 @@ def _page(flags: argparse.Namespace) -> None:
     out = check_output(flags.out, flags.model, flags.table)
     model = load(flags.model)
     inputs, outputs = _names(model)
-    table, columns = read_table(flags.table, (*inputs, *outputs) if model.names else "all")
-    if len(columns) != len(inputs) + len(outputs):
-        raise ValueError(
-            f"{flags.table} must have the {len(inputs)} input and {len(outputs)} output columns of "
-            f"{flags.model}, got {', '.join(columns)}"
-        )
+    table, _ = _read_for(model, flags, (*inputs, *outputs))
     rows = np.unique(np.linspace(0, len(table) - 1, PAGE_SAMPLES).round().astype(int))
     print(f"{_function(inputs, outputs)}: {len(rows)} of {len(table)} rows of {clean(flags.table)}")
     points, values = table[rows, : len(inputs)], table[rows, len(inputs) :]
@@ -200,6 +176,19 @@ def _names(model: Model) -> tuple[tuple[str, ...], tuple[str, ...]]:
     inputs = model.names[: model.num_inputs] or tuple(f"input_{i}" for i in range(model.num_inputs))
     outputs = tuple(f"output_{i}" for i in range(model.num_outputs))
     return inputs, model.names[model.num_inputs :] or outputs
+
+
+def _read_for(
+    model: Model, flags: argparse.Namespace, names: tuple[str, ...]
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the columns of these names; all of them for a model without names."""
+    table, columns = read_table(flags.table, names if model.names else "all")
+    if len(columns) != len(names):
+        raise ValueError(
+            f"{flags.table} must have {len(names)} columns for {flags.model}, "
+            f"whose columns have no names; got {', '.join(columns)}"
+        )
+    return table, columns
 
 
 def _described(model: Model) -> str:

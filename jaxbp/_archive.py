@@ -51,7 +51,7 @@ def write_archive(
         what: the kind of file, for errors.
         description: a table that JSON can hold.
         arrays: by name.
-        layout: as for `read_archive`, so that every file that is written can be read.
+        layout: as for `read_archive`.
 
     Raises:
         ValueError: path is a directory, the arrays do not fit the layout, or are more than an
@@ -98,8 +98,7 @@ def read_archive(
     Args:
         path: the file.
         what: the kind of file that it must be, for errors: "a saved model".
-        layout: makes of the description the arrays that must follow it, in order; raises a
-            ValueError where it cannot.
+        layout: from the description to the arrays that follow it, in order; may raise a ValueError.
 
     Returns:
         The description and the arrays.

@@ -189,4 +189,6 @@ def test_without_scikit_learn_the_extra_is_named():
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=root
     )
-    assert done.stderr.endswith("jaxbp.sklearn needs scikit-learn: pip install 'jaxbp[sklearn]'\n")
+    assert done.stderr.endswith(
+        "jaxbp.sklearn needs scikit-learn 1.6 or newer: pip install 'jaxbp[sklearn]'\n"
+    )
