@@ -13,7 +13,6 @@ import numpy as np
 
 Leaves = list[Any]
 ARRAYS = (jax.Array, np.ndarray, np.generic)
-ITERATIONS = {"while", "scan"}
 NARROW = ("bfloat16", "float16", "float8_e4m3fn", "float8_e5m2", "float32")
 # Compile quickly: the programs run a few times only. Later versions know no second option.
 QUICKLY: dict[str, Any] = {"xla_backend_optimization_level": 0}
@@ -237,6 +236,16 @@ def operations_of_rule(
             lambda *moving: _differentiate(call, 1, list(moving), fixed, cotangent, [])
         )(*setting.cast(point))
     return list(_equations(traced.jaxpr))
+
+
+def iterates(operation: Any) -> bool:
+    """Whether an operation is a loop over nothing, as an iterative solver is."""
+    if operation.primitive.name == "while":
+        return True
+    counts = operation.params
+    return operation.primitive.name == "scan" and len(operation.invars) == (
+        counts["num_consts"] + counts["num_carry"]
+    )
 
 
 def coarsest(equations: Sequence[Any]) -> float:

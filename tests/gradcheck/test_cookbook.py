@@ -68,8 +68,6 @@ def test_every_mistake_is_found(name, mistake, dtype, with_reference):
 @pytest.mark.parametrize("name", ["layer norm", "fixed point"])
 def test_the_graph_of_a_recipe_holds_its_rule_as_one_node(name):
     recipe = RECIPES[name]
-    arguments = [
-        jnp.asarray(leaf, jnp.float32) for leaf in recipe.draw(np.random.default_rng(0))
-    ]
+    arguments = [jnp.asarray(leaf, jnp.float32) for leaf in recipe.draw(np.random.default_rng(0))]
     graph = jaxbp.trace_graph(lambda *some: recipe.rule()(*some).sum(), *arguments)
     assert len(graph.nodes) < 12
