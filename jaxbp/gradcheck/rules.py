@@ -39,6 +39,7 @@ KINDS = ("value", "bars", "second")
 NUDGE = 2.0**-18  # relative change of the arguments by which conditioning is measured
 LOOKS = 6  # elements at which a disagreement is looked at again
 SHARP = 100  # times the allowed error: what a wrong branch shows where it begins
+BIG = 2**16  # elements of a leaf that is compared by its norm as well
 LARGE = 2**26  # numbers in all evaluations together, about
 
 
@@ -394,7 +395,7 @@ class _Checker:
             sizes = np.abs(leaf.astype(_widest(leaf)))
             relative = 8 * unit**0.75 if self.rtol is None else self.rtol
             limit = relative * sizes
-            if self.setting is OWN:  # where nothing can be measured
+            if self.setting is OWN or leaf.size > BIG:  # where it is not measured, or at a high cost
                 limit = limit + 8 * unit * float(np.linalg.norm(sizes[np.isfinite(sizes)]))
             if measured is not None:
                 limit = limit + measured[k]
@@ -745,7 +746,7 @@ class _Checker:
         the reference confirm it and it begins at a sharp edge on the way from the given point.
         """
         total = sum(int(leaf.size) for leaf in place.point) + 1
-        most = min(self.budget // 50, LARGE // (32 * total), 40)
+        most = min(self.budget // 50, LARGE // (64 * total), 40)
         count = 0
         gentle = self.loops and self._by_values()
         for label, point in points_near(place.point, self.generator, gentle):
