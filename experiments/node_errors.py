@@ -47,7 +47,7 @@ def main(config: Config) -> None:
     """Prints the ledger, the matrices and the descent; draws the node errors on their way down."""
     folder = begin(config)
     trace = trace_of_the_walk()
-    ledger, report = jaxbp.make_ledger(trace), check_trace(trace)
+    ledger, report = trace.ledger(), check_trace(trace)
     print(f"half squared error {float(trace.loss):.10g}\n\n{ledger.to_text()}")
     if not config.quiet:
         print("\nthe same as matrices")

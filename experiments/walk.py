@@ -46,7 +46,7 @@ def main(config: Config) -> None:
     mlp = jaxbp.Mlp(config.sizes, hidden=config.hidden, output=config.output)
     folder = begin(config)
     trace = trace_of(mlp, config.seed)
-    ledger, report = jaxbp.make_ledger(trace), check_trace(trace)
+    ledger, report = trace.ledger(), check_trace(trace)
     stem = "walk_" + ("" if max(config.sizes) < 10 else "_").join(map(str, config.sizes))
     if not config.quiet:
         print(ledger.to_text())

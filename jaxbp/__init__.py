@@ -27,7 +27,6 @@ from jaxbp.gradcheck import explain_gradient as explain_gradient
 from jaxbp.graph import Graph as Graph
 from jaxbp.graph import trace_graph as trace_graph
 from jaxbp.least_squares import solve_output as solve_output
-from jaxbp.ledger import make_ledger as make_ledger
 from jaxbp.losses import Loss as Loss
 from jaxbp.network import predict as predict
 from jaxbp.network import reference_predict as reference_predict

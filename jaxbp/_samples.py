@@ -1,5 +1,6 @@
 """Validates parameters, inputs and targets against the network, and casts samples to the dtype of the parameters."""
 
+import functools
 from typing import Any
 
 import jax
@@ -14,14 +15,28 @@ from jaxbp.losses import LOSSES, Loss
 from jaxbp.params import Layer, Mlp, Params
 
 
-def check_params(mlp: Mlp, params: Any, root: str = "params") -> None:
-    """Raises a ValueError that names the key path unless `params` has the structure and shapes of
-    `mlp`.
+def as_params(mlp: Mlp, params: Any, root: str = "params") -> Params:
+    """Check parameters against the network and return them as `Layer` tuples in one dtype.
 
-    It reads shapes and dtypes only, so that it holds at trace time. The key path starts with
-    `root`.
+    Shapes and dtypes are read, never values, so that it works at trace time. The dtype is the
+    widest floating dtype among the arrays; numbers without one (lists, integers) do not count, and
+    alone get JAX's default dtype. float64 becomes float32 while x64 is off.
+
+    Args:
+        mlp: network.
+        params: a sequence with a `Layer` or a pair (weight, bias) for each layer; without biases
+            also the weight alone. Arrays or nested lists of real numbers; axes of length 1 may be
+            missing or too many: a bias (1, n), a weight (fan_in,) of a single unit.
+        root: the caller's name for the parameters.
+
+    Returns:
+        The parameters; arrays that fit already are returned as they are.
+
+    Raises:
+        ValueError: the structure or a shape does not fit; the message names the key path.
+        TypeError: an array does not hold real numbers.
     """
-    if not isinstance(params, tuple) or isinstance(params, Layer):
+    if not isinstance(params, (tuple, list)) or isinstance(params, Layer):
         raise ValueError(
             f"{root} must be a tuple of {mlp.num_layers} Layers, got {type(params).__name__}"
         )
@@ -29,51 +44,70 @@ def check_params(mlp: Mlp, params: Any, root: str = "params") -> None:
         raise ValueError(
             f"{root} must have {mlp.num_layers} layers for sizes {mlp.sizes}, got {len(params)}"
         )
-    dtype = None
-    for position, layer in enumerate(params):
-        if not isinstance(layer, Layer):
-            raise ValueError(
-                f"{root}[{position}] must be a Layer(weight, bias), got {type(layer).__name__}"
-            )
-        fan_in, fan_out = mlp.sizes[position : position + 2]
-        for name, leaf, shape in (
-            ("weight", layer.weight, (fan_in, fan_out)),
-            ("bias", layer.bias, (fan_out,)),
-        ):
-            path = f"{root}[{position}].{name}"
-            if not hasattr(leaf, "shape") or not hasattr(leaf, "dtype"):
-                raise ValueError(
-                    f"{path} must be an array of shape {shape}, got {type(leaf).__name__}"
-                )
-            if leaf.shape != shape:
-                raise ValueError(
-                    f"{path} must have shape {shape} for sizes {mlp.sizes}, got {leaf.shape}"
-                )
-            dtype = leaf.dtype if dtype is None else dtype
-            if leaf.dtype != dtype or not jnp.issubdtype(leaf.dtype, jnp.floating):
-                raise ValueError(
-                    f"{path} must have the floating dtype of {root}[0].weight ({dtype}), got {leaf.dtype}"
-                )
-            if jax.dtypes.canonicalize_dtype(leaf.dtype) != leaf.dtype:
-                raise ValueError(
-                    f"{path} must not be {leaf.dtype} while x64 is off: cast it, or turn x64 on"
-                )
+    pairs = [_pair(mlp, layer, f"{root}[{i}]") for i, layer in enumerate(params)]
+    dtypes = [
+        leaf.dtype
+        for leaf in jax.tree.leaves(pairs)
+        if hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating)
+    ]
+    dtype = functools.reduce(
+        jnp.promote_types, dtypes, dtypes[0] if dtypes else jnp.result_type(float)
+    )
+    dtype = jax.dtypes.canonicalize_dtype(dtype)
+    return tuple(
+        _as_layer(mlp.sizes[i : i + 2], weight, bias, dtype, f"{root}[{i}]")
+        for i, (weight, bias) in enumerate(pairs)
+    )
+
+
+def _pair(mlp: Mlp, layer: Any, path: str) -> tuple[Any, Any]:
+    """The weight and the bias of one layer as they came; None for no bias."""
+    is_pair = isinstance(layer, (tuple, list)) and len(layer) == 2
+    if mlp.bias:
+        if not is_pair:
+            raise ValueError(f"{path} must be a Layer(weight, bias), got {type(layer).__name__}")
+        if layer[1] is None:
+            raise ValueError(f"{path}.bias must be given, or the network be Mlp(..., bias=False)")
+        return layer[0], layer[1]
+    if is_pair and layer[1] is None:
+        return layer[0], None
+    if isinstance(layer, Layer) or is_pair and np.ndim(layer[0]) == 2:
+        raise ValueError(f"{path}.bias must be None for Mlp(..., bias=False), got a bias")
+    return layer, None
+
+
+def _as_layer(sizes: tuple[int, ...], weight: Any, bias: Any, dtype: Any, path: str) -> Layer:
+    """One layer with the shapes (fan_in, fan_out) and (fan_out,), in the dtype."""
+    weight = _as_leaf(f"{path}.weight", weight, sizes, dtype)
+    if bias is None:
+        return Layer(weight, None)
+    bias = _as_leaf(f"{path}.bias", bias, sizes[1:], dtype)
+    return Layer(weight, bias)
+
+
+def _as_leaf(path: str, leaf: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+    """An array of that shape and dtype; axes of length 1 may be missing, or be too many."""
+    ready = hasattr(leaf, "shape") and getattr(leaf, "dtype", None) == dtype
+    array = leaf if ready else as_float_array(path, leaf, dtype)
+    if array.shape == shape:
+        return array
+    transposed = len(shape) == 2 and array.shape == shape[::-1]
+    if not transposed and array.ndim <= 2 and _longer(array.shape) == _longer(shape):
+        return array.reshape(shape)
+    hint = ", its transpose: pass weight.T" if transposed else ""
+    meaning = " (fan_in, fan_out)" if len(shape) == 2 else ""
+    raise ValueError(f"{path} must have shape {shape}{meaning}, got {array.shape}{hint}")
+
+
+def _longer(shape: tuple[int, ...]) -> list[int]:
+    return [size for size in shape if size != 1]
 
 
 def as_batch(mlp: Mlp, params: Params, inputs: Any) -> Array:
-    """Checks parameters and inputs against the network and casts the inputs to the dtype of the
-    parameters.
-
-    Args:
-        mlp: the network.
-        params: its parameters.
-        inputs: (n, n_0) real numbers.
-
-    Returns:
-        The inputs as a JAX array.
+    """Check inputs (n, n_0) against the network and cast them to the dtype of the parameters.
 
     Raises:
-        ValueError: parameters or inputs do not fit the network.
+        ValueError: the inputs do not fit the network.
         TypeError: the inputs are not real numbers.
     """
     warn_if_narrowed(4, inputs=inputs)
@@ -83,7 +117,7 @@ def as_batch(mlp: Mlp, params: Params, inputs: Any) -> Array:
 def as_samples(
     mlp: Mlp, params: Params, inputs: Any, targets: Any, loss: Loss
 ) -> tuple[Array, Array]:
-    """Checks and casts inputs and targets; arguments and errors are those of `as_batch` and `as_targets`."""
+    """Check and cast inputs and targets; errors are those of `as_batch` and `as_targets`."""
     check_output(mlp, loss)
     warn_if_narrowed(4, inputs=inputs, targets=targets)
     batch = _as_batch(mlp, params, inputs)
@@ -115,7 +149,6 @@ def check_named(purpose: str, mlp: Mlp, loss: Loss | None = None) -> None:
 
 
 def _as_batch(mlp: Mlp, params: Params, inputs: Any) -> Array:
-    check_params(mlp, params)
     batch = as_float_array("inputs", inputs, params[0].weight.dtype)
     if batch.ndim != 2:
         hint = "; add a batch axis: inputs[None, :]" if batch.ndim == 1 else ""

@@ -1,9 +1,8 @@
-"""The activations: phi and its slope phi' side by side, and one row each with all that is known of
-them.
+"""Activation functions phi and their slopes phi', side by side.
 
-Legend: z the preactivation, a = phi(z) the activation. A slope is given both; where it reads only
-a, the forward pass need not keep z. At a kink the slope is the one that autodiff of the value
-gives: relu'(0) = 0, leaky_relu'(0) = 1.
+Legend: z the preactivation, a = phi(z) the activation. A slope reads both, or a alone where z is
+None: the forward pass keeps z where the slope needs it and in small batches. At a kink the slope
+is that of autodiff of the value: relu'(0) = 0, leaky_relu'(0) = 1.
 """
 
 from collections.abc import Callable
@@ -26,9 +25,10 @@ class Activation:
     Attributes:
         name: for messages, ledgers and pictures.
         value: z -> phi(z).
-        slope: (z, a) -> phi'(z), where a = phi(z); z is None if `keeps_preactivation` is False.
+        slope: (z, a) -> phi'(z), where a = phi(z).
         formula: the slope as text for a ledger; {a} and {z} stand for the values of the node.
-        keeps_preactivation: whether the slope reads z.
+        keeps_preactivation: whether the slope needs z. If False, z is None in large batches; it
+            need not be kept then.
         kink: whether the slope jumps at z = 0.
 
     Raises:
@@ -103,13 +103,16 @@ def leaky_relu_slope(z: Array | None, a: Array) -> Array:
 
 
 def sigmoid_slope(z: Array | None, a: Array) -> Array:
-    """a = 1 / (1 + exp(-z)), phi' = a (1 - a)."""
-    return a * (1 - a)
+    """a = sigmoid(z), phi' = a (1 - a) = a sigmoid(-z); 1 - a cancels where a is near 1."""
+    return a * (1 - a) if z is None else a * jax.nn.sigmoid(-z)
 
 
 def tanh_slope(z: Array | None, a: Array) -> Array:
-    """a = tanh(z), phi' = 1 - a^2."""
-    return 1 - a * a
+    """a = tanh(z), phi' = 1 - a^2 = 4 t / (1 + t)^2 with t = exp(-2 |z|); 1 - a^2 cancels."""
+    if z is None:
+        return 1 - a * a
+    t = jnp.exp(-2 * jnp.abs(z))
+    return 4 * t / ((1 + t) * (1 + t))
 
 
 def softplus_slope(z: Array | None, a: Array) -> Array:
@@ -129,7 +132,7 @@ def gelu(z: Array) -> Array:
 
 
 def gelu_slope(z: Array, a: Array) -> Array:
-    """phi' = Phi(z) + z N(z) with N the normal density."""
+    """phi' = Phi(z) + z N(z) with the normal density N."""
     return jax.scipy.special.ndtr(z) + z * jax.scipy.stats.norm.pdf(z)
 
 

@@ -6,17 +6,21 @@ every number.
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxbp._layout import samples_axis, sum_over_tiles, tile_of, turned
-from jaxbp._samples import as_samples
+from jaxbp._layout import keeps_preactivations, samples_axis, sum_over_tiles, tile_of, turned
+from jaxbp._samples import as_params, as_samples
 from jaxbp.losses import Loss, as_loss
 from jaxbp.network import Masks, backward, forward
 from jaxbp.params import Mlp, Params
+
+
+if TYPE_CHECKING:
+    from jaxbp.ledger import Ledger
 
 
 @jax.tree_util.register_dataclass
@@ -37,6 +41,7 @@ class Trace:
         activations: A_l (n, n_l); the last one is the outputs.
         activation_errors: E_l = dL/dA_l (n, n_l).
         node_errors: D_l = dL/dZ_l (n, n_l).
+        inputs_error: E_0 = dL/dA_0 (n, n_0), the gradient with respect to the inputs.
         gradient: Layer(dL/dW_l, dL/db_l).
         loss: the loss, a scalar.
     """
@@ -50,6 +55,7 @@ class Trace:
     activations: tuple[Array, ...]
     activation_errors: tuple[Array, ...]
     node_errors: tuple[Array, ...]
+    inputs_error: Array
     gradient: Params
     loss: Array
 
@@ -57,6 +63,34 @@ class Trace:
     def loss_name(self) -> str:
         """The name of the loss."""
         return self.loss_function.name
+
+    @property
+    def probabilities(self) -> Array | None:
+        """Sigmoid or softmax of the outputs (n, n_L) for a loss on logits, else None."""
+        of = self.loss_function.probabilities
+        return None if of is None else of(self.activations[-1])
+
+    def ledger(self, *, source_first: bool = False) -> "Ledger":
+        """Write every number out: its formula, the factors, autodiff's value and the difference.
+
+        Args:
+            source_first: name the weight from node 4 to node 8 w48 instead of w84.
+
+        Returns:
+            The ledger, in the order of the passes: forward, step 1, step 2.
+
+        Raises:
+            ValueError: the trace holds traced values, as inside jit, or several batches, as from
+                vmap.
+        """
+        from jaxbp.ledger import make_ledger
+
+        return make_ledger(self, source_first=source_first)
+
+    def _repr_html_(self) -> str:
+        from jaxbp.ledger import trace_html
+
+        return trace_html(self)
 
 
 def sweep(
@@ -67,6 +101,7 @@ def sweep(
     loss: Loss,
     num_samples: int,
     masks: Masks | None = None,
+    keep_preactivations: bool = True,
 ) -> Trace:
     """Runs both passes over validated samples; inside jit, what nobody reads of the trace costs
     nothing.
@@ -77,7 +112,11 @@ def sweep(
     axis = samples_axis(mlp)
     turn, back = partial(turned, axis=axis), partial(jnp.moveaxis, source=axis, destination=0)
     outputs, residuals = forward(
-        mlp, params, *jax.tree.map(turn, (inputs, masks)), keep_preactivations=True, axis=axis
+        mlp,
+        params,
+        *jax.tree.map(turn, (inputs, masks)),
+        keep_preactivations=keep_preactivations,
+        axis=axis,
     )
     outputs_bar = loss.gradient(back(outputs), targets) / num_samples  # E_L
     gradient, errors, activation_errors = backward(mlp, params, residuals, turn(outputs_bar), axis)
@@ -87,10 +126,11 @@ def sweep(
         params=params,
         inputs=inputs,
         targets=targets,
-        preactivations=tuple(back(kept.preactivation) for kept in residuals),
+        preactivations=tuple(jax.tree.map(back, kept.preactivation) for kept in residuals),
         activations=tuple(back(kept.activation) for kept in residuals),
         activation_errors=tuple(back(error) for error in activation_errors[1:]),
         node_errors=tuple(back(error) for error in errors),
+        inputs_error=back(activation_errors[0]),
         gradient=gradient,
         loss=loss.values(back(outputs), targets).sum() / num_samples,
     )
@@ -128,7 +168,7 @@ def loss_and_gradient(
         ValueError: a shape does not fit, the batch is empty, or the loss is not known.
         TypeError: inputs or targets are not real numbers.
     """
-    loss = as_loss(loss)
+    loss, params = as_loss(loss), as_params(mlp, params)
     inputs, targets = as_samples(mlp, params, inputs, targets, loss)
     return tiled_loss_and_gradient(mlp, params, inputs, targets, loss, tile, masks)
 
@@ -145,9 +185,10 @@ def tiled_loss_and_gradient(
     """Computes what `loss_and_gradient` does, of samples that are validated already."""
     num_samples = inputs.shape[0]
     tile = tile_of(mlp, num_samples, inputs.dtype.itemsize) if tile is None else tile
+    keep = keeps_preactivations(mlp, num_samples)
 
     def one(inputs: Array, targets: Array, masks: Masks | None) -> tuple[Array, Params]:
-        trace = sweep(mlp, params, inputs, targets, loss, num_samples, masks)
+        trace = sweep(mlp, params, inputs, targets, loss, num_samples, masks, keep)
         return trace.loss, trace.gradient
 
     return sum_over_tiles(one, (inputs, targets, masks), num_samples, tile)
@@ -171,6 +212,6 @@ def backprop(
     Raises:
         ValueError, TypeError: as `loss_and_gradient` does.
     """
-    loss = as_loss(loss)
+    loss, params = as_loss(loss), as_params(mlp, params)
     inputs, targets = as_samples(mlp, params, inputs, targets, loss)
     return sweep(mlp, params, inputs, targets, loss, inputs.shape[0])

@@ -17,6 +17,7 @@ References:
     Goodfellow 2015, arXiv 1510.01799: the norms of these rows, from the same factors.
 """
 
+import dataclasses
 from functools import partial
 from itertools import pairwise
 
@@ -24,7 +25,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxbp.dense import matmul
+from jaxbp.dense import affine, matmul
 from jaxbp.network import Residuals, gradient, node_errors
 from jaxbp.params import Mlp, Params
 
@@ -67,8 +68,7 @@ def tangent(residuals: Residuals, errors: SeededErrors, direction: Params) -> Ar
     # layers above it, which is what the node error D already carries.
     terms = (
         jnp.sum(
-            node_error
-            * (matmul(kept.inputs, layer.weight) + layer.bias[jnp.newaxis, :])[jnp.newaxis],
+            node_error * affine(layer, kept.inputs)[jnp.newaxis],
             axis=2,
         )
         for kept, node_error, layer in zip(residuals, errors, direction, strict=True)
@@ -94,7 +94,8 @@ def weighted_gradient(residuals: Residuals, errors: SeededErrors, weights: Array
 def squared_norms(residuals: Residuals, errors: SeededErrors) -> Array:
     """Computes the squared norm of each row of J (n, m), the diagonal of J J^T."""
     terms = (
-        jnp.sum(node_error**2, axis=2) * (jnp.sum(kept.inputs**2, axis=1) + 1)[jnp.newaxis, :]
+        jnp.sum(node_error**2, axis=2)
+        * (jnp.sum(kept.inputs**2, axis=1) + kept.has_bias)[jnp.newaxis, :]
         for kept, node_error in zip(residuals, errors, strict=True)
     )
     return sum(terms, start=jnp.zeros((), residuals[0].inputs.dtype)).T
@@ -102,7 +103,7 @@ def squared_norms(residuals: Residuals, errors: SeededErrors) -> Array:
 
 def squared_columns(residuals: Residuals, errors: SeededErrors) -> Params:
     """Computes the squared norm of each column of J, the diagonal of J^T J, of the structure of the parameters."""
-    squares = tuple(kept._replace(inputs=kept.inputs**2) for kept in residuals)
+    squares = tuple(dataclasses.replace(kept, inputs=kept.inputs**2) for kept in residuals)
     return gradient(squares, tuple(jnp.sum(node_error**2, axis=0) for node_error in errors))
 
 
@@ -115,7 +116,9 @@ def factors_of(residuals: Residuals, errors: SeededErrors) -> list[Factors]:
     ]
 
 
-def gram_block(rows: list[Factors], columns: list[Factors], num_seeds: int) -> Array:
+def gram_block(
+    rows: list[Factors], columns: list[Factors], num_seeds: int, has_bias: bool = True
+) -> Array:
     """Computes the block of J J^T of a samples by b others (a m, b m).
 
     Args:
@@ -123,10 +126,11 @@ def gram_block(rows: list[Factors], columns: list[Factors], num_seeds: int) -> A
             sample's m rows together.
         columns: those of the others, (b, n_{l-1}) and (b m, n_l).
         num_seeds: m.
+        has_bias: whether the layers have biases.
     """
     total = jnp.zeros((), rows[0][0].dtype)
     for (inputs, factors), (other_inputs, other_factors) in zip(rows, columns, strict=True):
-        samples = matmul(inputs, other_inputs.T) + 1
+        samples = matmul(inputs, other_inputs.T) + has_bias
         total += _for_each_seed(samples, num_seeds) * matmul(factors, other_factors.T)
     return total
 
@@ -139,11 +143,15 @@ def gram(residuals: Residuals, errors: SeededErrors) -> Array:
     factors, num_seeds = factors_of(residuals, errors), errors[0].shape[0]
     ways = {"cuda": _gram_by_products, "default": _gram_by_strips}
     return jax.lax.platform_dependent(
-        factors, **{name: partial(way, num_seeds=num_seeds) for name, way in ways.items()}
+        factors,
+        **{
+            name: partial(way, num_seeds=num_seeds, has_bias=residuals[0].has_bias)
+            for name, way in ways.items()
+        },
     )
 
 
-def _gram_by_strips(factors: list[Factors], num_seeds: int) -> Array:
+def _gram_by_strips(factors: list[Factors], num_seeds: int, has_bias: bool) -> Array:
     """The lower triangle of J J^T by strips; of what is above the diagonal some is right, the rest 0."""
     num_samples = factors[0][0].shape[0]
 
@@ -156,7 +164,9 @@ def _gram_by_strips(factors: list[Factors], num_seeds: int) -> Array:
             ]
             for some in (slice(start, stop), slice(start, num_samples))
         )
-        return jnp.pad(gram_block(rows, columns, num_seeds), ((0, 0), (start * num_seeds, 0)))
+        return jnp.pad(
+            gram_block(rows, columns, num_seeds, has_bias), ((0, 0), (start * num_seeds, 0))
+        )
 
     num_strips = min(MOST_STRIPS, -(-num_samples // SAMPLES_OF_A_STRIP))
     edges = [num_samples * i // num_strips for i in range(num_strips + 1)]
@@ -165,7 +175,7 @@ def _gram_by_strips(factors: list[Factors], num_seeds: int) -> Array:
     return jnp.concatenate([strip(*edge) for edge in pairwise(edges)]).T
 
 
-def _gram_by_products(factors: list[Factors], num_seeds: int) -> Array:
+def _gram_by_products(factors: list[Factors], num_seeds: int, has_bias: bool) -> Array:
     """The lower triangle of J J^T by products of which no more is computed, as cuBLAS has them."""
 
     def lower(matrix: Array) -> Array:
@@ -173,7 +183,8 @@ def _gram_by_products(factors: list[Factors], num_seeds: int) -> Array:
         return jax.lax.linalg.symmetric_product(matrix, zeros)
 
     terms = (
-        _for_each_seed(lower(inputs) + 1, num_seeds) * lower(errors) for inputs, errors in factors
+        _for_each_seed(lower(inputs) + has_bias, num_seeds) * lower(errors)
+        for inputs, errors in factors
     )
     return sum(terms, start=jnp.zeros((), factors[0][0].dtype))
 

@@ -4,8 +4,8 @@ With the hidden activations A (n, m) and the targets T (n, k), the output layer 
 
     || A W + 1 b - T ||^2 + penalty || W ||^2
 
-The bias is not penalized: the columns of A and T are centred. The factorization is orthogonal; the
-normal equations would square the condition number.
+The bias is not penalized: the columns of A and T are centred. Without a bias they are not. The
+factorization is orthogonal; the normal equations would square the condition number.
 
     n > m + 1     triangular factor R of [1 A T], built from tiles of samples by LAPACK's tpqrt
                   (Demmel, Grigori, Hoemmen and Langou 2012); its first row holds the column means
@@ -37,7 +37,7 @@ from jax import Array
 from scipy.linalg import lapack
 
 from jaxbp._checks import check_number
-from jaxbp._samples import as_samples
+from jaxbp._samples import as_params, as_samples
 from jaxbp.losses import LOSSES
 from jaxbp.network import forward
 from jaxbp.params import Layer, Mlp, Params
@@ -92,6 +92,7 @@ def solve_output(
         raise ValueError(
             f"mlp must have the output activation identity to be solved for, got {mlp.output!r}"
         )
+    params = as_params(mlp, params)
     inputs, targets = as_samples(mlp, params, *data, LOSSES["mean_squared_error"])
     return solved(mlp, params, inputs, targets, ridge)
 
@@ -113,7 +114,8 @@ def solved(
 def with_output(params: Params, weight: np.ndarray, bias: np.ndarray) -> Params:
     """Return the parameters with this output layer (m, k) and (k,), in their own dtype."""
     dtype = params[-1].weight.dtype
-    return (*params[:-1], Layer(jnp.asarray(weight, dtype), jnp.asarray(bias, dtype)))
+    shift = None if params[-1].bias is None else jnp.asarray(bias, dtype)
+    return (*params[:-1], Layer(jnp.asarray(weight, dtype), shift))
 
 
 class Triangle(NamedTuple):
@@ -172,7 +174,7 @@ def triangle(mlp: Mlp, params: Params, inputs: Array, targets: Array) -> Triangl
     for first in range(0, num_samples, TILE):
         rows = slice(first, first + TILE)
         columns = np.empty((len(inputs[rows]), size), order="F")
-        columns[:, 0] = 1
+        columns[:, 0] = mlp.bias
         columns[:, 1 : 1 + fan_in] = np.asarray(
             hidden_activations(mlp, params, inputs[rows]), np.float64
         )
@@ -181,9 +183,8 @@ def triangle(mlp: Mlp, params: Params, inputs: Array, targets: Array) -> Triangl
     r = np.triu(r)
     centred = r[1:, 1:]
     rest = np.sum(centred[fan_in:, fan_in:] ** 2, axis=0)
-    return Triangle(
-        num_samples, r[0, 1:] / r[0, 0], centred[:fan_in, :fan_in], centred[:fan_in, fan_in:], rest
-    )
+    means = r[0, 1:] / r[0, 0] if mlp.bias else np.zeros(size - 1)
+    return Triangle(num_samples, means, centred[:fan_in, :fan_in], centred[:fan_in, fan_in:], rest)
 
 
 def penalized(
@@ -215,10 +216,10 @@ def factor(
         return OutputFactor(n, means, None, s, right * widths, left.T @ projected, rest, None)
     hidden = np.asarray(hidden_activations(mlp, params, inputs), np.float64)
     values = np.asarray(targets, np.float64)
-    means = np.concatenate([hidden.mean(axis=0), values.mean(axis=0)])
+    means = np.concatenate([hidden.mean(axis=0), values.mean(axis=0)]) * mlp.bias
     left, s, right = np.linalg.svd((hidden - means[:fan_in]) * widths, full_matrices=False)
     # Centred columns span at most n - 1 directions: the last singular value is rounding.
-    rank = max(1, num_samples - 1)
+    rank = max(1, num_samples - mlp.bias)
     left, s, right = left[:, :rank], s[:rank], right[:rank]
     projected = left.T @ (values - means[fan_in:])
     return OutputFactor(

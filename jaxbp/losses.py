@@ -33,8 +33,8 @@ class Loss:
         gradient: (outputs (n, k), targets) -> (n, k), with dl_i/do_i in row i.
         hessian_factor: (outputs (n, k), targets) -> S (n, k, k) and the scaled error e (n, k);
             derived from the gradient unless given.
-        formula: dl_i/do_ij as text for a ledger: {a} is the output, {y} its target, {k} the number
-            of outputs, {sum} the sum of exp(a) over the outputs.
+        formula: dl_i/do_ij as text for a ledger: {a} is the output, {p} its probability, {y} its
+            target, {k} the number of outputs.
         probabilities: outputs (n, k) -> probabilities (n, k) if the outputs are logits, else None.
         quadratic: whether l_i is a squared error, so that the errors of networks add up.
         probability_targets: whether the targets are probabilities.
@@ -168,7 +168,7 @@ def binary_cross_entropy_factor(outputs: Array, targets: Array) -> tuple[Array, 
 
 def softmax(outputs: Array) -> Array:
     """p_ij = exp(o_ij) / sum_c exp(o_ic)."""
-    return jax.nn.softmax(outputs, axis=1)
+    return jax.nn.softmax(outputs, axis=-1)
 
 
 NAMED = (
@@ -193,7 +193,7 @@ NAMED = (
         softmax_cross_entropy,
         softmax_cross_entropy_gradient,
         softmax_cross_entropy_factor,
-        "exp({a}) / ({sum}) - {y}",
+        "{p} - {y}",
         softmax,
         probability_targets=True,
         labels=True,
@@ -203,7 +203,7 @@ NAMED = (
         binary_cross_entropy,
         binary_cross_entropy_gradient,
         binary_cross_entropy_factor,
-        "1 / {k} × (sigmoid({a}) - {y})",
+        "1 / {k} × ({p} - {y})",
         jax.nn.sigmoid,
         probability_targets=True,
     ),

@@ -23,15 +23,22 @@ SINE_FREQUENCY = (
 
 
 class Layer(NamedTuple):
-    """One affine layer, Z = A W + b.
+    """Parameters of one affine layer, Z = A W + b.
 
     Attributes:
         weight: (fan_in, fan_out).
-        bias: (fan_out,).
+        bias: (fan_out,), or None in a network without biases.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxbp
+        >>> layer = jaxbp.Layer(jnp.array([[0.34], [0.56]]), jnp.array([0.54]))
+        >>> layer.weight.shape, layer.bias.shape
+        ((2, 1), (1,))
     """
 
     weight: Array
-    bias: Array
+    bias: Array | None = None
 
 
 Params = tuple[Layer, ...]
@@ -46,6 +53,7 @@ class Mlp:
         hidden: the activation of the hidden layers: a name or an `Activation` for all, or a tuple
             with one for each.
         output: the activation of the last layer.
+        bias: whether the layers have biases.
 
     A named activation is stored by its name, also where it came as a value.
 
@@ -56,6 +64,7 @@ class Mlp:
     sizes: tuple[int, ...]
     hidden: str | Activation | tuple[str | Activation, ...] = "tanh"
     output: str | Activation = "identity"
+    bias: bool = True
 
     def __post_init__(self) -> None:
         if (
@@ -82,6 +91,8 @@ class Mlp:
             hidden = _stored("hidden", hidden)
         object.__setattr__(self, "hidden", hidden)
         object.__setattr__(self, "output", _stored("output", self.output))
+        if not isinstance(self.bias, bool):
+            raise ValueError(f"bias must be True or False, got {self.bias!r}")
 
     @property
     def num_layers(self) -> int:
@@ -91,7 +102,7 @@ class Mlp:
     @property
     def num_params(self) -> int:
         """The number of weights and biases together."""
-        return sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(self.sizes))
+        return sum((fan_in + self.bias) * fan_out for fan_in, fan_out in pairwise(self.sizes))
 
     @property
     def activations(self) -> tuple[Activation, ...]:
@@ -182,13 +193,15 @@ def init(
     Raises:
         ValueError: the scheme is not known, or a scale is given that it does not read or that is
             not positive.
-        TypeError: dtype is not a floating dtype.
+        TypeError: key is not a JAX random key, or dtype is not a floating dtype.
 
     References:
         Glorot and Bengio 2010; He et al. 2015; LeCun et al. 1998; Sitzmann et al. 2020, section
         3.2.
     """
     row = look_up("scheme", scheme, SCHEMES)
+    if not isinstance(key, Array):
+        raise TypeError(f"key must be a JAX random key, such as jax.random.key(0), got {key!r}")
     dtype = jnp.dtype(dtype or jnp.result_type(float))
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"dtype must be a floating dtype, got {dtype}")
@@ -213,5 +226,6 @@ def init(
             # Phases all around the circle: with zero biases every unit, and so the whole first
             # layer, would be odd.
             bias = uniform(bias_key, (fan_out,), math.pi, dtype)
-        layers.append(Layer(row.draw(weight_key, (fan_in, fan_out), width, dtype), bias))
+        weight = row.draw(weight_key, (fan_in, fan_out), width, dtype)
+        layers.append(Layer(weight, bias if mlp.bias else None))
     return tuple(layers)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import jaxbp
 from jaxbp.activations import ACTIVATIONS
 from jaxbp.losses import LOSSES
 from jaxbp.params import Layer, Mlp, Params
@@ -47,7 +48,7 @@ def draw_params(mlp, seed=0, dtype=np.float64, scale=1.0):
     return tuple(
         Layer(
             jnp.asarray(scale * generator.standard_normal((i, o)) / np.sqrt(i), dtype),
-            jnp.asarray(0.3 * scale * generator.standard_normal(o), dtype),
+            jnp.asarray(0.3 * scale * generator.standard_normal(o), dtype) if mlp.bias else None,
         )
         for i, o in pairwise(mlp.sizes)
     )
@@ -84,3 +85,14 @@ def draw_case(seed, num_samples=None):
     return Case(
         mlp, params, inputs, targets if targets.ndim == 1 else targets.astype(np.float32), loss
     )
+
+
+def cast(case, dtype):
+    """On the host: a cast by JAX would compile a program for each shape."""
+    params, inputs = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), (case.params, case.inputs))
+    targets = np.asarray(case.targets, np.int32 if case.targets.ndim == 1 else dtype)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), (params, inputs, targets))
+
+
+# Jitted: eagerly each operation of each shape would be a program of its own.
+LOSS_AND_GRADIENT = jax.jit(jaxbp.loss_and_gradient, static_argnums=(0, 4), static_argnames="tile")

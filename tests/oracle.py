@@ -41,7 +41,10 @@ def loss_and_error(name, outputs, targets):
 
 def backprop(names, params, inputs, targets, loss):
     """Returns the loss, [(dW, db), ...] and the derivative with respect to the inputs."""
-    params = [(np.asarray(w, np.float64), np.asarray(b, np.float64)) for w, b in params]
+    params = [
+        (np.asarray(w, np.float64), np.float64(0) if b is None else np.asarray(b, np.float64))
+        for w, b in params
+    ]
     kept, a = [], np.asarray(inputs, np.float64)
     for (w, b), name in zip(params, names, strict=True):
         z = np.einsum("ni,ij->nj", a, w, optimize=True) + b

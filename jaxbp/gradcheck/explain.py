@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
-
 import numpy as np
 
 from jaxbp.gradcheck.catalogue import MISTAKES, Pass, backward_by

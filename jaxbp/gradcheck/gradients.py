@@ -23,7 +23,7 @@ import numpy as np
 from jax import Array
 from jax.typing import DTypeLike
 
-from jaxbp._samples import as_targets, check_output, check_params
+from jaxbp._samples import as_params, as_targets, check_output
 from jaxbp.backprop import loss_and_gradient
 from jaxbp.gradcheck.explain import as_layers, causes_of, name_of
 from jaxbp.gradcheck.numerical import CENTRAL_STEP as STEP
@@ -31,7 +31,7 @@ from jaxbp.gradcheck.numerical import shifted
 from jaxbp.gradcheck.report import Report, Row, compare
 from jaxbp.losses import Loss, as_loss
 from jaxbp.network import forward, reference_predict
-from jaxbp.params import Layer, Mlp, Params
+from jaxbp.params import Mlp, Params
 
 # Of the parameters, relative: far above the unit of float64, far below what bends a gradient.
 CHANGE = 2.0**-36
@@ -83,24 +83,26 @@ def check_gradients(
     loss = as_loss(loss)
     check_output(mlp, loss)
     if gradient is None:
+        params = as_params(mlp, params)
         hand = loss_and_gradient(mlp, params, inputs, targets, loss)[1]
-        check_params(mlp, hand, "gradient")
         return _checked(mlp, params, inputs, targets, loss, hand, rtol)
     leaves = jax.tree.leaves((params, gradient))
     single = any(getattr(leaf, "dtype", None) == np.float32 for leaf in leaves)
     dtype = np.float32 if single else np.float64
     layers = [as_layers("params", mlp, params), as_layers("gradient", mlp, gradient)]
-    unknown = [k for k, (_, bias) in enumerate(layers[1]) if bias is None]
+    unknown = [k for k, (_, bias) in enumerate(layers[1]) if mlp.bias and bias is None]
     with jax.enable_x64(True):
+        zeros = [np.zeros(size) if mlp.bias else None for size in mlp.sizes[1:]]
         stored, hand = (
-            tuple(
-                Layer(
-                    *(
-                        jnp.asarray(leaf, dtype)
-                        for leaf in (w, np.zeros(w.shape[1]) if b is None else b)
-                    )
-                )
-                for w, b in some
+            as_params(
+                mlp,
+                jax.tree.map(
+                    lambda leaf: jnp.asarray(leaf, dtype),
+                    [
+                        (w, zero if b is None else b)
+                        for (w, b), zero in zip(some, zeros, strict=True)
+                    ],
+                ),
             )
             for some in layers
         )
@@ -184,11 +186,19 @@ def _checked(
     report = Report((*rows, *more), notes=tuple(notes))
     if report.ok:
         return report
-    trees = (hand, exact, stored)
-    layers = [
-        [tuple(np.asarray(leaf, np.float64) for leaf in layer) for layer in some] for some in trees
-    ]
-    causes = causes_of(mlp, *layers, np.asarray(points), np.asarray(wanted), loss, rtol or 0.0)
+    mine, right, own = (
+        [
+            (
+                np.asarray(weight, np.float64),
+                np.zeros(weight.shape[1]) if bias is None else np.asarray(bias, np.float64),
+            )
+            for weight, bias in some
+        ]
+        for some in (hand, exact, stored)
+    )
+    causes = causes_of(
+        mlp, mine, right, own, np.asarray(points), np.asarray(wanted), loss, rtol or 0.0
+    )
     return Report(report.rows, notes=report.notes, causes=tuple(causes))
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxbp.backprop import Trace
-from jaxbp.dense import matmul
+from jaxbp.dense import affine
 from jaxbp.gradcheck.gradients import allowances, cancelled, mask_flips, widen
 from jaxbp.gradcheck.report import Report, compare
 from jaxbp.losses import Loss
@@ -22,11 +22,13 @@ class Derivatives(NamedTuple):
         gradient: of the structure of the parameters.
         node_errors: dL/dZ_l (n, n_l).
         activation_errors: dL/dA_l (n, n_l).
+        inputs_error: dL/dA_0 (n, n_0).
     """
 
     gradient: Params
     node_errors: tuple[Array, ...]
     activation_errors: tuple[Array, ...]
+    inputs_error: Array
 
 
 def autodiff_of(trace: Trace) -> Derivatives:
@@ -56,7 +58,9 @@ def check_trace(trace: Trace) -> Report:
     """
     check_concrete(trace)
     num_samples, dtype = trace.inputs.shape[0], trace.inputs.dtype
-    hand = Derivatives(trace.gradient, trace.node_errors, trace.activation_errors)
+    hand = Derivatives(
+        trace.gradient, trace.node_errors, trace.activation_errors, trace.inputs_error
+    )
     with jax.enable_x64(True):
         params, inputs, targets = widen((trace.params, trace.inputs, trace.targets))
         judge = partial(_autodiff, trace.mlp, trace.loss_function, inputs=inputs, targets=targets)
@@ -84,14 +88,17 @@ def _autodiff(mlp: Mlp, loss: Loss, params: Params, inputs: Array, targets: Arra
     zeros = tuple(jnp.zeros((inputs.shape[0], size), dtype) for size in mlp.sizes[1:])
 
     def objective(
-        params: Params, preactivation_shifts: tuple[Array, ...], shifts: tuple[Array, ...]
+        params: Params,
+        preactivation_shifts: tuple[Array, ...],
+        shifts: tuple[Array, ...],
+        inputs: Array,
     ) -> Array:
         outputs = inputs
         for layer, activation, dz, da in zip(
             params, mlp.activations, preactivation_shifts, shifts, strict=True
         ):
-            preactivation = matmul(outputs, layer.weight) + layer.bias[jnp.newaxis, :] + dz
+            preactivation = affine(layer, outputs) + dz
             outputs = activation.value(preactivation) + da
         return loss.values(outputs, targets).mean()
 
-    return Derivatives(*jax.grad(objective, (0, 1, 2))(params, zeros, zeros))
+    return Derivatives(*jax.grad(objective, (0, 1, 2, 3))(params, zeros, zeros, inputs))

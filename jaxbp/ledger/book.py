@@ -1,190 +1,203 @@
-"""The ledger of a trace: one row for each number of both passes, with its formula and what autodiff
-has for it.
+"""The ledger of a trace: a row for each number of both passes, with its formula and autodiff's value.
 
-Nodes are numbered through, the inputs first; w84 is the weight from node 4 to node 8, b8 the bias
-of node 8. With
+Nodes are numbered consecutively, the inputs first; w84 is the weight from node 4 to node 8, b8 the
+bias of node 8. With
 
-    z the preactivation, a the activation, e = dL/da the activation error, d = dL/dz the node error
+    z preactivation, a activation, p probability, e = dL/da activation error, d = dL/dz node error
 
-the forward pass has rows z8 and a8, step 1 has e8 and d8, and step 2 has dL/dw84 and dL/db8.
+the forward pass has rows z8 and a8 (and p8 with a loss on logits), step 1 has e8 and d8, and step 2
+has dL/dw84 and dL/db8.
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+from jaxbp._text import number
 from jaxbp.backprop import Trace
-from jaxbp.gradcheck.traces import Derivatives, autodiff_of, check_concrete
+from jaxbp.gradcheck.traces import autodiff_of, check_concrete
 from jaxbp.ledger.entries import Entry, Ledger
 
+DEAD = "dead for this sample: slope 0, nothing passes"
+MAX_DIGITS = 10
 
-def make_ledger(trace: Trace) -> Ledger:
-    """Writes every number of a trace out: its formula, the factors, what autodiff has for it, the
-    difference.
 
-    Args:
-        trace: what `backprop` returned, with concrete numbers.
-
-    Returns:
-        The ledger, in the order in which the passes run: forward, step 1, step 2.
-
-    Raises:
-        ValueError: the trace holds traced values, as inside jit, or those of several batches, as
-            from vmap.
-    """
+def make_ledger(trace: Trace, *, source_first: bool = False) -> Ledger:
+    """Write every number of a trace out; see `Trace.ledger`."""
     check_concrete(trace)
-    book, layers = _Book(trace, autodiff_of(trace)), range(trace.mlp.num_layers)
-    entries = [entry for layer in layers for entry in book.forward_entries(layer)]
-    entries += [entry for layer in reversed(layers) for entry in book.error_entries(layer)]
-    entries += [entry for layer in reversed(layers) for entry in book.gradient_entries(layer)]
-    return Ledger(tuple(entries))
+    book, layers = _Book(trace, source_first), range(trace.mlp.num_layers)
+    entries = [
+        *(entry for layer in layers for entry in book.forward_entries(layer)),
+        *book.probability_entries(),
+        *(entry for layer in reversed(layers) for entry in book.error_entries(layer)),
+        *book.input_entries(),
+        *(entry for layer in reversed(layers) for entry in book.gradient_entries(layer)),
+    ]
+    return Ledger(tuple(entries), book.digits)
 
 
 class _Book:
-    """A trace's numbers on the host, and the names of its nodes; layers are counted from 0 here."""
+    """The numbers of a trace on the host, and the names of its nodes; layers count from 0."""
 
-    def __init__(self, trace: Trace, autodiff: Derivatives) -> None:
-        self.mlp, self.loss = trace.mlp, trace.loss_function
-        self.params, self.gradient, self.expected = (
-            [(np.asarray(weight), np.asarray(bias)) for weight, bias in some]
-            for some in (trace.params, trace.gradient, autodiff.gradient)
-        )
-        self.z, self.e, self.d, self.expected_e, self.expected_d = (
-            [np.asarray(array) for array in some]
-            for some in (trace.preactivations, trace.activation_errors, trace.node_errors,
-                         autodiff.activation_errors, autodiff.node_errors)
-        )  # fmt: skip
-        self.a = [np.asarray(array) for array in (trace.inputs, *trace.activations)]
+    def __init__(self, trace: Trace, source_first: bool) -> None:
+        autodiff = autodiff_of(trace)
+        self.mlp, self.loss, self.source_first = trace.mlp, trace.loss_function, source_first
+        self.digits = min(MAX_DIGITS, jnp.finfo(trace.inputs.dtype).precision)
+        self.params, self.gradient = _host(trace.params), _host(trace.gradient)
+        self.expected_gradient = _host(autodiff.gradient)
+        self.z, self.d = _host(trace.preactivations), _host(trace.node_errors)
+        self.expected_d = _host(autodiff.node_errors)
+        self.a = _host((trace.inputs, *trace.activations))
+        self.e = _host((trace.inputs_error, *trace.activation_errors))
+        self.expected_e = _host((autodiff.inputs_error, *autodiff.activation_errors))
         self.slopes = [
             np.asarray(activation.slope(z, a))
             for activation, z, a in zip(
                 trace.mlp.activations, trace.preactivations, trace.activations, strict=True
             )
         ]
+        self.p = None if trace.probabilities is None else np.asarray(trace.probabilities)
         self.targets = np.asarray(trace.targets)
+        if self.targets.ndim == 1:
+            self.targets = np.arange(self.mlp.sizes[-1]) == self.targets[:, np.newaxis]
         self.samples = range(len(self.a[0]))
-        sizes = trace.mlp.sizes
-        self.first = [
-            1 + sum(sizes[:layer]) for layer in range(len(sizes))
-        ]  # number of each layer's first node
-        self.comma = "," if sum(sizes) > 9 else ""
+        self.comma = "," if sum(self.mlp.sizes) > 9 else ""
 
     def nodes(self, layer: int) -> range:
-        return range(self.first[layer], self.first[layer] + self.mlp.sizes[layer])
+        """The numbers of the nodes of a layer, 0 being the inputs."""
+        first = 1 + sum(self.mlp.sizes[:layer])
+        return range(first, first + self.mlp.sizes[layer])
 
     def of(self, sample: int) -> str:
         return f"[{sample}]" if len(self.samples) > 1 else ""
 
     def weight(self, target: int, source: int) -> str:
-        return f"w{target}{self.comma}{source}"
+        ends = (source, target) if self.source_first else (target, source)
+        return f"w{ends[0]}{self.comma}{ends[1]}"
+
+    def number(self, value: Any) -> str:
+        """A number as it stands in a formula, in parentheses if it is negative."""
+        text = number(float(value), min(6, self.digits))
+        return f"({text})" if text.startswith("-") else text
+
+    def products(self, left: np.ndarray, right: np.ndarray) -> str:
+        pairs = zip(left, right, strict=True)
+        return _sum(f"{self.number(a)} × {self.number(b)}" for a, b in pairs)
 
     def forward_entries(self, layer: int) -> Iterator[Entry]:
         (weight, bias), name = self.params[layer], self.mlp.activation_names[layer]
         for sample in self.samples:
             s, inputs = self.of(sample), self.a[layer][sample]
-            for j, target in enumerate(self.nodes(layer + 1)):
+            for j, node in enumerate(self.nodes(layer + 1)):
                 formula = _sum(
-                    f"{self.weight(target, source)} a{source}{s}" for source in self.nodes(layer)
+                    f"{self.weight(node, source)} a{source}{s}" for source in self.nodes(layer)
                 )
-                terms = _products(weight[:, j], inputs)
+                terms, factors = self.products(weight[:, j], inputs), [*weight[:, j], *inputs]
+                if bias is not None:
+                    formula, terms = f"{formula} + b{node}", f"{terms} + {self.number(bias[j])}"
+                    factors.append(bias[j])
                 z, a = float(self.z[layer][sample, j]), float(self.a[layer + 1][sample, j])
-                factors = (*map(float, weight[:, j]), *map(float, inputs), float(bias[j]))
-                named = f"{formula} + b{target}", factors, f"{terms} + {_n(bias[j])}"
-                yield Entry("forward", f"z{target}{s}", *named, z, None)
-                yield Entry(
-                    "forward",
-                    f"a{target}{s}",
-                    f"{name}(z{target}{s})",
-                    (z,),
-                    f"{name}({z:.6g})",
-                    a,
-                    None,
-                )
+                yield Entry("forward", f"z{node}{s}", formula, _floats(factors), terms, z, None)
+                value = f"{name}({number(z, min(6, self.digits))})"
+                yield Entry("forward", f"a{node}{s}", f"{name}(z{node}{s})", (z,), value, a, None)
+
+    def probability_entries(self) -> Iterator[Entry]:
+        """The probabilities of a loss on logits."""
+        if self.p is None:
+            return
+        elementwise = self.loss.probabilities is jax.nn.sigmoid
+        last = self.nodes(self.mlp.num_layers)
+        for sample in self.samples:
+            s, outputs = self.of(sample), self.a[-1][sample]
+            powers = _sum(f"exp(a{node}{s})" for node in last)
+            numbers = _sum(f"exp({self.number(output)})" for output in outputs)
+            for j, node in enumerate(last):
+                formula, terms = f"sigmoid(a{node}{s})", f"sigmoid({self.number(outputs[j])})"
+                if not elementwise:
+                    formula = f"exp(a{node}{s}) / ({powers})"
+                    terms = f"exp({self.number(outputs[j])}) / ({numbers})"
+                read = outputs[j : j + 1] if elementwise else outputs
+                value = float(self.p[sample, j])
+                yield Entry("forward", f"p{node}{s}", formula, _floats(read), terms, value, None)
 
     def error_entries(self, layer: int) -> Iterator[Entry]:
         slope_formula = self.mlp.activations[layer].formula
         for sample in self.samples:
             s = self.of(sample)
             for j, node in enumerate(self.nodes(layer + 1)):
-                e, d, slope = (
-                    float(array[layer][sample, j]) for array in (self.e, self.d, self.slopes)
-                )
-                last = layer == self.mlp.num_layers - 1
-                named = (
-                    self._output_error(sample, j, node)
-                    if last
-                    else self._hidden_error(layer, sample, j, node)
-                )
-                yield Entry(
-                    "step 1", f"e{node}{s}", *named, e, float(self.expected_e[layer][sample, j])
-                )
+                yield from self.activation_error(layer + 1, sample, j, node)
+                e, d = float(self.e[layer + 1][sample, j]), float(self.d[layer][sample, j])
+                slope = float(self.slopes[layer][sample, j])
                 formula = f"e{node}{s} {slope_formula.format(a=f'a{node}{s}', z=f'z{node}{s}')}"
-                named = formula, (e, slope), f"{_n(e)} × {_n(slope)}"
-                yield Entry(
-                    "step 1", f"d{node}{s}", *named, d, float(self.expected_d[layer][sample, j])
-                )
+                terms = f"{self.number(e)} × {self.number(slope)}"
+                expected = float(self.expected_d[layer][sample, j])
+                note = DEAD if slope == 0 else ""
+                yield Entry("step 1", f"d{node}{s}", formula, (e, slope), terms, d, expected, note)
 
-    def _output_error(self, sample: int, j: int, node: int) -> tuple[str, tuple[float, ...], str]:
-        """The gradient of the loss, a mean over the samples."""
-        s, outputs, formula = self.of(sample), self.a[-1][sample], self.loss.formula
-        target = float(
-            j == self.targets[sample] if self.targets.ndim == 1 else self.targets[sample, j]
-        )
-        exponentials = _sum(f"exp(a{other}{s})" for other in self.nodes(self.mlp.num_layers))
+    def input_entries(self) -> Iterator[Entry]:
+        """dL/d(input) of each input."""
+        for sample in self.samples:
+            for j, node in enumerate(self.nodes(0)):
+                yield from self.activation_error(0, sample, j, node)
+
+    def activation_error(self, layer: int, sample: int, j: int, node: int) -> Iterator[Entry]:
+        """dL/da of a node: the gradient of the loss, or a sum over the next layer's node errors."""
+        s = self.of(sample)
+        if layer == self.mlp.num_layers:
+            formula, factors, terms = self.output_error(sample, j, node)
+        else:
+            weights, errors = self.params[layer][0][j], self.d[layer][sample]
+            formula = _sum(f"d{k}{s} {self.weight(k, node)}" for k in self.nodes(layer + 1))
+            factors, terms = _floats((*errors, *weights)), self.products(errors, weights)
+        e, expected = float(self.e[layer][sample, j]), float(self.expected_e[layer][sample, j])
+        yield Entry("step 1", f"e{node}{s}", formula, factors, terms, e, expected)
+
+    def output_error(self, sample: int, j: int, node: int) -> tuple[str, tuple[float, ...], str]:
+        """The gradient of the loss, a mean over the samples, in an output."""
+        s, output, target = self.of(sample), self.a[-1][sample, j], self.targets[sample, j]
+        probability = None if self.p is None else self.p[sample, j]
+        formula = self.loss.formula
         if len(self.samples) > 1:
             formula = f"({formula}) / {len(self.samples)}"
-        names = {"a": f"a{node}{s}", "y": f"y{j + 1}{s}", "k": outputs.size, "sum": exponentials}
-        powers = _sum(f"exp({output:.6g})" for output in outputs)
-        numbers = {"a": f"{outputs[j]:.6g}", "y": _n(target), "k": outputs.size, "sum": powers}
-        read = outputs if "{sum}" in formula else outputs[j : j + 1]
-        return formula.format(**names), (*map(float, read), target), formula.format(**numbers)
-
-    def _hidden_error(
-        self, layer: int, sample: int, j: int, node: int
-    ) -> tuple[str, tuple[float, ...], str]:
-        """A sum over the next layer's node errors."""
-        s, weights, errors = (
-            self.of(sample),
-            self.params[layer + 1][0][j],
-            self.d[layer + 1][sample],
-        )
-        formula = _sum(f"d{k}{s} {self.weight(k, node)}" for k in self.nodes(layer + 2))
-        return formula, (*map(float, errors), *map(float, weights)), _products(errors, weights)
+        names = {"a": f"a{node}{s}", "y": f"y{j + 1}{s}", "p": f"p{node}{s}"}
+        values = {"a": output, "y": target, "p": 0 if probability is None else probability}
+        numbers = {name: self.number(value) for name, value in values.items()}
+        factors = _floats((output if probability is None else probability, target))
+        k = self.mlp.sizes[-1]
+        return formula.format(k=k, **names), factors, formula.format(k=k, **numbers)
 
     def gradient_entries(self, layer: int) -> Iterator[Entry]:
         (weight, bias), (expected_weight, expected_bias) = (
             self.gradient[layer],
-            self.expected[layer],
+            self.expected_gradient[layer],
         )
         inputs, errors = self.a[layer], self.d[layer]
-        for j, target in enumerate(self.nodes(layer + 1)):
+        for j, node in enumerate(self.nodes(layer + 1)):
+            d = [f"d{node}{self.of(sample)}" for sample in self.samples]
             for i, source in enumerate(self.nodes(layer)):
-                formula = _sum(f"a{source}{self.of(k)} d{target}{self.of(k)}" for k in self.samples)
-                factors = (*map(float, inputs[:, i]), *map(float, errors[:, j]))
-                named = (
-                    f"dL/d{self.weight(target, source)}",
-                    formula,
-                    factors,
-                    _products(inputs[:, i], errors[:, j]),
-                )
-                yield Entry("step 2", *named, float(weight[i, j]), float(expected_weight[i, j]))
-            formula, terms = (
-                _sum(f"d{target}{self.of(k)}" for k in self.samples),
-                _sum(map(_n, errors[:, j])),
-            )
-            named = f"dL/db{target}", formula, tuple(map(float, errors[:, j])), terms
-            yield Entry("step 2", *named, float(bias[j]), float(expected_bias[j]))
+                formula = _sum(f"a{source}{self.of(sample)} {d[sample]}" for sample in self.samples)
+                factors = _floats((*inputs[:, i], *errors[:, j]))
+                terms = self.products(inputs[:, i], errors[:, j])
+                value, expected = float(weight[i, j]), float(expected_weight[i, j])
+                name = f"dL/d{self.weight(node, source)}"
+                yield Entry("step 2", name, formula, factors, terms, value, expected)
+            if bias is not None:
+                terms, factors = _sum(map(self.number, errors[:, j])), _floats(errors[:, j])
+                value, expected = float(bias[j]), float(expected_bias[j])
+                yield Entry("step 2", f"dL/db{node}", _sum(d), factors, terms, value, expected)
+
+
+def _host(tree: Any) -> Any:
+    """The arrays of a pytree in NumPy."""
+    return jax.tree.map(np.asarray, tree)
+
+
+def _floats(numbers: Iterable[Any]) -> tuple[float, ...]:
+    return tuple(map(float, numbers))
 
 
 def _sum(terms: Iterable[str]) -> str:
     return " + ".join(terms)
-
-
-def _products(left: np.ndarray, right: np.ndarray) -> str:
-    return _sum(f"{_n(a)} × {_n(b)}" for a, b in zip(left, right, strict=True))
-
-
-def _n(number: float) -> str:
-    """A number as it stands in a formula: six digits, in parentheses if it is negative."""
-    text = f"{float(number):.6g}"
-    return f"({text})" if text.startswith("-") else text

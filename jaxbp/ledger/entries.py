@@ -1,22 +1,26 @@
-"""The rows of a ledger, and the forms in which it is written: text and Markdown."""
+"""Rows of a ledger, and the ledger as text and Markdown."""
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxbp._text import number
+
+HEADER = ("pass", "number", "formula", "with numbers", "value", "autodiff", "difference")
+
 
 class Entry(NamedTuple):
-    """One number.
+    """One number of a pass.
 
     Attributes:
         step: "forward", "step 1" (node errors) or "step 2" (gradients).
-        name: of the number, such as d8 or dL/dw84; with several samples those of a node end in
-            [sample].
+        name: such as d8 or dL/dw84; with several samples, numbers of a node end in [sample].
         formula: in the names of other rows.
-        factors: the numbers that the formula puts together.
+        factors: the numbers that the formula combines.
         terms: the formula with the numbers filled in.
-        value: what the hand-written passes have.
-        autodiff: what `jax.grad` has; None in the forward pass.
+        value: result of the hand-written passes.
+        autodiff: result of `jax.grad` in float64; None in the forward pass.
+        note: remark on the number, such as on a slope of 0.
     """
 
     step: str
@@ -26,6 +30,7 @@ class Entry(NamedTuple):
     terms: str
     value: float
     autodiff: float | None
+    note: str = ""
 
     @property
     def difference(self) -> float | None:
@@ -34,12 +39,18 @@ class Entry(NamedTuple):
 
 
 class Ledger(NamedTuple):
-    """What `Trace.ledger` returns: the entries in the order in which the passes run."""
+    """Every number of both passes, in the order in which the passes run.
+
+    Attributes:
+        entries: the rows.
+        digits: significant digits of the dtype of the trace, which the texts show.
+    """
 
     entries: tuple[Entry, ...]
+    digits: int
 
     def __getitem__(self, name: Any) -> Any:
-        """The entry of that name; with a number or a slice, that of a tuple."""
+        """Return the entry of that name; for a number or a slice, that of the tuple."""
         if not isinstance(name, str):
             return self.entries[name]
         for entry in self.entries:
@@ -49,12 +60,9 @@ class Ledger(NamedTuple):
 
     @property
     def largest_difference(self) -> float:
-        """The largest | value - autodiff |, NaN if there is one."""
-        return float(
-            np.max(
-                [abs(entry.difference) for entry in self.entries if entry.difference is not None]
-            )
-        )
+        """The largest | value - autodiff |; NaN if one of them is."""
+        differences = [entry.difference for entry in self.entries]
+        return float(np.max([abs(some) for some in differences if some is not None]))
 
     def rows(self) -> list[tuple[str, ...]]:
         """The entries as text: step, name, formula, terms, value, autodiff, difference."""
@@ -63,16 +71,16 @@ class Ledger(NamedTuple):
                 entry.step,
                 entry.name,
                 entry.formula,
-                entry.terms,
-                f"{entry.value:.10g}",
-                "" if entry.autodiff is None else f"{entry.autodiff:.10g}",
-                "" if entry.difference is None else f"{entry.difference:.1e}",
+                f"{entry.terms}; {entry.note}" if entry.note else entry.terms,
+                number(entry.value, self.digits),
+                "" if entry.autodiff is None else number(entry.autodiff, self.digits),
+                "" if entry.difference is None else f"{entry.difference + 0.0:.1e}",
             )
             for entry in self.entries
         ]
 
     def to_text(self) -> str:
-        """A table in columns."""
+        """Return a table in columns."""
         rows = [HEADER, *self.rows()]
         widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
         lines = (
@@ -82,9 +90,6 @@ class Ledger(NamedTuple):
         return "\n".join(line.rstrip() for line in lines)
 
     def to_markdown(self) -> str:
-        """A table in Markdown."""
+        """Return a table in Markdown."""
         lines = ["| " + " | ".join(row) + " |" for row in [HEADER, *self.rows()]]
         return "\n".join([lines[0], "|" + "---|" * len(HEADER), *lines[1:]])
-
-
-HEADER = ("pass", "number", "formula", "with numbers", "value", "autodiff", "difference")

@@ -257,7 +257,7 @@ def gram_on(mesh: Mesh | None, residuals: Residuals, errors: SeededErrors) -> Ar
     if mesh is None:
         return gram(residuals, errors)
     factors = factors_of(residuals, errors)
-    rows = in_shares(mesh, gram_block(factors, factors, errors[0].shape[0]))
+    rows = in_shares(mesh, gram_block(factors, factors, errors[0].shape[0], residuals[0].has_bias))
     return everywhere(mesh, rows)
 
 

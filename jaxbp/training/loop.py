@@ -18,7 +18,7 @@ from jax import Array
 from jax.sharding import Mesh
 
 from jaxbp._checks import check_count
-from jaxbp._samples import check_params
+from jaxbp._samples import as_params
 from jaxbp._threads import one_blas_thread
 from jaxbp.losses import Loss, as_loss
 from jaxbp.params import Mlp, Params
@@ -211,7 +211,7 @@ def fit_many(  # noqa: PLR0913
     check_count("record_every", record_every, minimum=1)
     _check_key(key, batch_size, solver)
     solvers, count = _one_each(starts, solver)
-    first = jax.tree.map(lambda leaf: leaf[0], starts)
+    first = as_params(mlp, jax.tree.map(lambda leaf: leaf[0], starts))
     in_memory = tuple(map(np.asarray, data)) if isinstance(data, tuple) else data
     train, held_out = fitting_samples(mlp, first, in_memory, validation, loss, batch_size)
     keys = jax.random.split(jax.random.key(0) if key is None else key, count)
@@ -593,9 +593,8 @@ def _state(
     """Return the state that the run starts from."""
     state = start.state if isinstance(start, FitResult) else start
     if not isinstance(state, TrainState):
-        check_params(mlp, state)
-        return TrainState.start(state, solver, key)
-    check_params(mlp, state.params)
+        return TrainState.start(as_params(mlp, state), solver, key)
+    as_params(mlp, state.params)
     wanted = jax.tree.structure(jax.eval_shape(solver.init, state.params))
     if jax.tree.structure(state.solver) != wanted:  # type: ignore[operator]
         name = type(solver).__name__

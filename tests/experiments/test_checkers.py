@@ -5,8 +5,7 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
-from architectures import ACTIVATION_NAMES, LOSS_NAMES, draw_params, targets_for
-from test_gradient import LOSS_AND_GRADIENT
+from architectures import ACTIVATION_NAMES, LOSS_AND_GRADIENT, LOSS_NAMES, draw_params, targets_for
 
 import error_law
 import jaxbp

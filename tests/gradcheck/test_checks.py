@@ -10,8 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from architectures import LOSS_NAMES, draw_case, draw_params, targets_for
-from test_gradient import LOSS_AND_GRADIENT, cast
+from architectures import LOSS_AND_GRADIENT, LOSS_NAMES, cast, draw_case, draw_params, targets_for
 
 import jaxbp
 from jaxbp.gradcheck import Report, Row, check_trace, compare, rounding_bound
@@ -117,7 +116,7 @@ def test_every_number_of_a_trace_is_judged(loss, num_samples, x64):
     errors = [
         f"{kind}[{layer}]" for kind in ("node_errors", "activation_errors") for layer in (0, 1)
     ]
-    assert [row.path for row in report.rows] == leaves + errors
+    assert [row.path for row in report.rows] == [*leaves, *errors, "inputs_error"]
     assert {row.method for row in report.rows} == {"autodiff"}
     bound = rounding_bound(mlp, num_samples, np.float64)
     assert all(row.allowed >= bound for row in report.rows)
@@ -161,7 +160,7 @@ def test_a_trace_must_hold_the_numbers_of_one_batch(x64):
     mlp = jaxbp.Mlp((2, 1))
     params, inputs, targets = draw_params(mlp), np.ones((5, 1, 2)), np.ones((5, 1, 1))
     many = jax.vmap(lambda x, y: jaxbp.backprop(mlp, params, x, y))(inputs, targets)
-    for call in (check_trace, jaxbp.make_ledger):
+    for call in (check_trace, jaxbp.Trace.ledger):
         with pytest.raises(
             ValueError, match=r"trace must be that of one batch, got inputs \(5, 1, 2\)"
         ):

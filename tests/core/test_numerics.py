@@ -43,7 +43,7 @@ def test_a_kink_is_where_the_slope_jumps(name, x64):
 @pytest.mark.parametrize("name", ACTIVATION_NAMES)
 def test_the_formula_of_a_slope_names_what_the_slope_reads(name):
     phi = ACTIVATIONS[name]
-    assert ("{z}" in phi.formula) == phi.keeps_preactivation
+    assert ("{z}" in phi.formula) == phi.keeps_preactivation  # else z may be None
     assert phi.formula.format(a="a8", z="z8")
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from architectures import ACTIVATION_NAMES, LOSS_NAMES, draw_params, targets_for
@@ -30,6 +31,7 @@ def test_every_number_of_the_3_4_2_network_by_its_name(x64):
     names = weights + [
         f"{letter}{i}" for letter in ("z", "a", "e", "d", "dL/db") for i in range(4, 10)
     ]
+    names += ["e1", "e2", "e3"]
     assert sorted(entry.name for entry in ledger.entries) == sorted(names)
     assert len(weights) == 20
     # By hand: the product of what the formula names.
@@ -47,11 +49,6 @@ def test_every_number_of_the_3_4_2_network_by_its_name(x64):
     steps = [entry.step for entry in ledger.entries]
     assert steps == sorted(steps, key=["forward", "step 1", "step 2"].index)
     assert ledger.largest_difference <= 1e-15
-
-
-def test_the_function_and_the_method_are_one(x64):
-    trace = trace_of(jaxbp.Mlp((2, 3, 1)))
-    assert jaxbp.make_ledger(trace) == trace.ledger()
 
 
 @pytest.mark.parametrize("activation", ACTIVATION_NAMES)
@@ -113,12 +110,13 @@ def test_a_nan_does_not_hide(x64):
 
 
 def test_softmax_rows_can_be_recomputed(x64):
-    entry = trace_of(jaxbp.Mlp((2, 3, 3)), "softmax_cross_entropy").ledger()["e7"]
-    *outputs, target = entry.factors
-    assert entry.value == pytest.approx(
-        np.exp(outputs[1]) / np.sum(np.exp(outputs)) - target, rel=1e-12
-    )
-    assert entry.formula == "exp(a7) / (exp(a6) + exp(a7) + exp(a8)) - y2"
+    ledger = trace_of(jaxbp.Mlp((2, 3, 3)), "softmax_cross_entropy").ledger()
+    powers = np.exp(ledger["p7"].factors)
+    assert ledger["p7"].value == pytest.approx(powers[1] / powers.sum(), rel=1e-12)
+    probability, target = ledger["e7"].factors
+    assert ledger["e7"].value == pytest.approx(probability - target, rel=1e-12)
+    assert ledger["p7"].formula == "exp(a7) / (exp(a6) + exp(a7) + exp(a8))"
+    assert ledger["e7"].formula == "p7 - y2"
 
 
 def test_text_and_markdown_hold_the_same(x64):
@@ -147,3 +145,47 @@ def test_a_trace_passes_through_jit_and_vmap(x64):
 
 def test_networks_of_more_than_nine_nodes_have_a_comma_in_their_weights(x64):
     assert "dL/dw12,3" in [entry.name for entry in trace_of(jaxbp.Mlp((2, 9, 2))).ledger().entries]
+
+
+def test_a_dead_unit_is_named_and_no_minus_zero_is_printed():
+    params = [([[1.0, -1.0], [0.5, 2.0]], [0, 0]), ([[1.0], [-1.0]], [0])]
+    trace = jaxbp.backprop(jaxbp.Mlp((2, 2, 1), "relu"), params, [[16, -6]], [[1]])
+    ledger = trace.ledger()
+    assert ledger["d4"].note.startswith("dead for this sample: slope 0")
+    assert not ledger["d3"].note
+    rows = {row[1]: row for row in ledger.rows()}
+    assert rows["d4"][3].endswith("; dead for this sample: slope 0, nothing passes")
+    assert float(ledger["dL/dw42"].value) == 0
+    assert not any(cell in ("-0", "-0.0") for row in rows.values() for cell in row)
+    assert "(-0)" not in ledger.to_text()
+
+
+def test_texts_show_the_digits_of_the_dtype():
+    mlp, samples = jaxbp.Mlp((1, 1)), ([[1.0]], [[0.0]])
+    params = [(np.array([[1 / 3]]), np.zeros(1))]
+    for dtype, value in ((jnp.float32, "0.333333"), (jnp.bfloat16, "0.33")):
+        cast = jax.tree.map(lambda leaf, dtype=dtype: jnp.asarray(leaf, dtype), params)
+        rows = jaxbp.backprop(mlp, cast, *samples).ledger().rows()
+        assert {row[1]: row[4] for row in rows}["z2"] == value
+    with jax.enable_x64(True):
+        rows = jaxbp.backprop(mlp, params, *samples).ledger().rows()
+    assert {row[1]: row[4] for row in rows}["z2"] == "0.3333333333"
+
+
+def test_weights_may_be_named_from_their_source():
+    trace = jaxbp.backprop(
+        jaxbp.Mlp((2, 2, 1), "sigmoid", bias=False), [[[1, 2], [3, 4]], [5, 6]], [[1, 1]], [[0]]
+    )
+    ledger = trace.ledger(source_first=True)
+    assert ledger["z3"].formula == "w13 a1 + w23 a2"
+    assert ledger["dL/dw23"].value == trace.ledger()["dL/dw32"].value
+    assert not any(entry.name.startswith("dL/db") for entry in ledger.entries)
+    assert "None" not in ledger.to_markdown()
+
+
+def test_notebooks_show_the_trace(x64):
+    mlp = jaxbp.Mlp((2, 3, 1), bias=False)
+    trace = jaxbp.backprop(mlp, draw_params(mlp), np.ones((1, 2)), np.ones((1, 1)))
+    many = jaxbp.backprop(mlp, draw_params(mlp), np.ones((9, 2)), np.ones((9, 1)))
+    assert "layer 1, unit 3" in trace._repr_html_()
+    assert "mean over 9 samples" in many._repr_html_()

@@ -9,7 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
-from architectures import ACTIVATION_NAMES, LOSS_NAMES, QUICKLY, draw_case, draw_params
+from architectures import (
+    ACTIVATION_NAMES,
+    LOSS_AND_GRADIENT,
+    LOSS_NAMES,
+    QUICKLY,
+    cast,
+    draw_case,
+    draw_params,
+)
 
 import jaxbp
 from jaxbp._layout import NARROW
@@ -36,17 +44,6 @@ def relative_errors(hand, judge):
         norm = np.linalg.norm(want)
         errors.append(np.linalg.norm(got - want) / (norm if norm > 1e-30 else 1.0))
     return np.array(errors)
-
-
-def cast(case, dtype):
-    """On the host: a cast by JAX would compile a program for each shape."""
-    params, inputs = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), (case.params, case.inputs))
-    targets = np.asarray(case.targets, np.int32 if case.targets.ndim == 1 else dtype)
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), (params, inputs, targets))
-
-
-# Jitted: eagerly each operation of each shape would be a program of its own.
-LOSS_AND_GRADIENT = jax.jit(jaxbp.loss_and_gradient, static_argnums=(0, 4), static_argnames="tile")
 
 
 def by_vjp(predict, case, params, inputs, targets):
