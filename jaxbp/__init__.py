@@ -26,6 +26,8 @@ from jaxbp.gradcheck import check_rule as check_rule
 from jaxbp.gradcheck import explain_gradient as explain_gradient
 from jaxbp.graph import Graph as Graph
 from jaxbp.graph import trace_graph as trace_graph
+from jaxbp.jacobian import neural_tangent_kernel as neural_tangent_kernel
+from jaxbp.jacobian import per_example_gradients as per_example_gradients
 from jaxbp.least_squares import solve_output as solve_output
 from jaxbp.losses import Loss as Loss
 from jaxbp.network import predict as predict

@@ -25,9 +25,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jaxbp._samples import as_batch, as_samples
 from jaxbp.dense import affine, matmul
-from jaxbp.network import Residuals, gradient, node_errors
-from jaxbp.params import Mlp, Params
+from jaxbp.losses import Loss, as_loss
+from jaxbp.network import Residuals, forward, gradient, node_errors
+from jaxbp.params import Layer, Mlp, Params
 
 # Strips of J J^T: with 4 of them 5/8 of it are computed; with 8 a step is no quicker, and takes
 # longer to compile.
@@ -195,4 +197,79 @@ def _for_each_seed(samples: Array, num_seeds: int) -> Array:
         samples
         if num_seeds == 1
         else jnp.repeat(jnp.repeat(samples, num_seeds, axis=0), num_seeds, axis=1)
+    )
+
+
+@partial(jax.jit, static_argnums=0)
+def neural_tangent_kernel(mlp: Mlp, params: Params, inputs: Array) -> Array:
+    """Compute J J^T, J the Jacobian of the outputs with respect to all parameters.
+
+    It takes n^2 (sum of the widths) products, and memory for a few matrices of its size; J itself,
+    with a column for each parameter, is never formed.
+
+    Args:
+        mlp: the network (static under jit).
+        params: its parameters.
+        inputs: (n, n_0).
+
+    Returns:
+        (n k, n k) for n samples and k outputs; row i k + c belongs to output c of sample i.
+
+    Raises:
+        ValueError: a shape does not fit.
+    """
+    inputs = as_batch(mlp, params, inputs)
+    outputs, residuals = forward(mlp, params, inputs)
+    identity = jnp.eye(mlp.sizes[-1], dtype=outputs.dtype)
+    seeds = jnp.broadcast_to(identity[:, jnp.newaxis, :], (len(identity), *outputs.shape))
+    lower = jnp.tril(gram(residuals, seeded_errors(mlp, params, residuals, seeds)))
+    return lower + jnp.tril(lower, -1).T
+
+
+@partial(jax.jit, static_argnums=(0, 4), static_argnames="norms")
+def per_example_gradients(
+    mlp: Mlp,
+    params: Params,
+    inputs: Array,
+    targets: Array,
+    loss: str | Loss = "mean_squared_error",
+    *,
+    norms: bool = False,
+) -> Params | Array:
+    """Compute the gradient of each sample's loss, or its norm without forming it.
+
+    One backward pass of the batch serves all samples. The gradients take n times the memory of the
+    parameters; the norms take that of the node errors, since ||a d^T|| = ||a|| ||d||.
+
+    Args:
+        mlp: the network (static under jit, as is `loss`).
+        params: its parameters.
+        inputs: (n, n_0).
+        targets: (n, n_L), or what else the loss takes.
+        loss: a `Loss`, or the name of one.
+        norms: whether to return norms.
+
+    Returns:
+        The gradients, of the structure of the parameters, each leaf with a leading axis of n; their
+        mean is the gradient of the batch's loss. With `norms`, (n,).
+
+    Raises:
+        ValueError: a shape does not fit, or the loss is not known.
+
+    References:
+        Goodfellow 2015, arXiv 1510.01799.
+    """
+    loss = as_loss(loss)
+    inputs, targets = as_samples(mlp, params, inputs, targets, loss)
+    outputs, residuals = forward(mlp, params, inputs, keep_preactivations=True)
+    seeds = loss.gradient(outputs, targets)[jnp.newaxis]
+    errors = seeded_errors(mlp, params, residuals, seeds)
+    if norms:
+        return jnp.sqrt(squared_norms(residuals, errors)[:, 0])
+    return tuple(
+        Layer(
+            kept.inputs[:, :, jnp.newaxis] * error[0][:, jnp.newaxis, :],
+            layer.bias if layer.bias is None else error[0],
+        )
+        for kept, error, layer in zip(residuals, errors, params, strict=True)
     )
