@@ -103,7 +103,10 @@ def share(mesh: Mesh | None, samples: Tree) -> Tree:
 
 def replicate(mesh: Mesh | None, tree: Tree) -> Tree:
     """Put arrays that are the same in every process whole on every device."""
-    return tree if mesh is None else jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    if mesh is None:
+        return tree
+    # From the host: JAX moves no array from one process's device to those of all.
+    return as_keys(tree, jax.device_put(to_host(tree), NamedSharding(mesh, PartitionSpec())))
 
 
 def fetch(mesh: Mesh | None, tree: Tree) -> Tree:
