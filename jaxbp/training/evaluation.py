@@ -1,5 +1,6 @@
 """Measurements between the steps: loss, overflow, and norms of each layer."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -11,9 +12,10 @@ from jaxbp._layout import sum_over_tiles
 from jaxbp.backprop import sweep
 from jaxbp.network import forward
 from jaxbp.params import Params
+from jaxbp.training.sharding import over_devices
 from jaxbp.training.solver import Batch, Problem
 
-EVALUATION_TILE = 8192  # samples that are evaluated at a time on one device
+EVALUATION_TILE = 8192  # samples that a device evaluates at a time
 RECORDED_SAMPLES = 2048  # of a layer record, so that its cost does not grow with the data
 
 
@@ -73,13 +75,18 @@ def evaluate(problem: Problem, params: Params, batch: Batch) -> Evaluation:
     """
     num_samples = batch.inputs.shape[0]
 
-    def one(inputs: Array, targets: Array) -> Evaluation:
+    def one(params: Params, inputs: Array, targets: Array) -> Evaluation:
         outputs, residuals = forward(problem.mlp, params, inputs, keep_preactivations=True)
         nonfinite = jnp.stack([jnp.sum(~jnp.isfinite(kept.preactivation)) for kept in residuals])
         return Evaluation(problem.loss.values(outputs, targets).sum() / num_samples, nonfinite)
 
-    tile = EVALUATION_TILE if problem.mesh is None else None
-    return sum_over_tiles(one, batch, num_samples, tile)
+    def tiled(params: Params, *samples: Array) -> Evaluation:
+        num_rows = samples[0].shape[0]
+        return sum_over_tiles(partial(one, params), samples, num_rows, EVALUATION_TILE)
+
+    divided = problem.mesh is not None and num_samples % problem.mesh.size == 0
+    mesh = problem.mesh if divided else None
+    return over_devices(mesh, jax.lax.psum, tiled, params, *batch)
 
 
 def first_overflow(problem: Problem, evaluation: Evaluation) -> tuple[str, int | None]:

@@ -13,9 +13,11 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from jaxbp._checks import check_count, check_number, look_up
+from jaxbp._layout import tile_of
 from jaxbp.backprop import tiled_loss_and_gradient
 from jaxbp.network import Masks, forward
 from jaxbp.params import Mlp, Params
+from jaxbp.training.sharding import over_devices
 from jaxbp.training.solver import Batch, Problem, Solver, check_setting
 
 
@@ -73,17 +75,18 @@ class FirstOrder(Solver):
         self, problem: Problem, params: Params, state: Any, batch: Batch, key: Array
     ) -> tuple[Params, Any, Array]:
         """Apply the optimizer's update to the gradient of a batch."""
-        num_samples, tile, masks = batch.inputs.shape[0], self.tile, None
-        if problem.mesh is not None:
-            if tile is not None:
-                raise ValueError("tile must be left out with mesh: a tile would span the devices")
-            tile = num_samples
+        masks, mlp, mesh = None, problem.mlp, problem.mesh
+        (num_samples, _), dtype = batch.inputs.shape, batch.inputs.dtype
         if self.dropout is not None:
-            dtype = batch.inputs.dtype
-            masks = dropout_masks(problem.mlp, key, self.dropout, num_samples, dtype)
-        loss, gradient = tiled_loss_and_gradient(
-            problem.mlp, params, *batch, problem.loss, tile, masks
-        )
+            masks = dropout_masks(mlp, key, self.dropout, num_samples, dtype)
+        tile = self.tile
+        if tile is None and mesh is not None and mesh.size > 1:
+            tile = tile_of(mlp, num_samples // mesh.size, dtype.itemsize, on_a_core=True)
+
+        def sweep(params: Params, batch: Batch, masks: Masks | None) -> tuple[Array, Params]:
+            return tiled_loss_and_gradient(mlp, params, *batch, problem.loss, tile, masks)
+
+        loss, gradient = over_devices(mesh, jax.lax.pmean, sweep, params, batch, masks)
 
         def value_fn(params: Params) -> Array:
             outputs, _ = forward(problem.mlp, params, batch.inputs)
@@ -138,8 +141,8 @@ def first_order(
             `optax.adamw`.
         clip_norm: largest norm of the whole gradient, before decay; None for no clipping.
         dropout: probability with which a hidden unit is dropped in training, in [0, 1).
-        tile: number of samples held in memory at a time by a gradient; None as in
-            `loss_and_gradient`.
+        tile: number of samples of a device held in memory at a time by a gradient; None as in
+            `loss_and_gradient`, or on several CPU devices for tiles that fit the cache of a core.
         **settings: numbers, or arrays of numbers for `fit_many`.
 
     Returns:

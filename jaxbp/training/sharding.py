@@ -4,12 +4,14 @@ On a mesh the rows of the samples lie in equal shares on the devices, parameters
 of them. The compiled step is the same; XLA adds the sums over the devices.
 """
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
+from jax.flatten_util import ravel_pytree
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxbp._checks import look_up
@@ -89,6 +91,38 @@ def everywhere(mesh: Mesh | None, tree: Tree) -> Tree:
     if mesh is None:
         return tree
     return jax.lax.with_sharding_constraint(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def over_devices(
+    mesh: Mesh | None,
+    reduce: Callable[..., Any],
+    function: Callable[..., Tree],
+    params: Any,
+    *samples: Any,
+) -> Tree:
+    """Inside jit, reduce function(params, *samples of a device) over the devices.
+
+    The one hand-written exchange: within a device the function runs over tiles that fit its cache,
+    which XLA's own partition of the whole cannot do. Gradient descent of 2-64-64-64-1 on two CPU
+    devices took 1.2 of the time with that on 10,000 samples and 1.8 on 100,000.
+
+    Args:
+        mesh: devices; None for one.
+        reduce: `jax.lax.pmean` or `jax.lax.psum`.
+        function: of params and rows.
+        params: the same on every device.
+        *samples: pytrees of rows, which the devices divide.
+    """
+    if mesh is None:
+        return function(params, *samples)
+    whole, rows = PartitionSpec(), PartitionSpec(mesh.axis_names)
+
+    def local(params: Any, samples: Any) -> Tree:
+        flat, unflatten = ravel_pytree(function(params, *samples))
+        return unflatten(reduce(flat, mesh.axis_names))
+
+    mapped = jax.shard_map(local, mesh=mesh, in_specs=(whole, rows), out_specs=whole)
+    return mapped(params, samples)
 
 
 def share(mesh: Mesh | None, samples: Tree) -> Tree:
