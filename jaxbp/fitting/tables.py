@@ -121,7 +121,7 @@ def _read_npz(path: Path, columns: Columns) -> tuple[np.ndarray, tuple[str, ...]
             try:
                 array = read_npy(archive.read(info))
             except Exception as error:  # a damaged file may raise anything
-                raise ValueError(f"{path}, array {name}: {error}") from error
+                raise ValueError(f"{path}, array {name}: {str(error)[:400]}") from error
             if array.dtype.kind not in "iuf":
                 raise ValueError(
                     f"{path}, array {name} must hold real numbers, got dtype {array.dtype}"

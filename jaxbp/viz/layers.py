@@ -97,7 +97,7 @@ def draw_gradient_flow(history: LayerHistory, *, title: str = "") -> Drawing:
         ValueError: there is no history.
     """
     if history is None:
-        raise ValueError("history must be FitResult.layers of a fit with RecordLayers, got None")
+        raise ValueError("history must be FitResult.layers of a fit with RecordLayers(), got None")
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(history.update > 0, history.update / history.weight, np.nan)
     gradient = np.where(history.gradient > 0, history.gradient, np.nan)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxbp._checks import check_name
-from jaxbp._files import atomic_write
+from jaxbp._files import as_path, atomic_write
 from jaxbp.losses import Loss, as_loss
 from jaxbp.params import Mlp
 from jaxbp.viz.page._assembly import assemble
@@ -46,7 +46,7 @@ class Page:
 
     def save(self, path: str | Path) -> Path:
         """Write the page, whole or not at all, and return its path."""
-        path = Path(path).expanduser()
+        path = as_path(path)
         if path.suffix != ".html":
             raise ValueError(f"path must end in .html, got {path.name}")
         with atomic_write(path) as partial:

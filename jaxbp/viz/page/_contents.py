@@ -28,10 +28,10 @@ def network_of(
     if not isinstance(model, Model):
         mlp, params = model
         return mlp, _params_of(mlp, params), inputs, targets, None
-    if len(model.terms) != 1:
+    if len(model.terms) != 1 or not isinstance(model.mlp, Mlp):
+        got = len(model.terms) if len(model.terms) > 1 else model.mlp
         raise ValueError(
-            f"model must have one network for a page, got {len(model.terms)}: "
-            "pass one as (mlp, params)"
+            f"model must have one network for a page, got {got}: pass one as (mlp, params)"
         )
     points, outputs = np.asarray(inputs, np.float64), np.asarray(targets, np.float64)
     if points.shape[1:] != (model.num_inputs,) or len(outputs) != len(points):
