@@ -16,6 +16,8 @@ CONTROLS = re.compile(
 
 def number(value: Any, digits: int = 4) -> str:
     """Return a number in so many figures, as a program reads it: 1.5e-09."""
+    if np.iscomplexobj(value):
+        return f"{complex(value) + 0.0:.{digits}g}"
     return f"{float(value) + 0.0:.{digits}g}"  # + 0.0 makes 0 of -0
 
 
@@ -40,7 +42,7 @@ def summary(
     if values.size <= most:
         return ", ".join(write(value, digits) for value in values.ravel())
     with np.errstate(over="ignore", invalid="ignore"):
-        norm = np.linalg.norm(values.astype(np.float64))
+        norm = np.linalg.norm(values.astype(np.result_type(values.dtype, np.float64)))
     return f"{list(values.shape)}, norm {write(norm, digits)}"
 
 

@@ -44,6 +44,7 @@ class _Draft:
             pull,
         )
         self.bar: Any = None
+        self.depends = operation == "input" or any(parent.depends for parent in parents)
 
 
 def trace_graph(function: Callable[..., Any], *arguments: Any) -> Graph:
@@ -161,6 +162,8 @@ def _apply(equation: Any, parents: list[_Draft]) -> list[_Draft]:
     """Runs one operation and keeps the rule by which it goes back."""
     values = [parent.value for parent in parents]
     moving = [i for i, value in enumerate(values) if _is_float(value)]
+    if equation.primitive.name == "custom_vjp_call":  # its rule has nothing for enclosed arrays
+        moving = [i for i in moving if parents[i].depends]
 
     def of_moving(*floats: Any) -> list[Any]:
         arguments = list(values)

@@ -322,3 +322,17 @@ def test_a_box_is_as_large_as_its_text_needs_and_not_much_larger(lines):
 
 def numbers_of(shape):
     return [float(number) for number in re.findall(r"-?[\d.]+", shape)]
+
+
+def test_a_rule_may_close_over_arrays():
+    weights = jnp.arange(3.0)
+    ruled = jax.custom_vjp(lambda x: jnp.sum(x * weights))
+    ruled.defvjp(lambda x: (jnp.sum(x * weights), None), lambda kept, u: (u * weights,))
+    graph = jaxbp.trace_graph(lambda x: 2 * ruled(x), jnp.ones(3))
+    np.testing.assert_array_equal(graph.named("x").derivative, 2 * weights)
+
+
+def test_complex_numbers_are_written_with_both_parts():
+    graph = jaxbp.trace_graph(lambda z: jnp.abs(z * z), jnp.asarray(1 + 2j))
+    assert "z = 1+2j" in str(graph)
+    graph._repr_html_()
