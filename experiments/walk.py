@@ -70,6 +70,8 @@ def main(config: Config) -> None:
         f"{stem}.md": f"# Every number of both passes: {title}\n\n{ledger.to_markdown()}\n",
         f"{stem}_programs.md": f"# The gradient to parameters and inputs, as programs\n\n{programs}",
     }
+    if mlp == node_errors.MLP:
+        files["playground.html"] = lambda path: viz.save_page(path=path, lang=config.lang)
     values = {entry.name: entry.value for entry in ledger.entries}
     finish(config, folder, stem, {"loss": trace.loss, "values": values, "ok": report.ok}, files)
 

@@ -44,8 +44,9 @@ export function choice(label, options, get, set, disabled = (_value) => null) {
     sync: () => {
       for (const option of list.options) {
         const reason = disabled(option.value);
+        const text = options[option.value] + (reason ? `: ${reason}` : "");
         option.disabled = reason !== null;
-        option.textContent = options[option.value] + (reason ? `: ${reason}` : "");
+        if (option.textContent !== text) option.textContent = text;
       }
       list.value = get();
     }

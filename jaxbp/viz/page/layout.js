@@ -27,7 +27,7 @@ export function layOut() {
     bar.append(
       button(say(`sheet.${name}`), toggle(name), { "data-of": name, "aria-expanded": "false" })
     );
-  if (narrow.matches) toggle("side")(null);
+  if (narrow.matches && innerHeight >= 600) toggle("side")(null);
   addEventListener("keydown", (event) => {
     if (event.key === "Escape" && document.body.dataset.sheet && !event.defaultPrevented) {
       /** @type {any} */

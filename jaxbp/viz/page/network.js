@@ -1,7 +1,8 @@
 // The network: a card for each unit with its numbers or its map, and lines for the weights.
 import { wrongNumbers } from "./broken.js";
+import { decided, isClassified } from "./classes.js";
 import { button, make } from "./dom.js";
-import { ACTIVATIONS, forward, probabilitiesOf } from "./engine.js";
+import { ACTIVATIONS, forward } from "./engine.js";
 import { format, formatGiven, parseTyped } from "./format.js";
 import { factorsOf, isParameter, nameHtml, nameOf, split, unitNumber } from "./formulas.js";
 import { gridOf, paint, paintCurve } from "./maps.js";
@@ -499,8 +500,8 @@ function drawMaps() {
   for (const canvas of columns.querySelectorAll(".mapped canvas")) {
     const [l, j] = canvas.closest("[data-unit]").dataset.unit.split(".").map(Number);
     let values = swept[l].map((row) => row[j]);
-    const classes = output(l) && isCrossEntropy(loss);
-    if (classes) values = swept[l].map((row) => probabilitiesOf(loss, row)[j]);
+    const classes = output(l) && isClassified(page.state());
+    if (classes) values = swept[l].map((row) => decided(loss, row)[j]);
     const size = Math.max(...values.map(Math.abs).filter(Number.isFinite), 1e-12);
     if (sizes[0] === 1) paintCurve(canvas, values);
     else if (classes) paint(canvas, SIDE, values, "diverging", 0, 1);

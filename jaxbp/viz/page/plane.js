@@ -248,8 +248,10 @@ export function render() {
   const [l, j] = unit();
   const values = valuesOf(what, l, j);
   const probability = what === "a" && l === page.L() && isCrossEntropy(loss);
-  let [low, high] = probability ? [0, 1] : range(values);
-  if (!probability) [low, high] = [-Math.max(-low, high, 1e-12), Math.max(-low, high, 1e-12)];
+  let [low, high] = range(values);
+  const classes = what === "a" && l === page.L() && isClassified(page.state());
+  if (classes) [low, high] = [0, 1];
+  else [low, high] = [-Math.max(-low, high, 1e-12), Math.max(-low, high, 1e-12)];
   paint(canvas, SIDE, values, "diverging", low, high);
   showScale(low, high);
   const name = nameHtml(

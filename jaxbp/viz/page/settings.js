@@ -30,7 +30,8 @@ function attempt(part) {
     message.textContent = "";
   } catch (error) {
     message.textContent = error.message;
-    for (const control of controls) control.sync();
+    last = [];
+    render();
   }
 }
 
@@ -357,7 +358,18 @@ const RULE = {
   gauss_newton: "(JᵀJ + λ I) d = Jᵀe,  w ← w − d"
 };
 
+// What the column shows: all of the state but what training changes at every step.
+const shown = () => {
+  const { params, training, ...rest } = page.state();
+  const { optimizer, rate, momentum, batch, l2 } = training;
+  return [countParams(params), ...Object.values(rest), optimizer, rate, momentum, batch, l2];
+};
+let last = [];
+
 export function render() {
+  const now = shown();
+  if (now.every((value, k) => value === last[k])) return;
+  last = now;
   const { sizes, data, samples, training } = page.state();
   if (layersFor?.length !== sizes.length) {
     const rows = sizes.slice(1).map((_, k) => layerRow(k + 1));
