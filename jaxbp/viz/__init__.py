@@ -1,8 +1,8 @@
-"""Figures from plain arrays and typed results. The only package that imports matplotlib, inside its
-functions only.
+"""Figures, films and pages from plain arrays and typed results.
 
-A drawing function returns a `Drawing`, changes no global state, knows no pyplot and never calls
-`show`. Functions of one panel take the `ax` to draw in. Nothing here runs a network or autodiff.
+This is the only package that imports matplotlib, inside its functions. A drawing function returns a
+`Drawing`, changes no global state, uses no pyplot and never calls `show`. Functions of one panel
+take the `ax` to draw in.
 """
 
 from jaxbp.viz.curves import draw_curves as draw_curves
