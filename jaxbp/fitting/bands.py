@@ -159,22 +159,27 @@ def fill_ball(
 ) -> Params:
     """Pairs of a sine and a cosine, their frequencies evenly in the ball over these columns; a zero output layer."""
     num_inputs, units, num_outputs = mlp.sizes
-    places, d = np.arange(units // 2), len(columns)
-    radii = radius * ((places + 0.5) / len(places)) ** (1 / d)
-    turns = (places * RECURRENCE[d][:, np.newaxis] + generator.random((d - 1, 1))) % 1
+    frequencies = np.zeros((num_inputs, units // 2))
+    phases = generator.random((len(columns) - 1, 1))
+    frequencies[columns] = ball_frequencies(len(columns), units // 2, radius, phases)
+    return paired(frequencies, num_outputs)
+
+
+def ball_frequencies(
+    d: int, count: int, radius: float, phases: np.ndarray | float = 0.0
+) -> np.ndarray:
+    """Frequencies (d, count) that fill half a ball evenly, d at most 3; phases (d - 1, 1) turn them."""
+    places = np.arange(count)
+    radii = radius * ((places + 0.5) / count) ** (1 / d)
+    turns = (places * RECURRENCE[d][:, np.newaxis] + phases) % 1
     # Half of the directions are enough: a sine and a cosine serve the opposite one, too.
     if d == 1:
-        directions = np.ones((1, len(places)))
-    elif d == 2:
-        directions = np.stack([np.cos(np.pi * turns[0]), np.sin(np.pi * turns[0])])
-    else:
-        ring = np.sqrt(1 - turns[0] ** 2)
-        directions = np.stack(
-            [turns[0], ring * np.cos(2 * np.pi * turns[1]), ring * np.sin(2 * np.pi * turns[1])]
-        )
-    frequencies = np.zeros((num_inputs, len(places)))
-    frequencies[columns] = radii * directions
-    return paired(frequencies, num_outputs)
+        return radii[np.newaxis]
+    if d == 2:
+        return radii * np.stack([np.cos(np.pi * turns[0]), np.sin(np.pi * turns[0])])
+    ring = np.sqrt(1 - turns[0] ** 2)
+    around = 2 * np.pi * turns[1]
+    return radii * np.stack([turns[0], ring * np.cos(around), ring * np.sin(around)])
 
 
 def paired(frequencies: np.ndarray, num_outputs: int) -> Params:

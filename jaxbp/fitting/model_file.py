@@ -14,6 +14,7 @@ from jaxbp._archive import Slot, read_archive, write_archive
 from jaxbp._samples import check_named
 from jaxbp._version import __version__
 from jaxbp.fitting.bars import LEVELS, ErrorBars
+from jaxbp.fitting.boxes import Boxes
 from jaxbp.fitting.distance import Distance
 from jaxbp.fitting.score import Candidate
 from jaxbp.fitting.standardizing import Standardizer
@@ -32,7 +33,10 @@ def write_model(path: Path, **model: Any) -> None:
     for term in model["terms"]:
         network = term.network
         dtypes = {"dtype": np.dtype(term.dtype).name, "scale_dtype": term.scale.dtype.name}
-        if isinstance(network, Distance):
+        own: dict[str, Any]
+        if isinstance(network, Boxes):
+            own = {"kernel": network.kernel, "grid": network.grid}
+        elif isinstance(network, Distance):
             own = {"kernel": network.kernel, "degree": network.degree}
         else:
             check_named("a model file", network)
@@ -89,12 +93,15 @@ def _named(trees: Any) -> dict[str, Any]:
     return {jax.tree_util.keystr(path, simple=True, separator="_"): leaf for path, leaf in leaves}
 
 
-def _network(one: dict[str, Any]) -> Mlp | Distance:
+def _network(one: dict[str, Any]) -> Any:
     sizes = tuple(_get(one, "sizes", list, tuple))
     if "kernel" in one:
         if len(sizes) != 3 or not all(type(size) is int and size > 0 for size in sizes):
             raise ValueError(f"its sizes must be three positive integers, got {sizes}")
-        return Distance(_get(one, "kernel", str), sizes, _get(one, "degree", int))
+        kernel = _get(one, "kernel", str)
+        if "grid" in one:
+            return Boxes(kernel, sizes, tuple(_get(one, "grid", list, tuple)))
+        return Distance(kernel, sizes, _get(one, "degree", int))
     hidden = _get(one, "hidden", str, list, tuple)
     named = hidden if isinstance(hidden, str) else tuple(hidden)
     return Mlp(sizes, named, _get(one, "output", str))
@@ -106,7 +113,7 @@ def _skeleton(description: dict[str, Any]) -> dict[str, Any]:
     for one in description["networks"]:
         network = _network(one)
         shape = _shapes(one["dtype"])
-        if isinstance(network, Distance):
+        if not isinstance(network, Mlp):
             params: Any = type(network.shapes())(*map(shape, network.shapes()))
         else:
             params = tuple(

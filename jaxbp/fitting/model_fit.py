@@ -24,8 +24,9 @@ import numpy as np
 
 from jaxbp._checks import check_number, look_up
 from jaxbp._threads import one_blas_thread
-from jaxbp.fitting.bands import FEWER_UNITS, LEAST_ROWS, climb
+from jaxbp.fitting.bands import FEWER_UNITS, GOAL, LEAST_ROWS, climb
 from jaxbp.fitting.bars import error_bars
+from jaxbp.fitting.boxes import try_boxes
 from jaxbp.fitting.effort import EFFORTS, Budget, Effort
 from jaxbp.fitting.evidence import rms
 from jaxbp.fitting.kriging import between, choose_kriging, kriging_trial
@@ -52,6 +53,7 @@ LEAST_ROWS_OF_ALL = 5
 MOST_INPUTS_OF_BANDS = 3  # the units that a band needs grow with its volume
 ROWS_OF_BANDS = 4000  # of so many, a spectrum of some hundred has nothing to add to a band
 MANY_ROWS = 800  # of the kriging, where all rows are too many
+EXPECTED_OF_SINES = 1e-3  # what leaves more after the bands is too rough for sines
 EXACT = 1e-8  # of the held-out standard deviation: below it nothing more is tried
 ROUGH = 1e-3  # networks reach 1e-4 where rows are many: below this they do not win
 SAFER = 1.1  # times the least error, for the kriging to be taken
@@ -158,6 +160,8 @@ def _trials(
     few_inputs = num_inputs <= MOST_INPUTS_OF_BANDS
     if not exact() and few_inputs and len(rows.train.inputs) >= LEAST_ROWS * FEWER_UNITS[0]:
         yield from climb(rows, effort, seed, budget)
+    if few_inputs and num_rows > MANY_ROWS and least() > GOAL:
+        yield from try_boxes(rows, num_inputs, budget, rough=least() > EXPECTED_OF_SINES)
     if not exact() and num_inputs > 1 and not (few_inputs and num_rows > ROWS_OF_BANDS):
         yield from try_units(splits, scalers, effort, seed, budget)
     noise = max(trial.noise for trial in before)

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxbp.fitting.distance import Distance
 from jaxbp.network import predict
 from jaxbp.params import Mlp
 
@@ -19,21 +18,21 @@ class Term:
     """scale * network(inputs), a pytree whose network is static.
 
     Attributes:
-        network: an `Mlp`, or a layer of distance units.
+        network: an `Mlp`, a layer of distance units (`Distance`), or `Boxes` of units.
         params: its parameters.
         scale: (k,) factors of the outputs.
     """
 
-    network: Mlp | Distance = field(metadata={"static": True})
+    network: Any = field(metadata={"static": True})
     params: Any
     scale: Array | np.ndarray
 
     def __call__(self, inputs: Array) -> Array:
         """Evaluate the term at inputs (n, d) in standard units.
 
-        Distance units compute in the dtype of their parameters while x64 is off, too.
+        Distance units and boxes compute in the dtype of their parameters while x64 is off, too.
         """
-        if isinstance(self.network, Distance):
+        if not isinstance(self.network, Mlp):
             with jax.enable_x64(True):
                 params = jax.tree.map(as_jax, self.params)
             outputs = self.network(params, inputs)
@@ -49,7 +48,7 @@ class Term:
 
     def __str__(self) -> str:
         """Sizes and activations, or number and kernel of the units."""
-        if isinstance(self.network, Distance):
+        if not isinstance(self.network, Mlp):
             return str(self.network)
         names = dict.fromkeys(self.network.activation_names[:-1]) or {"linear": None}
         return f"{'-'.join(map(str, self.network.sizes))} {', '.join(names)}"

@@ -319,7 +319,9 @@ def test_a_band_has_five_quarters_of_a_row_for_each_unit(climbed):
 
 def test_more_units_climb_from_the_best_band_on(climbed):
     narrow = widest(2, 512) / 2
-    tried = climbed(lambda units, radius: 1e-3 * abs(radius / narrow - 1) + 1 / units, 20_000)
+    tried = climbed(
+        lambda units, radius: 1e-3 * abs(radius / narrow - 1) + 1 / units, 20_000, "high"
+    )
     for more, factors in ((1024, (1, 1.4, 2)), (1536, (1, 1.2)), (2048, (1, 1.2))):
         assert [radius for some, radius in tried if some == more] == pytest.approx(
             [narrow * f for f in factors]
@@ -332,7 +334,7 @@ def test_where_the_widest_band_leaves_much_the_most_units_are_tried_at_once(clim
         (7300, [1.17 * top]),
         (5000, [1.17 * top, top]),
     ):  # 3.5 and 2.4 rows a unit
-        tried = climbed(lambda units, radius: 0.5 / radius, num_rows)
+        tried = climbed(lambda units, radius: 0.5 / radius, num_rows, "high")
         assert {units for units, _ in tried} == {512, 2048}
         assert [radius for units, radius in tried if units == 2048] == pytest.approx(radii)
 
