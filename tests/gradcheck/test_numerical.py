@@ -56,3 +56,10 @@ def test_what_cannot_be_differentiated_is_named():
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         numerical_gradient(jnp.exp, jnp.array(0.3), **arguments)
+
+
+@pytest.mark.parametrize("f", [jax.nn.softplus, lambda p: jnp.logaddexp(p, 0.3), jax.nn.mish])
+def test_a_complex_step_that_vanishes_is_replaced(f, x64):
+    for at in (-3.0, 0.4, 2.0):
+        found = numerical_gradient(f, jnp.array(at), "complex")
+        assert float(found) == pytest.approx(float(jax.grad(f)(at)), rel=1e-8)
