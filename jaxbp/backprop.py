@@ -186,6 +186,9 @@ def tiled_loss_and_gradient(
     num_samples = inputs.shape[0]
     tile = tile_of(mlp, num_samples, inputs.dtype.itemsize) if tile is None else tile
     keep = keeps_preactivations(mlp, num_samples)
+    if tile is None:
+        trace = sweep(mlp, params, inputs, targets, loss, num_samples, masks, keep)
+        return trace.loss, trace.gradient
 
     def one(inputs: Array, targets: Array, masks: Masks | None) -> tuple[Array, Params]:
         trace = sweep(mlp, params, inputs, targets, loss, num_samples, masks, keep)

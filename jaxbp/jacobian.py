@@ -97,7 +97,7 @@ def squared_norms(residuals: Residuals, errors: SeededErrors) -> Array:
     """Computes the squared norm of each row of J (n, m), the diagonal of J J^T."""
     terms = (
         jnp.sum(node_error**2, axis=2)
-        * (jnp.sum(kept.inputs**2, axis=1) + kept.has_bias)[jnp.newaxis, :]
+        * (jnp.sum(kept.inputs**2, axis=1) + float(kept.has_bias))[jnp.newaxis, :]
         for kept, node_error in zip(residuals, errors, strict=True)
     )
     return sum(terms, start=jnp.zeros((), residuals[0].inputs.dtype)).T
@@ -132,7 +132,7 @@ def gram_block(
     """
     total = jnp.zeros((), rows[0][0].dtype)
     for (inputs, factors), (other_inputs, other_factors) in zip(rows, columns, strict=True):
-        samples = matmul(inputs, other_inputs.T) + has_bias
+        samples = matmul(inputs, other_inputs.T) + float(has_bias)
         total += _for_each_seed(samples, num_seeds) * matmul(factors, other_factors.T)
     return total
 
@@ -185,7 +185,7 @@ def _gram_by_products(factors: list[Factors], num_seeds: int, has_bias: bool) ->
         return jax.lax.linalg.symmetric_product(matrix, zeros)
 
     terms = (
-        _for_each_seed(lower(inputs) + has_bias, num_seeds) * lower(errors)
+        _for_each_seed(lower(inputs) + float(has_bias), num_seeds) * lower(errors)
         for inputs, errors in factors
     )
     return sum(terms, start=jnp.zeros((), factors[0][0].dtype))

@@ -119,15 +119,7 @@ def with_output(params: Params, weight: np.ndarray, bias: np.ndarray) -> Params:
 
 
 class Triangle(NamedTuple):
-    """Triangular factor of the centred hidden activations and targets.
-
-    Attributes:
-        num_samples: n.
-        means: (m + k,) of the hidden activations and the targets.
-        hidden: R (m, m), triangular factor of the centred hidden activations.
-        projected: Q^T T (m, k).
-        rest: (k,) squared norm of each target orthogonal to the hidden activations.
-    """
+    """Means (m + k,), R (m, m), Q^T T (m, k), and the squared norms (k,) orthogonal to Q."""
 
     num_samples: int
     means: np.ndarray

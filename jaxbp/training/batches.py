@@ -20,13 +20,7 @@ class Permutations(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Samples in the order in which the steps of a run take them.
-
-    Attributes:
-        samples: pytree of rows, those of `step` first.
-        step: first step that they serve.
-        num_samples: number of samples of an epoch.
-    """
+    """Rows in the order of the steps, from `step` on; an epoch has `num_samples` rows."""
 
     samples: Any
     step: Any
@@ -49,17 +43,7 @@ def permutations_after(key: Array, permutations: Permutations, epoch: Array) -> 
 def next_batch(
     permutations: Permutations, epoch: Array, place: Array, batch_size: int
 ) -> tuple[Array, Array, Array]:
-    """Slice off the next batch.
-
-    Args:
-        permutations: of this epoch and the next.
-        epoch: in which the batch starts.
-        place: its first place in that epoch, below num_samples.
-        batch_size: at most num_samples.
-
-    Returns:
-        Indices of the batch (batch_size,), and epoch and place of the one after it.
-    """
+    """Return the indices of the batch at a place, and epoch and place of the one after it."""
     num_samples = permutations.current.shape[0]
     places = place + jnp.arange(batch_size, dtype=place.dtype)
     # Gathered from each in turn: joining the permutations would copy both at every step.

@@ -47,16 +47,8 @@ Save = Callable[[Progress, bool], None]
 def saving(run: "Run", state: TrainState) -> Iterator[tuple[Save, Progress]]:
     """Lock the folder of the run's `Checkpoint`, if it has one, and listen to signals.
 
+    Yields a function that saves the progress at a record when it is due, and the progress so far.
     On several hosts all processes read the folder and the first one writes to it.
-
-    Yields:
-        A function that saves the progress at a record when it is due, and the progress so far.
-
-    Raises:
-        ValueError: another run uses the folder, the processes see different ones, it holds
-            checkpoints and `resume` is not set, none of them is intact, or they are those of
-            another run.
-        OSError: the folder cannot be written.
     """
     fresh = Progress(state.params, state, state.params)
     checkpoint = next((one for one in run.callbacks if isinstance(one, Checkpoint)), None)
@@ -180,11 +172,7 @@ def write_checkpoint(path: Path, progress: Progress, about: Mapping[str, Any]) -
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Read description and arrays.
-
-    Raises:
-        DamagedError: the file is damaged, of another kind, later, or forged.
-    """
+    """Read description and arrays, or raise a `DamagedError`."""
     try:
         return read_archive(path, WHAT, _layout)
     except ValueError as error:

@@ -31,20 +31,10 @@ READ_ROWS = 2**16  # that are evaluated, or handed to the compiled loop, at a ti
 
 
 class DiskSamples:
-    """Samples of memory-mapped arrays, validated and cast as they are read.
-
-    Attributes:
-        inputs: (n, n_0).
-        targets: (n, n_L), or labels (n,).
-        num_samples: n.
-    """
+    """Samples of memory-mapped arrays, validated and cast as they are read."""
 
     def __init__(self, mlp: Mlp, params: Params, inputs: Any, targets: Any, loss: Loss) -> None:
-        """Check the shapes and the first row.
-
-        Raises:
-            ValueError, TypeError: as `loss_and_gradient` does.
-        """
+        """Check the shapes and the first row."""
         self._validated = lambda inputs, targets: as_samples(mlp, params, inputs, targets, loss)
         self._dtype = params[0].weight.dtype
         self.inputs, self.targets, self.num_samples = inputs, targets, len(inputs)
@@ -60,11 +50,7 @@ class DiskSamples:
     def pieces(
         self, problem: Problem, state: TrainState, stop: int, most_steps: int
     ) -> Iterator[tuple[Piece, int]]:
-        """Read the samples of the steps from a state until `stop`, in pieces of equal shape.
-
-        Yields:
-            A piece, and the step until which it lasts.
-        """
+        """Yield the samples of the steps until `stop`, in pieces of equal shape, and their ends."""
         batch_size, start = problem.batch_size or 1, int(state.step)
         steps = max(1, min(most_steps, READ_ROWS // batch_size))
         key = tuple(np.ravel(jax.random.key_data(state.batch_key)).tolist())
@@ -95,11 +81,7 @@ class DiskSamples:
         return Batch(self.inputs, self.targets)
 
     def rows(self, places: np.ndarray) -> Batch:
-        """Read rows of the file, in the dtype of the parameters.
-
-        Raises:
-            ValueError: a number is not finite, or a target does not fit the loss.
-        """
+        """Read rows of the file, in the dtype of the parameters."""
         inputs = self._cast("inputs", self.inputs, places)
         targets = self._cast("targets", self.targets, places)
         try:
@@ -109,14 +91,7 @@ class DiskSamples:
             raise ValueError(f"{error} (counted from row {first} on)") from None
 
     def in_order(self, key: tuple[int, ...], position: int, num_rows: int, room: int) -> Batch:
-        """Read the rows of some places of the run, in the order of its epochs, padded with zeros.
-
-        Args:
-            key: from which the order is drawn.
-            position: first place, counted through all epochs.
-            num_rows: number of places.
-            room: number of rows of the result.
-        """
+        """Read rows from a place of the run on, counted through all epochs, padded with zeros."""
         parts, left, rows_of_a_window = [], num_rows, WINDOW_BLOCKS * self._block
         while left:
             epoch, place = divmod(position, self.num_samples)

@@ -20,12 +20,7 @@ RECORDED_SAMPLES = 2048  # of a layer record, so that its cost does not grow wit
 
 
 class Evaluation(NamedTuple):
-    """Loss of parameters over samples.
-
-    Attributes:
-        loss: mean loss, a scalar.
-        nonfinite: (L,) number of NaN or infinite preactivations of each layer.
-    """
+    """Mean loss over samples, and the number of non-finite preactivations of each layer (L,)."""
 
     loss: Array
     nonfinite: Array
@@ -103,14 +98,7 @@ def first_overflow(problem: Problem, evaluation: Evaluation) -> tuple[str, int |
 
 @jax.jit
 def layer_record(problem: Problem, params: Params, before: Params, train: Batch) -> LayerRecord:
-    """Measure every layer.
-
-    Args:
-        problem: network and loss.
-        params: current parameters.
-        before: parameters before the last step.
-        train: training samples.
-    """
+    """Measure every layer; `before` are the parameters before the last step."""
     num_samples = min(RECORDED_SAMPLES, train.inputs.shape[0])
     inputs, targets = (array[:num_samples] for array in train)
     trace = sweep(problem.mlp, params, inputs, targets, problem.loss, num_samples)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
+from jax.sharding import Mesh
 from jax.typing import DTypeLike
 
 from jaxbp._checks import check_count, check_number, look_up
@@ -49,16 +50,7 @@ class Optimizer:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class FirstOrder(Solver):
-    """A solver of an optax optimizer; made by `first_order`.
-
-    Attributes:
-        optimizer: optax transformation, or a function of `settings` that returns one.
-        settings: numeric arguments of the function.
-        weight_decay: factor of the L2 penalty; None for none.
-        clip_norm: largest norm of the gradient; None for no clipping.
-        dropout: probability with which a hidden unit is dropped; None for none.
-        tile: number of samples held in memory at a time; None as in `loss_and_gradient`.
-    """
+    """Solver of an optax optimizer; its fields are the arguments of `first_order`."""
 
     optimizer: Optimizer = field(metadata={"static": True})
     settings: dict[str, Any] = field(default_factory=dict, hash=False)
@@ -75,18 +67,16 @@ class FirstOrder(Solver):
         self, problem: Problem, params: Params, state: Any, batch: Batch, key: Array
     ) -> tuple[Params, Any, Array]:
         """Apply the optimizer's update to the gradient of a batch."""
-        masks, mlp, mesh = None, problem.mlp, problem.mesh
-        (num_samples, _), dtype = batch.inputs.shape, batch.inputs.dtype
+        masks = None
         if self.dropout is not None:
-            masks = dropout_masks(mlp, key, self.dropout, num_samples, dtype)
-        tile = self.tile
-        if tile is None and mesh is not None and mesh.size > 1:
-            tile = tile_of(mlp, num_samples // mesh.size, dtype.itemsize, on_a_core=True)
-
-        def sweep(params: Params, batch: Batch, masks: Masks | None) -> tuple[Array, Params]:
-            return tiled_loss_and_gradient(mlp, params, *batch, problem.loss, tile, masks)
-
-        loss, gradient = over_devices(mesh, jax.lax.pmean, sweep, params, batch, masks)
+            num_samples, dtype = batch.inputs.shape[0], batch.inputs.dtype
+            masks = dropout_masks(problem.mlp, key, self.dropout, num_samples, dtype)
+        if problem.mesh is None:
+            loss, gradient = tiled_loss_and_gradient(
+                problem.mlp, params, *batch, problem.loss, self.tile, masks
+            )
+        else:
+            loss, gradient = self._on_devices(problem, problem.mesh, params, batch, masks)
 
         def value_fn(params: Params) -> Array:
             outputs, _ = forward(problem.mlp, params, batch.inputs)
@@ -97,6 +87,20 @@ class FirstOrder(Solver):
                 gradient, state, params, value=loss, grad=gradient, value_fn=value_fn
             )
         return optax.apply_updates(params, updates), state, loss
+
+    def _on_devices(
+        self, problem: Problem, mesh: Mesh, params: Params, batch: Batch, masks: Masks | None
+    ) -> tuple[Array, Params]:
+        """Compute the gradient with the rows shared by the devices, on CPUs in tiles for a core."""
+        tile, (num_samples, _) = self.tile, batch.inputs.shape
+        if tile is None and mesh.size > 1:
+            itemsize, rows = batch.inputs.dtype.itemsize, num_samples // mesh.size
+            tile = tile_of(problem.mlp, rows, itemsize, on_a_core=True)
+
+        def local(params: Params, batch: Batch, masks: Masks | None) -> tuple[Array, Params]:
+            return tiled_loss_and_gradient(problem.mlp, params, *batch, problem.loss, tile, masks)
+
+        return over_devices(mesh, jax.lax.pmean, local, params, batch, masks)
 
     def _transformation(self, params: Params) -> optax.GradientTransformationExtraArgs:
         """Chain clipping, decay and the optimizer, with the settings in the parameters' dtype."""

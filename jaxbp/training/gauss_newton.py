@@ -79,14 +79,7 @@ class GaussNewtonState(NamedTuple):
 
 
 class Linearization(NamedTuple):
-    """Outputs and loss of a batch near its parameters.
-
-    Attributes:
-        loss: mean loss, a scalar.
-        error: e (n, m).
-        residuals: saved by the forward pass.
-        node_errors: of each layer (m, n, n_l), seeded by S.
-    """
+    """Mean loss of a batch, e (n, m), and J as residuals and node errors (m, n, n_l)."""
 
     loss: Array
     error: Array
@@ -97,12 +90,7 @@ class Linearization(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class GaussNewton(Solver):
-    """Gauss-Newton solver; made by `gauss_newton`.
-
-    Attributes:
-        momentum: mu.
-        damping: initial sigma, and its lower bound.
-    """
+    """Gauss-Newton solver; its fields are the arguments of `gauss_newton`."""
 
     momentum: Any = 0.95
     damping: Any = 0.1
@@ -226,17 +214,7 @@ def predicted_decrease(here: Linearization, change: Array) -> Array:
 def damped_step(
     mesh: Mesh | None, here: Linearization, damping: Array, wanted: Array
 ) -> tuple[Params, Array]:
-    """Find the d with the smallest || wanted - J d ||^2 + lambda || d ||^2.
-
-    Args:
-        mesh: devices that share the samples, None for one device.
-        here: J as its factors.
-        damping: lambda.
-        wanted: (n, m).
-
-    Returns:
-        d, of the structure of the parameters, and J d (n, m).
-    """
+    """Find the d with the smallest || wanted - J d ||^2 + lambda || d ||^2; returns d and J d."""
     if wanted.size > DIRECT_ROWS:
         return by_conjugate_gradients(here.residuals, here.node_errors, damping, wanted)
     return by_cholesky(mesh, here.residuals, here.node_errors, damping, wanted)

@@ -166,16 +166,15 @@ def fit_many(  # noqa: PLR0913
         mlp: network.
         starts: parameters whose leaves have a leading axis, one network each:
             `jax.vmap(partial(init, mlp))(keys)`.
-        data: inputs (n, n_0) and targets (n, n_L), or labels (n,).
+        data: as in `fit`; in memory.
         steps: number of steps of each network.
         solver: as in `fit`; a setting that is an array with the leading axis of `starts` differs
             between the networks: `first_order(optax.sgd, learning_rate=rates)`.
-        batch_size: number of samples of a step, drawn by epochs without replacement, in another
-            order for each network; None for all.
-        loss: a `Loss`, or the name of one.
-        validation: inputs and targets that are not trained on.
+        batch_size: as in `fit`; each network draws the samples in another order.
+        loss: as in `fit`.
+        validation: as in `fit`.
         key: split into one for each network; required with `batch_size` or dropout.
-        record_every: number of steps from one record to the next.
+        record_every: as in `fit`.
         callbacks: `KeepBest`, `EarlyStopping`, or functions `(record, params)`, which are called
             with the losses (m,) and the parameters of all networks.
 
@@ -226,18 +225,7 @@ def fit_many(  # noqa: PLR0913
 
 
 class Visit(NamedTuple):
-    """State of a run after a chunk of steps, and its measurements.
-
-    Attributes:
-        state: from which the run continues, on its devices.
-        step: number of steps taken.
-        loss: over the training samples.
-        validation_loss: over the validation samples, NaN without any.
-        layers: measurements of every layer, None without `RecordLayers`.
-        outcome: of a run that diverged, else None.
-        saved: state on the default device, for checkpoints and results.
-        params: parameters on the default device.
-    """
+    """State after a chunk of steps, its measurements, and the state on the default device."""
 
     state: Any
     step: int
@@ -246,21 +234,11 @@ class Visit(NamedTuple):
     layers: LayerRecord | None
     outcome: Outcome | None
     saved: Any
-    params: Params
 
 
 @dataclass(frozen=True)
 class Run:
-    """A validated run of one network.
-
-    Attributes:
-        problem: network, loss, batch size, mesh and last step.
-        solver: takes the steps.
-        train: training samples.
-        held_out: validation samples, if any.
-        record_every: number of steps from one record to the next.
-        callbacks: as given to `fit`.
-    """
+    """A validated run of one network."""
 
     problem: Problem
     solver: Solver
@@ -301,7 +279,7 @@ class Run:
             outcome = Outcome("diverged", step, *first_overflow(self.problem, evaluation))
             state = chunk.before  # the overflow of a chunk's last step shows only here
         saved = fetch(self.problem.mesh, state)
-        return Visit(state, step, loss, held_out, layers, outcome, saved, saved.params)
+        return Visit(state, step, loss, held_out, layers, outcome, saved)
 
     def finished(self, start: Params, params: Params) -> Params:
         """Return the best of these parameters, those that the solver proposes, and the start."""
@@ -333,12 +311,16 @@ class Run:
         return Outcome("diverged", step, *first_overflow(self.problem, evaluation))
 
 
+class Members(NamedTuple):
+    """Stacked parameters of many networks, and which of them are finite."""
+
+    params: Params
+    alive: np.ndarray
+
+
 @dataclass(frozen=True)
 class ManyRuns(Run):
-    """Validated runs of many networks; settings of the solver and states have a leading axis.
-
-    Under vmap the states are stacked, else they are a list, and each network has a thread.
-    """
+    """Validated runs of many networks, whose states are stacked under vmap, else a list."""
 
     pool: ThreadPoolExecutor
 
@@ -360,7 +342,7 @@ class ManyRuns(Run):
             state, params, measured = self._visit_in_threads(state, *shared)
         loss, validation, alive = measured
         validation = np.full_like(loss, np.nan) if validation is None else validation
-        return Visit(state, stop, loss, validation, None, None, (params, alive), params)
+        return Visit(state, stop, loss, validation, None, None, Members(params, alive))
 
     def _visit_in_threads(self, states: list[TrainState], *shared: Any) -> Any:
         # Settings of the calling thread.
@@ -398,15 +380,7 @@ def run_chunks(
 ) -> tuple[Progress, Outcome, float]:
     """Run chunk by chunk until the last step, a divergence, or a callback that stops the run.
 
-    Args:
-        run: one network, or many.
-        state: on the devices of the run.
-        step: number of steps taken.
-        progress: its progress so far; with records if the run was resumed.
-        save: called with the progress, and whether it is the last, after each record.
-
-    Returns:
-        Progress, outcome, and the time of compiling and of the first record.
+    Returns progress, outcome, and the time of compiling and of the first record.
     """
     resumed = bool(progress.records)
     seconds, compile_seconds = progress.seconds, None
@@ -421,10 +395,10 @@ def run_chunks(
         state, outcome = visit.state, visit.outcome
         if not resumed:  # a resumed run begins at its last record
             record = Record(visit.step, visit.loss, visit.validation_loss, seconds)
-            progress = progress.then(record, visit.saved, visit.params, visit.layers)
+            progress = progress.then(record, visit.saved, visit.layers)
             for callback in run.callbacks:
                 if not isinstance(callback, Callback):
-                    callback(record, visit.params)
+                    callback(record, visit.saved.params)
         resumed = False
         if outcome is None and visit.step >= run.problem.num_steps:
             outcome = Outcome("finished", visit.step)
@@ -438,13 +412,7 @@ def run_chunks(
 
 
 class Chunk(NamedTuple):
-    """Result of a chunk of steps.
-
-    Attributes:
-        state: last good state.
-        before: state before it.
-        alive: whether every step could be taken.
-    """
+    """Last good state after some steps, the state before it, and whether all could be taken."""
 
     state: TrainState
     before: TrainState

@@ -65,11 +65,6 @@ def fitting_samples(
 
     Memory-mapped samples stay on disk if the steps take batches. On a mesh each process gives its
     own share of the training samples, and all validation samples.
-
-    Raises:
-        ValueError: a shape does not fit, a number is not finite, or the devices of the mesh cannot
-            share the samples.
-        TypeError: an array does not hold real numbers.
     """
     arrays = _arrays(data, validation)
     held_out = None

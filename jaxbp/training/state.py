@@ -115,15 +115,7 @@ class Outcome(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """A run up to its last record; resuming needs nothing else.
-
-    Attributes:
-        start: parameters at the start.
-        state: last good state.
-        best: parameters of the record with the smallest watched loss.
-        records: all records.
-        layers: all layer records, empty without `RecordLayers`.
-    """
+    """A run up to its last record: start, last good state, best parameters and all records."""
 
     start: Params
     state: Any
@@ -131,10 +123,8 @@ class Progress(NamedTuple):
     records: tuple[Record, ...] = ()
     layers: tuple[LayerRecord, ...] = ()
 
-    def then(
-        self, record: Record, state: Any, params: Params, layers: LayerRecord | None
-    ) -> "Progress":
-        """Append a record of these parameters."""
+    def then(self, record: Record, state: Any, layers: LayerRecord | None) -> "Progress":
+        """Append a record of this state."""
         least = np.inf
         if self.records:
             least = np.min([one.watched for one in self.records], axis=0)
@@ -148,7 +138,7 @@ class Progress(NamedTuple):
         return Progress(
             self.start,
             state,
-            jax.tree.map(choose, params, self.best),
+            jax.tree.map(choose, state.params, self.best),
             (*self.records, record),
             self.layers if layers is None else (*self.layers, layers),
         )

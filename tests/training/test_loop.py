@@ -741,3 +741,15 @@ def test_parameters_that_are_not_finite_end_a_run_though_the_loss_is(quiet_nans)
         result = jaxbp.fit(DEEP, params, ONES, steps=6, solver=solver, record_every=2)
     assert (result.outcome.step, result.outcome.layer) == (3, 2)
     np.testing.assert_array_equal(result.params[1].bias, params[1].bias)
+
+
+@pytest.mark.parametrize("solver", [ADAM, NEWTON], ids=lambda solver: type(solver).__name__)
+def test_networks_without_biases_train(samples, solver):
+    mlp = jaxbp.Mlp((2, 8, 1), bias=False)
+    params = jaxbp.init(mlp, jax.random.key(0), dtype=np.float32)
+    result = jaxbp.fit(
+        mlp, params, samples, steps=30, solver=solver, callbacks=(jaxbp.RecordLayers(),)
+    )
+    assert result.history.loss[-1] < 0.9 * result.history.loss[0]
+    assert all(layer.bias is None for layer in result.params)
+    assert np.isfinite(result.layers.gradient).all()
