@@ -83,8 +83,10 @@ def _parser() -> argparse.ArgumentParser:
     add = command(_predict, "predict with a saved model", "model", "table").add_argument
     add("--out", help="CSV of points and predictions (default: standard output)")
     command(_info, "describe a saved model and how it was chosen", "model")
-    text = "write the live page of a saved model of one network"
-    add = command(_page, text, "model", "table").add_argument
+    text = "write the live page of a saved model of one network, or without one the playground"
+    add = command(_page, text).add_argument
+    for name in ("model", "table"):
+        add(name, metavar=name.upper(), help=FILES[name], nargs="?")
     add("--out", default="page.html", help="file (default: %(default)s)")
     add("--lang", default="en", help="en or zh (default: %(default)s)")
     return parser
@@ -155,6 +157,11 @@ def _info(flags: argparse.Namespace) -> None:
 def _page(flags: argparse.Namespace) -> None:
     from jaxbp.viz import save_page
 
+    if not flags.model:
+        print(f"wrote {clean(save_page(path=flags.out, lang=flags.lang))}")
+        return
+    if not flags.table:
+        raise ValueError("page must be given the table of the model")
     out = check_output(flags.out, flags.model, flags.table)
     model = load(flags.model)
     inputs, outputs = _names(model)

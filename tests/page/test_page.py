@@ -51,7 +51,7 @@ def random_params(mlp, generator, scale=1.0):
     return tuple(
         jaxbp.Layer(
             scale * generator.standard_normal((i, o)) / np.sqrt(i),
-            0.3 * generator.standard_normal(o),
+            0.3 * generator.standard_normal(o) if mlp.bias else None,
         )
         for i, o in pairwise(mlp.sizes)
     )
@@ -88,7 +88,10 @@ def pages(tmp_path_factory):
 
 def plain(layers):
     return [
-        {"weight": np.asarray(weight).tolist(), "bias": np.asarray(bias).tolist()}
+        {
+            "weight": np.asarray(weight).tolist(),
+            "bias": None if bias is None else np.asarray(bias).tolist(),
+        }
         for weight, bias in layers
     ]
 
@@ -97,7 +100,8 @@ def leaves_of(numbers):
     kept = ("preactivations", "activations", "activation_errors", "node_errors")
     gradient = [leaf for layer in numbers["gradient"] for leaf in (layer["weight"], layer["bias"])]
     arrays = [array for name in kept for array in numbers[name]]
-    return [np.asarray(array) for array in (*arrays, *gradient, numbers["loss"])]
+    leaves = (*arrays, *gradient, numbers["loss"])
+    return [np.asarray(leaf) for leaf in leaves if leaf is not None]
 
 
 def leaves_of_trace(trace):
@@ -124,7 +128,7 @@ def test_fifty_networks_have_jaxbps_numbers_in_the_browser(opened, pages, x64):
         sizes[-1] += sizes[-1] == 1 and loss == "softmax_cross_entropy"
         hidden = tuple(tuple(ACTIVATIONS)[(seed + 2 * k) % 9] for k in range(depth - 1))
         output = "identity" if "entropy" in loss else tuple(ACTIVATIONS)[(seed * 5 + 1) % 9]
-        mlp = jaxbp.Mlp(tuple(sizes), hidden, output)
+        mlp = jaxbp.Mlp(tuple(sizes), hidden, output, bias=seed % 5 > 0)
         params = random_params(mlp, generator)
         inputs = generator.standard_normal((1 + seed % 3, sizes[0]))
         targets = targets_for(loss, (len(inputs), sizes[-1]), generator)
@@ -931,9 +935,9 @@ def test_parameters_are_taken_as_people_have_them(opened, pages, tmp_path):
     pairs = (([[1, 2], [3, 4]], [[0, 1]]), (np.array([[1.0], [2.0]]), [0.5]))
     opened.show(save_page((mlp, pairs), *XOR, tmp_path / "pairs.html"))
     assert opened.run("jaxbp.state().params[0]") == {"weight": [[1, 2], [3, 4]], "bias": [0, 1]}
-    with pytest.raises(ValueError, match=r"weight must have shape \(2, 1\).*transpose it"):
+    with pytest.raises(ValueError, match=r"weight must have shape \(2, 1\).*transpose"):
         save_page((mlp, (pairs[0], ([[1.0, 2.0]], [0.5]))), *XOR, tmp_path / "turned.html")
-    with pytest.raises(ValueError, match="2 pairs of weight and bias, got 1"):
+    with pytest.raises(ValueError, match="must have 2 layers"):
         save_page((mlp, pairs[:1]), *XOR, tmp_path / "short.html")
 
 

@@ -104,7 +104,7 @@ def make_page(
         raise ValueError(f"views must name one that the network has, got {tuple(views)}")
     if model is None:
         title, chosen = title or TITLES[lang], ["opening", *chosen]
-        model = (Mlp((1, 1, 1), "tanh"), OPENING_PARAMS)
+        model = (Mlp((1, 1, 1), "tanh", bias=False), OPENING_PARAMS)
         (inputs, targets), loss = OPENING_SAMPLE, "half_squared_error"
     elif inputs is None or targets is None:
         raise ValueError("inputs and targets must be given with a model")

@@ -8,16 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxbp._samples import check_named
+from jaxbp._samples import as_params, check_named
 from jaxbp.backprop import Trace, backprop
 from jaxbp.fitting.model import Model
 from jaxbp.losses import Loss
-from jaxbp.params import Layer, Mlp, Params
+from jaxbp.params import Mlp, Params
 
 MAX_TRACES = 8
 MAX_UNITS, MAX_SAMPLES = 100, 512
 # The network of the opening: three units and no biases, so that three numbers make the output.
-OPENING_PARAMS = (([[0.6]], [0.0]), ([[1.4]], [0.0]))
+OPENING_PARAMS = (([[0.6]], None), ([[1.4]], None))
 OPENING_SAMPLE = ([[1.5]], [[0.2]])
 
 
@@ -27,7 +27,8 @@ def network_of(
     """Return network, parameters, samples in its units, and the units of a `Model`."""
     if not isinstance(model, Model):
         mlp, params = model
-        return mlp, _params_of(mlp, params), inputs, targets, None
+        with jax.enable_x64(True):
+            return mlp, as_params(mlp, params), inputs, targets, None
     if len(model.terms) != 1 or not isinstance(model.mlp, Mlp):
         got = len(model.terms) if len(model.terms) > 1 else model.mlp
         raise ValueError(
@@ -52,32 +53,6 @@ def network_of(
 def _units(mean: Any, std: Any) -> list[dict[str, float]]:
     pairs = zip(*np.broadcast_arrays(mean, std), strict=True)
     return [{"mean": float(center), "std": float(spread)} for center, spread in pairs]
-
-
-def _params_of(mlp: Mlp, params: Any) -> Params:
-    """Return parameters as people have them, pairs, lists, (1, n) biases, as float64 layers."""
-    if len(params) != mlp.num_layers:
-        raise ValueError(
-            f"params must hold {mlp.num_layers} pairs of weight and bias, got {len(params)}"
-        )
-    layers: list[Any] = []
-    for k, (weight, bias) in enumerate(params):
-        weight, shape = np.asarray(weight, np.float64), (mlp.sizes[k], mlp.sizes[k + 1])
-        if weight.shape != shape:
-            hint = ": transpose it" if weight.shape == shape[::-1] else ""
-            raise ValueError(
-                f"params[{k}].weight must have shape {shape} (inputs, units), "
-                f"got {weight.shape}{hint}"
-            )
-        if bias is not None:
-            bias = np.asarray(bias, np.float64)
-            if bias.size != shape[1]:
-                raise ValueError(
-                    f"params[{k}].bias must have shape ({shape[1]},), got {bias.shape}"
-                )
-            bias = bias.reshape(-1)
-        layers.append((weight, bias))
-    return tuple(Layer(*layer) for layer in layers)
 
 
 def check_size(mlp: Mlp, num_samples: int, loss: Loss) -> None:
@@ -115,7 +90,7 @@ def data_of(mlp: Mlp, params: Params, inputs: Any, targets: Any, loss: Loss) -> 
     if targets.ndim == 1:
         targets = np.eye(mlp.sizes[-1])[targets]
     return {
-        "mlp": _described(mlp, params),
+        "mlp": _described(mlp),
         "numSamples": len(inputs),
         "params": _packed(jax.tree.leaves(params)),
         "inputs": _packed([inputs]),
@@ -126,9 +101,8 @@ def data_of(mlp: Mlp, params: Params, inputs: Any, targets: Any, loss: Loss) -> 
     }
 
 
-def _described(mlp: Mlp, params: Params) -> dict[str, Any]:
-    names, biased = mlp.activation_names, params[0].bias is not None
-    return {"sizes": mlp.sizes, "activations": names, "bias": biased}
+def _described(mlp: Mlp) -> dict[str, Any]:
+    return {"sizes": mlp.sizes, "activations": mlp.activation_names, "bias": mlp.bias}
 
 
 def _numbers(trace: Trace, number: int) -> str:
@@ -170,7 +144,7 @@ def recorded(
     narrow = all(leaf.dtype == np.float32 for leaf in leaves)
     kept = losses and [float(value) if np.isfinite(value) else None for value in losses]
     return {
-        "mlp": _described(mlp, steps[0][1]),
+        "mlp": _described(mlp),
         "steps": [int(step) for step, _ in steps],
         "losses": kept,
         "bits": 32 if narrow else 64,
