@@ -40,7 +40,7 @@ def write_model(path: Path, **model: Any) -> None:
             own = {"kernel": network.kernel, "degree": network.degree}
         else:
             check_named("a model file", network)
-            own = {"hidden": network.hidden, "output": network.output}
+            own = {"hidden": network.hidden, "output": network.output, "bias": network.bias}
         networks.append({"sizes": network.sizes, **own, **dtypes})
     bars = model["bars"]
     description = {
@@ -104,7 +104,7 @@ def _network(one: dict[str, Any]) -> Any:
         return Distance(kernel, sizes, _get(one, "degree", int))
     hidden = _get(one, "hidden", str, list, tuple)
     named = hidden if isinstance(hidden, str) else tuple(hidden)
-    return Mlp(sizes, named, _get(one, "output", str))
+    return Mlp(sizes, named, _get(one, "output", str), bias=_get(one, "bias", bool))
 
 
 def _skeleton(description: dict[str, Any]) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def _skeleton(description: dict[str, Any]) -> dict[str, Any]:
             params: Any = type(network.shapes())(*map(shape, network.shapes()))
         else:
             params = tuple(
-                Layer(shape((a, b)), shape((b,)))
+                Layer(shape((a, b)), shape((b,)) if network.bias else None)
                 for a, b in zip(network.sizes[:-1], network.sizes[1:], strict=True)
             )
         scale = _shapes(one["scale_dtype"])((network.sizes[-1],))

@@ -94,6 +94,15 @@ def test_the_same_numbers_come_back(tmp_path, kind, dtype, x64):
         assert np.isfinite(np.asarray(gradient)).all()
 
 
+def test_a_network_without_biases_comes_back(tmp_path):
+    mlp = jaxbp.Mlp((2, 5, 1), "tanh", bias=False)
+    model = Model.for_data(mlp, jaxbp.init(mlp, jax.random.key(0)), POINTS, OUTPUTS[:, 0])
+    model.save(tmp_path / "model.npz")
+    loaded = jaxbp.load(tmp_path / "model.npz")
+    assert loaded.mlp == mlp
+    np.testing.assert_array_equal(model(POINTS), loaded(POINTS))
+
+
 def test_leaves_of_jax_are_saved_too(tmp_path):
     model = jax.tree.map(jax.numpy.asarray, make_model("network", "float32"))
     model.save(tmp_path / "model.npz")
@@ -185,7 +194,7 @@ def test_descriptions_that_are_wrong(saved, changes, pattern):
 )
 def test_networks_that_are_wrong(saved, network, pattern):
     make_model().save(saved)
-    first = {"sizes": [2, 5, 4, 3], "hidden": ["sine", "tanh"], "output": "identity"}
+    first = {"sizes": [2, 5, 4, 3], "hidden": ["sine", "tanh"], "output": "identity", "bias": True}
     first |= {"dtype": "float64", "scale_dtype": "float64"} | network
     described(saved, networks=[first])
     refused(saved, pattern)
