@@ -1,5 +1,4 @@
-"""What public functions demand of names, numbers and arrays; an error says the argument, the demand
-and what came.
+"""Checks of names, numbers and arrays; an error names the argument, what it must be and what came.
 
 Nothing here knows a layer or a loss.
 """
@@ -19,20 +18,14 @@ Row = TypeVar("Row")
 
 
 def nearest_first(name: object, known: Iterable[str]) -> list[str]:
-    """Returns the known names, the most similar to `name` first."""
+    """Return the known names, the most similar to `name` first."""
     return sorted(
         known, key=lambda other: -difflib.SequenceMatcher(None, str(name).lower(), other).ratio()
     )
 
 
 def check_name(argument: str, name: object, known: Iterable[str]) -> None:
-    """Raises a ValueError that lists the known names, nearest first, unless `name` is one of them.
-
-    Args:
-        argument: what the name was given for, as the caller spells it (`hidden[1]`).
-        name: what came.
-        known: the names that would be right.
-    """
+    """Raise a ValueError that lists the known names, nearest first, unless `name` is one."""
     known = tuple(known)
     if not (isinstance(name, str) and name in known):
         raise ValueError(
@@ -41,7 +34,7 @@ def check_name(argument: str, name: object, known: Iterable[str]) -> None:
 
 
 def look_up(argument: str, name: str, table: Mapping[str, Row]) -> Row:
-    """Returns the row of that name; arguments and error are those of `check_name`."""
+    """Return the row of that name; the error is that of `check_name`."""
     check_name(argument, name, table)
     return table[name]
 
@@ -62,58 +55,54 @@ def check_functions(kind: str, name: Any, /, **functions: Any) -> None:
             ) from None
 
 
+def as_array(name: str, array: Any) -> Any:
+    """Return an array as it is, and a sequence of numbers, traced ones too, as an array.
+
+    Raises:
+        TypeError: the sequence is ragged.
+    """
+    if hasattr(array, "dtype"):
+        return array
+    traced = any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(array))
+    try:
+        return jnp.asarray(array) if traced else np.asarray(array)
+    except ValueError as ragged:
+        raise TypeError(
+            f"{name} must be an array of real numbers, got a ragged sequence"
+        ) from ragged
+
+
 def as_float_array(name: str, array: Any, dtype: DTypeLike) -> jax.Array:
-    """Casts an array-like to a floating dtype.
-
-    Args:
-        name: the caller's name for it.
-        array: real numbers or booleans, also as nested lists.
-        dtype: the dtype that the computation runs in: that of the parameters.
-
-    Returns:
-        The JAX array.
+    """Cast real numbers or booleans, also in nested lists, to a floating dtype.
 
     Raises:
         TypeError: the array is complex, or holds something that is not a number.
     """
-    if not hasattr(array, "dtype"):
-        try:
-            array = np.asarray(array)
-        except ValueError as ragged:
-            raise TypeError(
-                f"{name} must be an array of real numbers, got a ragged sequence"
-            ) from ragged
-    given = array.dtype
-    if not (
-        jnp.issubdtype(given, jnp.floating)
-        or jnp.issubdtype(given, jnp.integer)
-        or given == jnp.bool_
-    ):
-        raise TypeError(f"{name} must be an array of real numbers, got dtype {given}")
+    array = as_array(name, array)
+    real = (jnp.floating, jnp.integer, jnp.bool_)
+    if not any(jnp.issubdtype(array.dtype, kind) for kind in real):
+        raise TypeError(f"{name} must be an array of real numbers, got dtype {array.dtype}")
     return jnp.asarray(array, dtype=dtype)
 
 
 def warn_if_narrowed(depth: int, /, **arrays: Any) -> None:
-    """Warns once, naming the arrays that hold 64-bit numbers which JAX narrows because x64 is off.
+    """Warn once, naming the float64 arrays that JAX narrows because x64 is off.
 
-    Args:
-        depth: how many calls up the line is that the warning is to point at, 1 for the one that
-            calls this.
-        **arrays: array-likes by the caller's names for them.
+    `depth` counts the calls up to the line that the warning points at, 1 for the caller.
     """
     narrowed = [
         name for name, array in arrays.items() if getattr(array, "dtype", None) == np.float64
     ]
     if narrowed and jnp.result_type(float) != np.float64:
         warnings.warn(
-            f"{' and '.join(narrowed)} came as float64 and float32 is used, because x64 is off: cast to float32, or "
-            'call jax.config.update("jax_enable_x64", True) first',
+            f"{' and '.join(narrowed)} came as float64 and float32 is used, because x64 is off: "
+            'cast to float32, or call jax.config.update("jax_enable_x64", True) first',
             stacklevel=depth,
         )
 
 
 def check_count(name: str, value: Any, *, minimum: int) -> int:
-    """Returns `value` as an int, or raises a ValueError unless it is a whole number of at least `minimum`."""
+    """Return `value` as an int; raise a ValueError unless it is whole and at least `minimum`."""
     whole = isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
     if not whole or value < minimum:
         raise ValueError(f"{name} must be a whole number of at least {minimum}, got {value!r}")
@@ -123,7 +112,7 @@ def check_count(name: str, value: Any, *, minimum: int) -> int:
 def check_number(
     name: str, value: Any, *, minimum: float = -math.inf, below: float = math.inf
 ) -> float:
-    """Returns `value` as a float, or raises a ValueError unless it is finite and in [minimum, below)."""
+    """Return `value` as a float; raise a ValueError unless it is finite, in [minimum, below)."""
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -136,7 +125,7 @@ def check_number(
 
 
 def check_finite(name: str, array: Any) -> None:
-    """Raises a ValueError with the first index at which a concrete array is NaN or infinite."""
+    """Raise a ValueError with the first index at which a concrete array is NaN or infinite."""
     wrong = np.argwhere(~np.isfinite(np.asarray(array)))
     if wrong.size:
         index = tuple(int(i) for i in wrong[0])

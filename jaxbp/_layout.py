@@ -1,4 +1,4 @@
-"""How a batch lies in memory and is summed: which axis counts the samples, and how many of them are held at a time."""
+"""Memory layout of a batch: the axis of the samples, and tiles of them."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -12,14 +12,10 @@ from jaxbp.params import Mlp
 
 # All as `experiments/benchmark.py` found them on a CPU, beside autodiff, which does neither.
 NARROW = 32  # units of a layer up to which the samples are columns
-TILE_BYTES = (
-    2**23
-)  # of activations that a tile keeps; with more than twice of it both passes wait for memory
-NARROW_TILE_BYTES = 2**22  # the same of narrow layers, which compute less with what they load
-NARROW_TILE = 2**13  # samples; fewer are not shared out to threads
-CORE_BYTES = (
-    2**20
-)  # of a tile on one CPU device of several, which has a core and its cache to itself
+# Bytes of activations in a tile; with more than twice as many both passes wait for memory. Narrow
+# layers compute less with what they load. One CPU device of several has a core's cache to itself.
+TILE_BYTES, NARROW_TILE_BYTES, CORE_BYTES = 2**23, 2**22, 2**20
+NARROW_TILE = 2**13  # samples; fewer do not use all threads
 
 # Where the samples are rows, XLA on a CPU adds the terms of a product with a vector, or of so few
 # elements, one by one; those of a sum in parts. From LONG samples on that pays: over 131,072 the
@@ -50,7 +46,7 @@ def keeps_preactivations(mlp: Mlp, num_samples: int) -> bool:
 
 
 def turned(array: Array, axis: int) -> Array:
-    """Turns samples in rows into samples along that axis.
+    """Move the samples from rows to that axis.
 
     The barrier keeps XLA from folding the transposition into products, which a CPU would then
     compute by slow loops.
@@ -83,7 +79,7 @@ def sum_over_samples(array: Array, axis: int) -> Array:
 
 
 def tile_of(mlp: Mlp, num_samples: int, itemsize: int, *, on_a_core: bool = False) -> int | None:
-    """The number of samples, None for all, that both passes best hold at a time: on a CPU what fits its cache."""
+    """Number of samples that both passes hold at a time, None for all: on a CPU, by its cache."""
     if (
         not isinstance(num_samples, int) or jax.default_backend() != "cpu"
     ):  # a symbol where it is exported
@@ -99,13 +95,12 @@ def tile_of(mlp: Mlp, num_samples: int, itemsize: int, *, on_a_core: bool = Fals
 
 
 def sum_over_tiles(one: Callable[..., Sum], arrays: Any, num_samples: int, tile: int | None) -> Sum:
-    """Adds up one(*arrays) over tiles of the samples, one tile in memory at a time.
+    """Sum one(*arrays) over tiles of the samples, with one tile in memory at a time.
 
-    The first tile takes what the others leave over, and starts the sum, so that the carry has the
-    right type also under shard_map.
+    The first tile takes the remainder and starts the sum, so that the carry has the right type
+    under shard_map too.
     """
-    # In an exported program the number of samples may be a symbol: without a tile nothing is asked
-    # of it.
+    # In an exported program the number of samples may be a symbol, which no comparison may read.
     if tile is None or num_samples <= check_count("tile", tile, minimum=1):
         return one(*arrays)
     num_tiles = (num_samples - 1) // tile

@@ -1,4 +1,4 @@
-"""Validates parameters, inputs and targets against the network, and casts samples to the dtype of the parameters."""
+"""Validation and casts of parameters, inputs and targets."""
 
 import functools
 from typing import Any
@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 from jax.typing import DTypeLike
 
-from jaxbp._checks import as_float_array, warn_if_narrowed
+from jaxbp._checks import as_array, as_float_array, warn_if_narrowed
 from jaxbp.activations import ACTIVATIONS
 from jaxbp.losses import LOSSES, Loss
 from jaxbp.params import Layer, Mlp, Params
@@ -71,7 +71,7 @@ def _pair(mlp: Mlp, layer: Any, path: str) -> tuple[Any, Any]:
         return layer[0], layer[1]
     if is_pair and layer[1] is None:
         return layer[0], None
-    if isinstance(layer, Layer) or is_pair and np.ndim(layer[0]) == 2:
+    if isinstance(layer, Layer) or (is_pair and np.ndim(layer[0]) == 2):
         raise ValueError(f"{path}.bias must be None for Mlp(..., bias=False), got a bias")
     return layer, None
 
@@ -125,7 +125,7 @@ def as_samples(
 
 
 def check_output(mlp: Mlp, loss: Loss) -> None:
-    """Raises a ValueError where the network would apply the sigmoid that the loss applies itself."""
+    """Raise a ValueError if the output activation is the sigmoid that the loss applies itself."""
     if loss.probabilities is not None and mlp.activations[-1].value is jax.nn.sigmoid:
         raise ValueError(
             f'output must be "identity" with loss="{loss.name}", whose outputs are logits: it '
@@ -134,7 +134,7 @@ def check_output(mlp: Mlp, loss: Loss) -> None:
 
 
 def check_named(purpose: str, mlp: Mlp, loss: Loss | None = None) -> None:
-    """Raises a ValueError unless activations and loss are of those that their names stand for."""
+    """Raise a ValueError unless activations and loss are those that their names stand for."""
     own = [one.name for one in mlp.activations if ACTIVATIONS.get(one.name) != one]
     if own:
         raise ValueError(
@@ -161,16 +161,9 @@ def _as_batch(mlp: Mlp, params: Params, inputs: Any) -> Array:
 
 
 def as_targets(loss: Loss, targets: Any, outputs_shape: tuple[int, int], dtype: DTypeLike) -> Array:
-    """Casts and checks targets against the outputs that they belong to.
+    """Check targets against the shape (n, k) of the outputs and cast them to their dtype.
 
-    Args:
-        loss: the loss that will read them.
-        targets: (n, k) numbers; for `softmax_cross_entropy` also (n,) integer labels.
-        outputs_shape: (n, k).
-        dtype: the dtype of the outputs.
-
-    Returns:
-        The targets as a JAX array: integer labels as int32, everything else in `dtype`.
+    Integer labels (n,), which some losses take, become int32.
 
     Raises:
         ValueError: the shape is not that of the outputs, the batch is empty, a label is out of
@@ -178,20 +171,14 @@ def as_targets(loss: Loss, targets: Any, outputs_shape: tuple[int, int], dtype: 
             seen outside of jit only).
         TypeError: the targets are not real numbers.
     """
-    given = getattr(targets, "dtype", None)
-    if given is None:
-        try:
-            targets = np.asarray(targets)
-        except ValueError as ragged:
-            raise TypeError(
-                "targets must be an array of real numbers, got a ragged sequence"
-            ) from ragged
+    targets = as_array("targets", targets)
     if outputs_shape[0] == 0:
         raise ValueError("inputs must hold at least one sample for a mean loss, got an empty batch")
     if loss.labels and targets.ndim == 1 and jnp.issubdtype(targets.dtype, jnp.integer):
         if targets.shape != outputs_shape[:1]:
             raise ValueError(
-                f"targets must have shape {outputs_shape[:1]} as labels of the batch, got {targets.shape}"
+                f"targets must have shape {outputs_shape[:1]} as labels of the batch, "
+                f"got {targets.shape}"
             )
         _check_values(loss, targets, outputs_shape[1])
         return jnp.asarray(targets, jnp.int32)
@@ -230,12 +217,13 @@ def _check_values(loss: Loss, targets: Any, num_classes: int) -> None:
         if wrong_rows.size:
             row = int(wrong_rows[0, 0])
             raise ValueError(
-                f"targets[{row}] must sum to 1 as a distribution over the classes, got {sums[row]:g}"
+                f"targets[{row}] must sum to 1 as a distribution over the classes, "
+                f"got {sums[row]:g}"
             )
 
 
 def as_points(points: Any, dtype: Any, num_inputs: int) -> Array:
-    """Casts points (n, d) to a floating dtype; a ValueError says what their shape must be."""
+    """Cast points (n, d) to a floating dtype; a ValueError says what their shape must be."""
     array = as_float_array("points", points, dtype)
     if array.ndim != 2 or array.shape[1] != num_inputs:
         hint = (
@@ -248,6 +236,6 @@ def as_points(points: Any, dtype: Any, num_inputs: int) -> Array:
 
 
 def padded(points: np.ndarray) -> np.ndarray:
-    """Repeats the last point up to a power of two, so that tables of any length share a few compiled programs."""
+    """Repeat the last point up to a power of two, so that few programs are compiled."""
     extra = (1 << (len(points) - 1).bit_length()) - len(points) if len(points) else 0
     return np.pad(points, ((0, extra), (0, 0)), mode="edge") if extra else points

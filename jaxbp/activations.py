@@ -116,7 +116,7 @@ def tanh_slope(z: Array | None, a: Array) -> Array:
 
 
 def softplus_slope(z: Array | None, a: Array) -> Array:
-    """a = log(1 + exp(z)), phi' = sigmoid(z) = 1 - exp(-a); expm1 keeps its digits where a is tiny."""
+    """a = log(1 + exp(z)), phi' = sigmoid(z) = 1 - exp(-a), by expm1 for a tiny a."""
     return -jnp.expm1(-a)
 
 
@@ -179,9 +179,9 @@ def as_activation(argument: str, given: Any) -> Activation:
     if not isinstance(given, str):
         raise ValueError(
             f"{argument} must be a name or an Activation, got "
-            f"{getattr(given, '__name__', repr(given))}: pass one of {', '.join(ACTIVATIONS)}, or wrap "
-            'it as jaxbp.Activation("mine", value, slope), slope(z, a) being its derivative, or '
-            'jaxbp.Activation.by_autodiff("mine", value)'
+            f"{getattr(given, '__name__', repr(given))}: pass one of {', '.join(ACTIVATIONS)}, "
+            'or wrap it as jaxbp.Activation("mine", value, slope), slope(z, a) being its '
+            'derivative, or jaxbp.Activation.by_autodiff("mine", value)'
         )
     name = ALIASES.get(given, given)
     check_name(argument, name, ACTIVATIONS)

@@ -1,6 +1,6 @@
 """Both passes in one sweep: forward, gradient of the loss, node errors, gradient of the parameters.
 
-No autodiff takes part. `loss_and_gradient` sweeps a batch at once or tile by tile, `backprop` keeps
+No autodiff takes part. `loss_and_gradient` sweeps a batch at once or in tiles; `backprop` keeps
 every number.
 """
 
@@ -18,7 +18,6 @@ from jaxbp.losses import Loss, as_loss
 from jaxbp.network import Masks, backward, forward
 from jaxbp.params import Mlp, Params
 
-
 if TYPE_CHECKING:
     from jaxbp.ledger import Ledger
 
@@ -28,13 +27,12 @@ if TYPE_CHECKING:
 class Trace:
     """Every number of one forward and one backward pass; index l - 1 of a tuple belongs to layer l.
 
-    A pytree, to be returned from jit and vmap. `trace.ledger()` writes its numbers out
-    (`jaxbp.ledger.make_ledger`).
+    A pytree, which jit and vmap can return.
 
     Attributes:
-        mlp: the network.
-        loss_function: the loss.
-        params: its parameters.
+        mlp: network.
+        loss_function: the `Loss`.
+        params: parameters of the network.
         inputs: A_0 (n, n_0).
         targets: (n, n_L), or labels (n,).
         preactivations: Z_l (n, n_l).
@@ -43,7 +41,7 @@ class Trace:
         node_errors: D_l = dL/dZ_l (n, n_l).
         inputs_error: E_0 = dL/dA_0 (n, n_0), the gradient with respect to the inputs.
         gradient: Layer(dL/dW_l, dL/db_l).
-        loss: the loss, a scalar.
+        loss: scalar.
     """
 
     mlp: Mlp = field(metadata={"static": True})
@@ -88,6 +86,7 @@ class Trace:
         return make_ledger(self, source_first=source_first)
 
     def _repr_html_(self) -> str:
+        """Return the numbers as HTML."""
         from jaxbp.ledger import trace_html
 
         return trace_html(self)
@@ -103,11 +102,9 @@ def sweep(
     masks: Masks | None = None,
     keep_preactivations: bool = True,
 ) -> Trace:
-    """Runs both passes over validated samples; inside jit, what nobody reads of the trace costs
-    nothing.
+    """Run both passes over validated samples; inside jit, unused parts of the trace cost nothing.
 
-    Arguments are those of `loss_and_gradient`; `num_samples` is the size of the batch whose mean
-    the loss is: more than the samples where they are a tile of it.
+    `num_samples` is the size of the batch whose mean the loss is; the samples may be a tile of it.
     """
     axis = samples_axis(mlp)
     turn, back = partial(turned, axis=axis), partial(jnp.moveaxis, source=axis, destination=0)
@@ -138,35 +135,47 @@ def sweep(
 
 def loss_and_gradient(
     mlp: Mlp,
-    params: Params,
+    params: Any,
     inputs: Any,
     targets: Any,
     loss: str | Loss = "mean_squared_error",
     tile: int | None = None,
     masks: Masks | None = None,
 ) -> tuple[Array, Params]:
-    """Computes a loss over a batch and its gradient, by hand.
+    """Compute the loss over a batch and its gradient by hand.
 
-    Inside shard_map it answers for the samples of its own shard: average both over the devices.
+    Inside shard_map the result is that of the samples of the shard: average it over the devices.
 
     Args:
-        mlp: the network (static under jit, as are `loss` and `tile`).
-        params: its parameters.
+        mlp: network (static under jit, as are `loss` and `tile`).
+        params: its parameters, as `init` returns them or as a sequence of (weight, bias) pairs.
         inputs: (n, n_0) real numbers, n at least 1.
-        targets: (n, n_L), or what else the loss takes.
+        targets: (n, n_L); for `softmax_cross_entropy` also (n,) labels.
         loss: a `Loss`, or the name of one.
-        tile: the number of samples to hold in memory at a time; None for all at once, or on a CPU
-            for tiles that keep 8 of 16 MB of activations, or 4 of 8 in narrow layers. The result
-            differs by the order of summation only.
-        masks: a dropout mask (n, n_l) or None for each layer, as `dropout_masks` draws them; None
-            for no dropout.
+        tile: number of samples to hold in memory at a time; by default all of them, on a CPU tiles
+            of 8 MB of activations beyond 16 MB (4 beyond 8 in narrow layers). The result differs by
+            the order of summation only.
+        masks: dropout mask (n, n_l) or None for each layer, as `dropout_masks` draws them; None for
+            no dropout.
 
     Returns:
-        The loss, a scalar, and its gradient with the structure of the parameters.
+        The loss, a scalar, and its gradient, a tuple of Layers.
 
     Raises:
-        ValueError: a shape does not fit, the batch is empty, or the loss is not known.
-        TypeError: inputs or targets are not real numbers.
+        ValueError: a shape does not fit, the batch is empty, the loss is not known, or the output
+            activation is the sigmoid that the loss applies itself.
+        TypeError: an array does not hold real numbers.
+
+    Example:
+        One linear unit, half squared error: dL/dw = (a - y) x.
+
+        >>> import jaxbp
+        >>> mlp, params = jaxbp.Mlp((2, 1)), [([[0.25], [0.5]], [0.5])]
+        >>> loss, gradient = jaxbp.loss_and_gradient(
+        ...     mlp, params, [[1, 0]], [[0]], loss="half_squared_error"
+        ... )
+        >>> float(loss), gradient[0].weight.tolist(), gradient[0].bias.tolist()
+        (0.28125, [[0.75], [0.0]], [0.75])
     """
     loss, params = as_loss(loss), as_params(mlp, params)
     inputs, targets = as_samples(mlp, params, inputs, targets, loss)
@@ -182,7 +191,7 @@ def tiled_loss_and_gradient(
     tile: int | None,
     masks: Masks | None,
 ) -> tuple[Array, Params]:
-    """Computes what `loss_and_gradient` does, of samples that are validated already."""
+    """Do the same for validated samples."""
     num_samples = inputs.shape[0]
     tile = tile_of(mlp, num_samples, inputs.dtype.itemsize) if tile is None else tile
     keep = keeps_preactivations(mlp, num_samples)
@@ -198,22 +207,19 @@ def tiled_loss_and_gradient(
 
 
 def backprop(
-    mlp: Mlp, params: Params, inputs: Any, targets: Any, loss: str | Loss = "mean_squared_error"
+    mlp: Mlp, params: Any, inputs: Any, targets: Any, loss: str | Loss = "mean_squared_error"
 ) -> Trace:
-    """Runs both passes by hand and keeps every number of them.
+    """Run both passes by hand and keep every number; arguments as for `loss_and_gradient`.
 
-    Args:
-        mlp: the network (static under jit, as is `loss`).
-        params: its parameters.
-        inputs: (n, n_0) real numbers, n at least 1.
-        targets: (n, n_L), or what else the loss takes.
-        loss: a `Loss`, or the name of one.
-
-    Returns:
-        The trace.
-
-    Raises:
-        ValueError, TypeError: as `loss_and_gradient` does.
+    Example:
+        >>> import jaxbp
+        >>> trace = jaxbp.backprop(
+        ...     jaxbp.Mlp((2, 1)), [([[0.25], [0.5]], [0.5])], [[1, 0]], [[0]], "half_squared_error"
+        ... )
+        >>> trace.node_errors[0].tolist(), trace.inputs_error.tolist()
+        ([[0.75]], [[0.1875, 0.375]])
+        >>> trace.ledger()["dL/dw31"].formula
+        'a1 d3'
     """
     loss, params = as_loss(loss), as_params(mlp, params)
     inputs, targets = as_samples(mlp, params, inputs, targets, loss)

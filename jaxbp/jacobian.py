@@ -1,14 +1,14 @@
-"""The Jacobian of the outputs with respect to all parameters: its products and its Gram matrix,
-never itself.
+"""Products and Gram matrix of the Jacobian of the outputs with respect to all parameters.
 
-A row of the Jacobian J belongs to a sample i and a seed s_i (k,): it is the gradient of <s_i, o_i>.
-For the layer l the row is the outer product of the activation A_{l-1,i} with the node error D_{l,i}
-that the seed leads to, beside D_{l,i} itself for the bias. All that follows is read off these two
-factors:
+The Jacobian J itself is never formed. A row belongs to a sample i and a seed s_i (k,): it is the
+gradient of <s_i, o_i>. Its part for layer l is the outer product of the activation A_{l-1,i} with
+the node error D_{l,i} of the seed, and D_{l,i} itself for the bias. From these two factors:
 
-    J v        sum over l of < D_l, A_{l-1} V_l + v_l >             forward mode, written out
-    J^T u      A_{l-1}^T (u D_l), sum of u D_l                        the backward pass of weighted samples
-    J J^T      sum over l of (A_{l-1} A_{l-1}^T + 1) * (D_l D_l^T)    387 products a pair for 2-64-64-64-1, not 8,577
+    J v        sum over l of < D_l, A_{l-1} V_l + v_l >
+    J^T u      A_{l-1}^T (u D_l) and the sum of u D_l
+    J J^T      sum over l of (A_{l-1} A_{l-1}^T + 1) * (D_l D_l^T)
+
+A pair of samples takes 387 products for 2-64-64-64-1, not 8,577. Without biases the 1 is left out.
 
 Legend: n samples, k outputs, m seeds a sample; a row of J is (i, c), i = 1..n outer and c = 1..m
 inner.
@@ -25,14 +25,13 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxbp._samples import as_batch, as_samples
+from jaxbp._samples import as_batch, as_params, as_samples
 from jaxbp.dense import affine, matmul
 from jaxbp.losses import Loss, as_loss
 from jaxbp.network import Residuals, forward, gradient, node_errors
 from jaxbp.params import Layer, Mlp, Params
 
-# Strips of J J^T: with 4 of them 5/8 of it are computed; with 8 a step is no quicker, and takes
-# longer to compile.
+# Strips of J J^T: 4 compute 5/8 of it; 8 are not faster and compile longer.
 MOST_STRIPS, SAMPLES_OF_A_STRIP = 4, 32
 
 SeededErrors = tuple[Array, ...]
@@ -40,13 +39,7 @@ Factors = tuple[Array, Array]  # activations and node errors of a layer
 
 
 def seeded_errors(mlp: Mlp, params: Params, residuals: Residuals, seeds: Array) -> SeededErrors:
-    """Runs step 1 of the backward pass for each seed.
-
-    Args:
-        mlp: the network.
-        params: its parameters.
-        residuals: what `forward` left.
-        seeds: (m, n, k) cotangents of the outputs.
+    """Take step 1 of the backward pass for each of the seeds (m, n, k), cotangents of the outputs.
 
     Returns:
         For each layer its node errors (m, n, n_l).
@@ -55,17 +48,7 @@ def seeded_errors(mlp: Mlp, params: Params, residuals: Residuals, seeds: Array) 
 
 
 def tangent(residuals: Residuals, errors: SeededErrors, direction: Params) -> Array:
-    """Computes J v: how the outputs, as the seeds weigh them, change along a direction of the
-    parameters.
-
-    Args:
-        residuals: what `forward` left.
-        errors: what `seeded_errors` returned.
-        direction: v, of the structure of the parameters.
-
-    Returns:
-        J v (n, m).
-    """
+    """Compute J v (n, m): the change of the seeded outputs along a direction of the parameters."""
     # d<s, o> = <D, dZ> and dZ = A dW + db, summed over the layers: a change of W also moves the
     # layers above it, which is what the node error D already carries.
     terms = (
@@ -79,22 +62,13 @@ def tangent(residuals: Residuals, errors: SeededErrors, direction: Params) -> Ar
 
 
 def weighted_gradient(residuals: Residuals, errors: SeededErrors, weights: Array) -> Params:
-    """Computes J^T u: the gradient of the outputs, as the seeds weigh them, summed with weights.
-
-    Args:
-        residuals: what `forward` left.
-        errors: what `seeded_errors` returned.
-        weights: u (n, m).
-
-    Returns:
-        J^T u, of the structure of the parameters.
-    """
+    """Compute J^T u, in the structure of the parameters, for weights u (n, m)."""
     rows = weights.T[:, :, jnp.newaxis]
     return gradient(residuals, tuple(jnp.sum(rows * node_error, axis=0) for node_error in errors))
 
 
 def squared_norms(residuals: Residuals, errors: SeededErrors) -> Array:
-    """Computes the squared norm of each row of J (n, m), the diagonal of J J^T."""
+    """Compute the squared norm of each row of J (n, m), the diagonal of J J^T."""
     terms = (
         jnp.sum(node_error**2, axis=2)
         * (jnp.sum(kept.inputs**2, axis=1) + float(kept.has_bias))[jnp.newaxis, :]
@@ -104,7 +78,7 @@ def squared_norms(residuals: Residuals, errors: SeededErrors) -> Array:
 
 
 def squared_columns(residuals: Residuals, errors: SeededErrors) -> Params:
-    """Computes the squared norm of each column of J, the diagonal of J^T J, of the structure of the parameters."""
+    """Compute the squared norm of each column of J, in the structure of the parameters."""
     squares = tuple(dataclasses.replace(kept, inputs=kept.inputs**2) for kept in residuals)
     return gradient(squares, tuple(jnp.sum(node_error**2, axis=0) for node_error in errors))
 
@@ -121,7 +95,7 @@ def factors_of(residuals: Residuals, errors: SeededErrors) -> list[Factors]:
 def gram_block(
     rows: list[Factors], columns: list[Factors], num_seeds: int, has_bias: bool = True
 ) -> Array:
-    """Computes the block of J J^T of a samples by b others (a m, b m).
+    """Compute the block of J J^T of a samples by b others (a m, b m).
 
     Args:
         rows: for each layer A_{l-1} (a, n_{l-1}) of the samples and their D_l (a m, n_l), a
@@ -138,10 +112,7 @@ def gram_block(
 
 
 def gram(residuals: Residuals, errors: SeededErrors) -> Array:
-    """Computes the lower triangle of J J^T (n m, n m), in memory for a few matrices of that size.
-
-    What is above the diagonal is right in part only.
-    """
+    """Compute the lower triangle of J J^T (n m, n m); above the diagonal some is left out."""
     factors, num_seeds = factors_of(residuals, errors), errors[0].shape[0]
     ways = {"cuda": _gram_by_products, "default": _gram_by_strips}
     return jax.lax.platform_dependent(
@@ -153,8 +124,8 @@ def gram(residuals: Residuals, errors: SeededErrors) -> Array:
     )
 
 
-def _gram_by_strips(factors: list[Factors], num_seeds: int, has_bias: bool) -> Array:
-    """The lower triangle of J J^T by strips; of what is above the diagonal some is right, the rest 0."""
+def _gram_by_strips(factors: list[Factors], num_seeds: int, has_bias: bool = True) -> Array:
+    """The lower triangle of J J^T by strips; what is above the diagonal is partly 0."""
     num_samples = factors[0][0].shape[0]
 
     def strip(start: int, stop: int) -> Array:
@@ -172,13 +143,12 @@ def _gram_by_strips(factors: list[Factors], num_seeds: int, has_bias: bool) -> A
 
     num_strips = min(MOST_STRIPS, -(-num_samples // SAMPLES_OF_A_STRIP))
     edges = [num_samples * i // num_strips for i in range(num_strips + 1)]
-    # Strips of the upper triangle, transposed: so LAPACK, which counts by columns, finds them as
-    # they lie in memory.
+    # Strips of the upper triangle, transposed: LAPACK counts by columns.
     return jnp.concatenate([strip(*edge) for edge in pairwise(edges)]).T
 
 
-def _gram_by_products(factors: list[Factors], num_seeds: int, has_bias: bool) -> Array:
-    """The lower triangle of J J^T by products of which no more is computed, as cuBLAS has them."""
+def _gram_by_products(factors: list[Factors], num_seeds: int, has_bias: bool = True) -> Array:
+    """The lower triangle of J J^T by symmetric products, as cuBLAS has them."""
 
     def lower(matrix: Array) -> Array:
         zeros = jnp.zeros((matrix.shape[0], matrix.shape[0]), matrix.dtype)
@@ -218,6 +188,7 @@ def neural_tangent_kernel(mlp: Mlp, params: Params, inputs: Array) -> Array:
     Raises:
         ValueError: a shape does not fit.
     """
+    params = as_params(mlp, params)
     inputs = as_batch(mlp, params, inputs)
     outputs, residuals = forward(mlp, params, inputs)
     identity = jnp.eye(mlp.sizes[-1], dtype=outputs.dtype)
@@ -259,7 +230,7 @@ def per_example_gradients(
     References:
         Goodfellow 2015, arXiv 1510.01799.
     """
-    loss = as_loss(loss)
+    loss, params = as_loss(loss), as_params(mlp, params)
     inputs, targets = as_samples(mlp, params, inputs, targets, loss)
     outputs, residuals = forward(mlp, params, inputs, keep_preactivations=True)
     seeds = loss.gradient(outputs, targets)[jnp.newaxis]

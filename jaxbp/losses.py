@@ -1,7 +1,6 @@
-"""The losses: values, gradient and Hessian in the outputs, written by hand, and one row each with
-all that is known.
+"""Losses: values, gradient and Hessian in the outputs, written by hand.
 
-A loss is given per sample, and the loss of a batch is the mean over its samples; a batch can then
+A loss is defined per sample; the loss of a batch is the mean over its samples, so that a batch can
 be summed in tiles.
 
 Legend: n samples, k outputs, o the outputs (n, k), t the targets, l_i the loss of sample i. The
@@ -74,8 +73,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class _DerivedFactor:
-    """S and e of each sample from the eigenvalues of H_i = d gradient_i / do_i, which are made
-    positive."""
+    """S and e from the eigenvalues of H_i = d gradient_i / do_i, with a positive lower bound."""
 
     gradient: Callable[[Array, Array], Array]
 
@@ -125,7 +123,7 @@ def half_squared_error_factor(outputs: Array, targets: Array) -> tuple[Array, Ar
 
 
 def softmax_cross_entropy(outputs: Array, targets: Array) -> Array:
-    """l_i = -sum_j t_ij log p_ij with p = softmax(o): o are logits, t labels (n,) or distributions (n, k)."""
+    """l_i = -sum_j t_ij log p_ij, p = softmax(o): o logits, t labels (n,) or distributions."""
     return -jnp.sum(_distributions(outputs, targets) * jax.nn.log_softmax(outputs, axis=1), axis=1)
 
 
@@ -138,7 +136,7 @@ def softmax_cross_entropy_gradient(outputs: Array, targets: Array) -> Array:
 
 
 def softmax_cross_entropy_factor(outputs: Array, targets: Array) -> tuple[Array, Array]:
-    """H = diag(p) - p p^T = S S^T with S = diag(q) - p q^T, q = sqrt(p); S e = p - t for e = (p - t) / q."""
+    """H = diag(p) - p p^T = S S^T, S = diag(q) - p q^T, q = sqrt(p), and e = (p - t) / q."""
     p = jax.nn.softmax(outputs, axis=1)
     q = jnp.sqrt(jnp.maximum(p, SMALLEST_PROBABILITY))
     factor = (
@@ -148,7 +146,7 @@ def softmax_cross_entropy_factor(outputs: Array, targets: Array) -> tuple[Array,
 
 
 def binary_cross_entropy(outputs: Array, targets: Array) -> Array:
-    """l_i = 1/k sum_j (log(1 + exp(o_ij)) - t_ij o_ij): o are logits, t in [0, 1], the mean over every element."""
+    """l_i = 1/k sum_j (log(1 + exp(o_ij)) - t_ij o_ij): o logits, t in [0, 1]."""
     return jnp.mean(jax.nn.softplus(outputs) - targets * outputs, axis=1)
 
 
@@ -222,8 +220,8 @@ def as_loss(given: Any, argument: str = "loss") -> Loss:
         return given
     if not isinstance(given, str):
         raise ValueError(
-            f"{argument} must be a name or a Loss, got "
-            f"{getattr(given, '__name__', repr(given))}: pass one of {', '.join(LOSSES)}, or wrap it as "
+            f"{argument} must be a name or a Loss, got {getattr(given, '__name__', repr(given))}: "
+            f"pass one of {', '.join(LOSSES)}, or wrap it as "
             'jaxbp.Loss("mine", values, gradient), values(outputs, targets) being the loss of each '
             "sample (n,) and gradient(outputs, targets) its derivative (n, k)"
         )
@@ -238,7 +236,7 @@ def _identities(outputs: Array) -> Array:
 
 
 def _distributions(outputs: Array, targets: Array) -> Array:
-    """One-hot rows for labels; a label out of range, which cannot raise inside jit, makes its row NaN."""
+    """One-hot rows for labels; a label out of range, which cannot raise in jit, gives NaN."""
     if targets.ndim == 2:
         return targets
     known = (targets >= 0) & (targets < outputs.shape[1])

@@ -155,9 +155,8 @@ def predict(mlp: Mlp, params: Any, inputs: Any) -> Array:
 
     Example:
         >>> import jaxbp
-        >>> mlp = jaxbp.Mlp((2, 1), output="identity")
-        >>> jaxbp.predict(mlp, [([[0.34], [0.56]], [0.54])], [[1, 0]]).round(2).tolist()
-        [[0.880...]]
+        >>> jaxbp.predict(jaxbp.Mlp((2, 1)), [([[0.25], [0.5]], [0.5])], [[1, 0]]).tolist()
+        [[0.75]]
     """
     params = as_params(mlp, params)
     params, inputs = _vary_together(params, as_batch(mlp, params, inputs))

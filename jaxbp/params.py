@@ -1,6 +1,6 @@
-"""The network's static description `Mlp`, its parameters `Params`, and the schemes that draw them.
+"""The architecture `Mlp`, its parameters `Params`, and the schemes that draw them.
 
-Legend: L the number of affine layers, sizes (n_0, ..., n_L), n_0 the inputs, n_L the outputs.
+Legend: L affine layers, sizes (n_0, ..., n_L), n_0 inputs, n_L outputs.
 """
 
 import math
@@ -17,9 +17,7 @@ from jax.typing import DTypeLike
 from jaxbp._checks import check_count, check_number, look_up
 from jaxbp.activations import ACTIVATIONS, Activation, as_activation
 
-SINE_FREQUENCY = (
-    3.0  # radians for each unit of the inputs, at most, in the first layer of a sine network
-)
+SINE_FREQUENCY = 3.0  # highest of the first layer of a sine network, radians per unit of inputs
 
 
 class Layer(NamedTuple):
@@ -46,19 +44,23 @@ Params = tuple[Layer, ...]
 
 @dataclass(frozen=True)
 class Mlp:
-    """What is fixed about a multilayer perceptron: static, hashable, free of arrays.
+    """The architecture of a multilayer perceptron: static, hashable, free of arrays.
 
     Attributes:
-        sizes: (n_0, ..., n_L), the units of the input, of each hidden layer and of the output.
-        hidden: the activation of the hidden layers: a name or an `Activation` for all, or a tuple
-            with one for each.
-        output: the activation of the last layer.
+        sizes: (n_0, ..., n_L), units of the input, of each hidden layer and of the output.
+        hidden: activation of the hidden layers: a name or an `Activation` for all, or a tuple with
+            one for each. A named one is stored by its name.
+        output: activation of the last layer. It is the identity with a loss on logits.
         bias: whether the layers have biases.
-
-    A named activation is stored by its name, also where it came as a value.
 
     Raises:
         ValueError: a size is not a positive whole number, or an activation is not known.
+
+    Example:
+        >>> import jaxbp
+        >>> mlp = jaxbp.Mlp((2, 64, 64, 1), hidden=("tanh", "relu"))
+        >>> mlp.num_layers, mlp.num_params, mlp.activation_names
+        (3, 4417, ('tanh', 'relu', 'identity'))
     """
 
     sizes: tuple[int, ...]
@@ -101,7 +103,7 @@ class Mlp:
 
     @property
     def num_params(self) -> int:
-        """The number of weights and biases together."""
+        """Number of weights and biases."""
         return sum((fan_in + self.bias) * fan_out for fan_in, fan_out in pairwise(self.sizes))
 
     @property
@@ -124,23 +126,22 @@ def _stored(argument: str, given: Any) -> str | Activation:
 
 
 def uniform(key: Array, shape: tuple[int, ...], limit: float, dtype: DTypeLike) -> Array:
-    """Draws uniformly from [-limit, limit]."""
+    """Draw uniformly from [-limit, limit]."""
     return jax.random.uniform(key, shape, dtype, minval=-limit, maxval=limit)
 
 
 def normal(key: Array, shape: tuple[int, ...], deviation: float, dtype: DTypeLike) -> Array:
-    """Draws from the normal distribution with mean 0 and that standard deviation."""
+    """Draw from the normal distribution with mean 0 and that standard deviation."""
     return deviation * jax.random.normal(key, shape, dtype)
 
 
 class Scheme(NamedTuple):
-    """How the weights of a layer are drawn.
+    """Distribution of the weights of a layer.
 
     Attributes:
-        draw: (key, shape, width, dtype) -> the weight.
-        squared_width: (fan_in, fan_out) -> the square of the width; None where `scale` is the
-            width.
-        scale: what `scale` is unless given; None where the scheme does not read it.
+        draw: (key, shape, width, dtype) -> weight.
+        squared_width: (fan_in, fan_out) -> square of the width; None if `scale` is the width.
+        scale: default of `scale`; None if the scheme does not read it.
     """
 
     draw: Callable[[Array, tuple[int, ...], float, DTypeLike], Array]
@@ -166,7 +167,7 @@ def init(
     scale: float | None = None,
     dtype: DTypeLike | None = None,
 ) -> Params:
-    """Draws parameters: independent weights by the scheme, biases 0.
+    """Draw parameters: independent weights by the scheme, biases 0.
 
     | scheme  | weights                                               | for            |
     |---------|-------------------------------------------------------|----------------|
@@ -179,25 +180,32 @@ def init(
     |         | [-scale, scale], its biases in [-pi, pi]              |                |
 
     Args:
-        mlp: the network.
-        key: a JAX random key; the layers draw from splits of it.
-        scheme: a name of the table.
-        scale: of `uniform` and `normal` (1 unless given), and the highest first-layer frequency of
-            `sine`, in radians for each unit of the inputs (3 unless given: some periods over
-            standardized inputs).
-        dtype: a floating dtype, JAX's default one unless given.
+        mlp: network.
+        key: JAX random key; the layers draw from splits of it.
+        scheme: name in the table.
+        scale: width of `uniform` and `normal` (default 1), or highest first-layer frequency of
+            `sine` in radians per unit of the inputs (default 3: some periods over standardized
+            inputs).
+        dtype: floating dtype; JAX's default if None.
 
     Returns:
-        The parameters: one Layer(weight (n_{l-1}, n_l), bias (n_l,)) for each affine layer.
+        A Layer(weight (n_{l-1}, n_l), bias (n_l,)) for each affine layer.
 
     Raises:
-        ValueError: the scheme is not known, or a scale is given that it does not read or that is
-            not positive.
+        ValueError: the scheme is not known, or it does not read the scale, or the scale is not
+            positive.
         TypeError: key is not a JAX random key, or dtype is not a floating dtype.
 
     References:
         Glorot and Bengio 2010; He et al. 2015; LeCun et al. 1998; Sitzmann et al. 2020, section
         3.2.
+
+    Example:
+        >>> import jax
+        >>> import jaxbp
+        >>> params = jaxbp.init(jaxbp.Mlp((2, 8, 1)), jax.random.key(0), scheme="he")
+        >>> [layer.weight.shape for layer in params]
+        [(2, 8), (8, 1)]
     """
     row = look_up("scheme", scheme, SCHEMES)
     if not isinstance(key, Array):
@@ -208,7 +216,8 @@ def init(
     if scale is not None:
         if row.scale is None:
             raise ValueError(
-                f"scale must be left out for scheme {scheme!r}, whose weights it does not set; got {scale!r}"
+                f"scale must be left out for scheme {scheme!r}, which does not read it; "
+                f"got {scale!r}"
             )
         if check_number("scale", scale, minimum=0) == 0:
             raise ValueError(f"scale must be positive, got {scale!r}")
@@ -223,8 +232,7 @@ def init(
         bias = jnp.zeros((fan_out,), dtype)
         if scheme == "sine" and position == 0 and mlp.num_layers > 1:
             width = scale
-            # Phases all around the circle: with zero biases every unit, and so the whole first
-            # layer, would be odd.
+            # Phases all around the circle: with zero biases the whole first layer would be odd.
             bias = uniform(bias_key, (fan_out,), math.pi, dtype)
         weight = row.draw(weight_key, (fan_in, fan_out), width, dtype)
         layers.append(Layer(weight, bias if mlp.bias else None))

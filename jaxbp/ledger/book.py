@@ -1,4 +1,4 @@
-"""The ledger of a trace: a row for each number of both passes, with its formula and autodiff's value.
+"""The ledger of a trace: each number of both passes with its formula and autodiff's value.
 
 Nodes are numbered consecutively, the inputs first; w84 is the weight from node 4 to node 8, b8 the
 bias of node 8. With
