@@ -23,11 +23,13 @@ checkpoint = (jaxbp.Checkpoint(sys.argv[1], resume=True),) if len(sys.argv) > 2 
 print("ready", flush=True)
 result = jaxbp.fit(
     mlp, params, (inputs, np.sin(inputs[:, :1])), steps=int(sys.argv[-1]),
-    solver=jaxbp.first_order(optax.adam, learning_rate=1e-2, dropout=0.1), batch_size=10, key=jax.random.key(1), record_every=5,
+    solver=jaxbp.first_order(optax.adam, learning_rate=1e-2, dropout=0.1),
+    batch_size=10, key=jax.random.key(1), record_every=5,
     callbacks=checkpoint)
 state = result.state._replace(key=jax.random.key_data(result.state.key))
 leaves = jax.tree.leaves((result.params, state, result.history[:2]))
-(sys.stdout.buffer.write(b"".join(np.asarray(leaf).tobytes() for leaf in leaves)), sys.stdout.flush())
+sys.stdout.buffer.write(b"".join(np.asarray(leaf).tobytes() for leaf in leaves))
+sys.stdout.flush()
 """
 
 
@@ -50,7 +52,7 @@ def end_of(process: subprocess.Popen[bytes]) -> bytes:
 
 
 def kill_and_compare(folder: Path, kills: int, seed: int = 0) -> int:
-    """Kills runs so often, each let go on until it ends; returns how many kills met a run before its end."""
+    """Kill runs so often, resume each until it ends, and count the kills before an end."""
     generator, done, steps = random.Random(seed), 0, 4000
     whole = end_of(start(steps))
     run = 0
@@ -79,5 +81,6 @@ if __name__ == "__main__":
     wanted = parser.parse_args().kills
     with tempfile.TemporaryDirectory() as temporary:
         print(
-            f"{kill_and_compare(Path(temporary), wanted)} kills: every run ended bit for bit as if there were none"
+            f"{kill_and_compare(Path(temporary), wanted)} kills: the end of every run is "
+            "bit-identical to that of an uninterrupted one"
         )

@@ -1,4 +1,4 @@
-"""Runs that survive: what comes back is bit for bit what was interrupted, and nothing damaged is believed."""
+"""Checkpoints: resumed runs are bit-identical, and damaged or forged files are refused."""
 
 import errno
 import itertools

@@ -1,4 +1,4 @@
-"""Samples that stay on disk: each is used once an epoch, and a run on them is that of the same batches in memory."""
+"""Samples on disk: each is used once an epoch, and the run is that of the same batches."""
 
 import subprocess
 import sys
@@ -99,7 +99,7 @@ ONE_BY_ONE = pytest.param(10, marks=pytest.mark.slow)
 
 @pytest.mark.parametrize("read_rows", [ONE_BY_ONE, 40, ALL_AT_ONCE])
 def test_a_run_descends_along_these_batches(read_rows, samples, monkeypatch):
-    """The same descent with JAX's own gradient, batch after batch; 25 steps end in the third epoch."""
+    """The same descent with JAX's own gradient; 25 steps end in the third epoch."""
     monkeypatch.setattr(disk, "READ_ROWS", read_rows)
     with compilations() as compiled:
         result = fit(samples)
@@ -270,7 +270,8 @@ import sys, jax, numpy as np, optax, jaxbp
 def megabytes():  # that belong to the process alone: pages of mapped files do not
     lines = open("/proc/self/status").read().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("RssAnon"))
-inputs, targets = (np.load(f"{sys.argv[1]}/{name}.npy", mmap_mode="r") for name in ("inputs", "targets"))
+names = ("inputs", "targets")
+inputs, targets = (np.load(f"{sys.argv[1]}/{name}.npy", mmap_mode="r") for name in names)
 mlp, most = jaxbp.Mlp((8, 8, 1)), []
 options = {"steps": 400, "record_every": 100, "batch_size": 1000, "key": jax.random.key(0)}
 params = jaxbp.init(mlp, jax.random.key(0), dtype=np.float32)

@@ -353,7 +353,7 @@ def test_more_rows_than_are_factorized_are_solved_without_the_kernel():
 
 
 def test_a_step_is_that_of_the_module_s_formulas(x64):
-    """By a dense Jacobian in NumPy, from states that lead to good steps, poor ones and such as are refused."""
+    """By a dense Jacobian in NumPy, from states with good, poor and rejected steps."""
     mlp, count, momentum, solver = (
         jaxbp.Mlp((1, 4, 2), hidden="sine"),
         5,

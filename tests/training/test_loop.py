@@ -226,7 +226,7 @@ def test_every_optimizer_and_every_schedule_learns(name, schedule, samples, para
 
 
 def test_momentum_is_polyaks_and_nesterovs():
-    """One number, and gradients that do not follow it: v <- 0.9 v + g, a step of v, or of g + 0.9 v."""
+    """v <- 0.9 v + g, and a step of v, or of g + 0.9 v."""
     gradients, velocities = np.array([1.0, -2.0, 0.5, 3.0], np.float32), []
     for gradient in gradients:
         velocities.append(0.9 * (velocities[-1] if velocities else 0) + gradient)
@@ -266,7 +266,7 @@ def test_a_schedule_of_no_steps_is_one_of_a_single_step(schedule):
 
 
 def test_weight_decay_shrinks_weights_and_not_biases():
-    """Targets are met, so that decay alone acts: W is multiplied by 1 - rate * decay at each step."""
+    """Without an error decay alone acts: each step multiplies W by 1 - rate * decay."""
     mlp = jaxbp.Mlp((2, 3))
     params = (jaxbp.Layer(jnp.ones((2, 3), jnp.float32), jnp.ones(3, jnp.float32)),)
     inputs = np.zeros((4, 2), np.float32)
@@ -284,7 +284,7 @@ def test_clipping_bounds_a_step(samples, params):
 
 
 def test_early_stopping_keeps_the_best(samples, params):
-    """Validation samples whose targets contradict training make the validation loss rise from some record on."""
+    """Validation targets that contradict training make the validation loss rise."""
     inputs, targets = samples
     result = jaxbp.fit(
         MLP,
@@ -338,9 +338,15 @@ def test_labels_and_classes_are_learnt():
     mlp = jaxbp.Mlp((2, 16, 4), hidden="relu")
     params = draw_params(mlp, dtype=np.float32)
     result = jaxbp.fit(
-        mlp, params, (inputs, labels), steps=300, batch_size=50, key=jax.random.key(1), loss="softmax_cross_entropy",
+        mlp,
+        params,
+        (inputs, labels),
+        steps=300,
+        batch_size=50,
+        key=jax.random.key(1),
+        loss="softmax_cross_entropy",
         solver=ADAM,
-    )  # fmt: skip
+    )
     predicted = jaxbp.predict(mlp, result.params, inputs).argmax(axis=1)
     assert float((predicted == labels).mean()) > 0.95
 
@@ -538,7 +544,7 @@ def test_advance_stops_where_a_number_is_not_finite(samples, params, quiet_nans)
 
 @pytest.mark.parametrize("solver", [ADAM, NEWTON], ids=lambda solver: type(solver).__name__)
 def test_a_second_fit_compiles_nothing(samples, params, solver):
-    """One program for one solver, problem and shape, whatever the numbers, the key, the steps and the records."""
+    """Numbers, key, steps and records are no part of the compiled program."""
     options = {
         "batch_size": 7,
         "solver": solver,
@@ -647,7 +653,7 @@ def test_the_count_of_compilations_sees_one(samples, params):
 
 @pytest.mark.parametrize("record_every", [1, 2, 3])
 def test_an_overflow_on_a_record_falls_back_as_well(samples, params, quiet_nans, record_every):
-    """Finite parameters whose outputs overflow show only at the next evaluation, which may be a record."""
+    """Finite parameters whose outputs overflow show at the next evaluation, maybe a record."""
     mlp = jaxbp.Mlp(MLP.sizes, hidden="relu")
     with pytest.warns(RuntimeWarning, match="diverged"):
         result = jaxbp.fit(mlp, params, samples, steps=6, solver=FAR, record_every=record_every)
