@@ -1,4 +1,4 @@
-"""Check the gradient of a 784-50-10 network on three images, as the book does, by three judges.
+"""Check the gradient of a 784-50-10 network on three images, as the book does, by three checkers.
 
 Central differences, the complex step and jax.grad agree with the hand-written gradient. The
 document's own loss, -log(p + 1e-7), cannot pass: the 1e-7 is in the loss but not in the gradient.
@@ -14,18 +14,18 @@ from jax import Array
 
 import data
 import jaxbp
-from common import Common, begin, finish, print_columns, print_table, run
 from jaxbp import viz
 from jaxbp.gradcheck import compare, numerical_gradient, rounding_bound
 from jaxbp.network import forward
+from shared.experiment import Common, begin, finish, print_table, print_values, run
 
 
 @dataclass(frozen=True)
 class Config(Common):
     """Flags of check_gradients."""
 
-    mnist: str | None = None
-    """Folder with MNIST's four IDX files; scikit-learn's digits, enlarged to 28 x 28, unless given."""
+    mnist: str = ""
+    """Folder with MNIST's four IDX files; scikit-learn's digits, enlarged to 28 x 28, if empty."""
     scale: float = 0.01
     """Standard deviation of the weights."""
 
@@ -33,136 +33,119 @@ class Config(Common):
 MLP = jaxbp.Mlp((784, 50, 10), hidden="relu")
 LEAVES = ("W1", "b1", "W2", "b2")
 LOSS = "softmax_cross_entropy"
-GUARD = 1e-7  # what the document adds under the logarithm
-CRITERION = 1e-7  # the document's, of the mean | hand - judge |
+GUARD = 1e-7  # added under the document's logarithm
+CRITERION = 1e-7  # the document's, of the mean | hand - checker |
 STEP = 6e-6  # of central differences in float64
+GUARDED = "central differences of log(p + 1e-7)"
 
 Loss = Callable[[jaxbp.Params, Array, Array], Array]
 
 
 def main(config: Config) -> None:
-    """Judges every parameter, prints and draws the relative differences."""
+    """Check every parameter, print and draw the relative differences."""
     folder = begin(config)
-    images = (
-        data.digit_images(seed=config.seed)
-        if config.mnist is None
-        else data.mnist_images(config.mnist)
-    )
-    three, labels = (
-        jnp.asarray(enlarged(images.train_images[:3], images.side)),
-        jnp.asarray(images.train_labels[:3]),
-    )
+    images, labels = three_images(config.mnist, config.seed)
     params = start(config.scale, config.seed)
-    hand = jaxbp.loss_and_gradient(MLP, params, three, labels, LOSS)[1]
-    gradients, allowed = judge(params, three, labels)
+    hand = jaxbp.loss_and_gradient(MLP, params, images, labels, LOSS)[1]
+    gradients, allowed = check(params, images, labels)
     rows = {name: compare("", hand, some, name, allowed[name]) for name, some in gradients.items()}
     cells = [
         (name, *(f"{row.error:.1e} of {row.allowed:.1e}" for row in some))
         for name, some in rows.items()
     ]
-    print_columns(
-        ["relative difference of allowed", *LEAVES], cells, "784-50-10, three images, by leaf"
-    )
-    gaps = {
-        name: jax.tree.map(lambda a, b: float(jnp.abs(a - b).mean()), hand, g)
-        for name, g in gradients.items()
-    }
+    header = ["relative difference of allowed", *LEAVES]
+    print_table("784-50-10, three images, by leaf", header, cells)
     means = {
-        name: dict(zip(LEAVES, jax.tree.leaves(of_judge), strict=True))
-        for name, of_judge in gaps.items()
+        name: {
+            leaf: float(jnp.abs(a - b).mean())
+            for leaf, a, b in zip(LEAVES, jax.tree.leaves(hand), jax.tree.leaves(some), strict=True)
+        }
+        for name, some in gradients.items()
     }
-    probabilities = jax.nn.softmax(jaxbp.predict(MLP, params, three), axis=1).ravel()
+    probabilities = jax.nn.softmax(jaxbp.predict(MLP, params, images), axis=1).ravel()
     rules = {
         name: jaxbp.check_rule(rule, log_plus_guard, probabilities) for name, rule in RULES.items()
     }
-    guarded = f"{means[GUARDED]['b2']:.1e} on b2, the document's criterion is {CRITERION:.0e}"
     print(
-        "\nlog(p + 1e-7) has the gradient (p − t) p / (p + 1e-7), p the true class's probability, and not p − t."
+        "\nlog(p + 1e-7) has the gradient (p - t) p / (p + 1e-7), p the probability of the true "
+        f"class, and not p - t.\nIts mean difference on b2 is {means[GUARDED]['b2']:.1e}, the "
+        f"document's criterion {CRITERION:.0e}. Log-softmax needs no guard."
     )
-    print(f"Its mean difference is {guarded}. Log-softmax needs no guard.")
-    whole = jaxbp.check_gradients(MLP, params, three, labels, LOSS).summary
-    print_table(
-        {"check_gradients": whole} | {name: rule.summary for name, rule in rules.items()},
-        "by the library",
-    )
+    whole = jaxbp.check_gradients(MLP, params, images, labels, LOSS)
+    summaries = {"check_gradients": whole.summary}
+    print_values("by the library", summaries | {name: one.summary for name, one in rules.items()})
     dots = viz.draw_dots(
         {
-            leaf: {name: of_judge[i].error for name, of_judge in rows.items()}
+            leaf: {name: of_checker[i].error for name, of_checker in rows.items()}
             for i, leaf in enumerate(LEAVES)
         },
-        xlabel="‖hand-written − judge‖ / ‖judge‖",
+        xlabel="‖hand-written − checker‖ / ‖checker‖",
         title="Gradient check, 784-50-10, three images",
     )
-    relative = {name: dict(zip(LEAVES, of_judge, strict=True)) for name, of_judge in rows.items()}
     numbers = {
-        "relative": relative,
+        "relative": {name: dict(zip(LEAVES, some, strict=True)) for name, some in rows.items()},
         "mean": means,
         "rules": {name: rule.ok for name, rule in rules.items()},
     }
     finish(config, folder, "gradient_check", numbers, {"gradient_check.svg": dots.figure})
 
 
-def enlarged(images: np.ndarray, side: int) -> np.ndarray:
-    """Makes images of 28 x 28 pixels of square ones: each pixel a block, a margin of zeros around."""
+def three_images(mnist: str, seed: int) -> tuple[Array, Array]:
+    """Return three images of 28 x 28 pixels, small ones enlarged in blocks, and their labels."""
+    images = data.mnist_images(mnist) if mnist else data.digit_images(seed=seed)
+    side = images.side
     if side > 28:
-        raise ValueError(f"images must be at most 28 x 28 pixels to be judged, got {side} x {side}")
-    block = 28 // side
-    large, margin = (
-        np.kron(images.reshape(-1, side, side), np.ones((block, block))),
-        28 - side * block,
-    )
-    before = margin // 2
-    return np.pad(large, ((0, 0), (before, margin - before), (before, margin - before))).reshape(
-        len(images), 784
-    )
+        raise ValueError(f"images must be at most 28 x 28 pixels, got {side} x {side}")
+    large = np.kron(images.train_images[:3].reshape(3, side, side), np.ones((28 // side,) * 2))
+    before = (28 - large.shape[1]) // 2
+    margin = (before, 28 - large.shape[1] - before)
+    padded = np.pad(large, ((0, 0), margin, margin)).reshape(3, 784)
+    return jnp.asarray(padded), jnp.asarray(images.train_labels[:3])
 
 
 def start(scale: float, seed: int) -> jaxbp.Params:
-    """Normal weights of that standard deviation, biases 0, in float64."""
+    """Draw normal weights of that standard deviation, biases 0, in float64."""
     return jaxbp.init(MLP, jax.random.key(seed), "normal", scale=scale, dtype=jnp.float64)
 
 
 def analytic_loss(params: jaxbp.Params, images: Array, labels: Array) -> Array:
-    """Softmax cross-entropy by log-softmax; the parameters may be complex."""
+    """Return softmax cross-entropy by log-softmax; the parameters may be complex."""
     outputs, _ = forward(MLP, params, images.astype(params[0].weight.dtype))
-    # The most likely class is shifted to 0 by the real parts alone: shifting changes nothing, but
-    # must stay analytic.
+    # The shift changes nothing; by real parts alone it keeps the function analytic.
     shift = jax.lax.stop_gradient(outputs.real.max(axis=1, keepdims=True))
     log_total = jnp.log(jnp.exp(outputs - shift).sum(axis=1)) + shift[:, 0]
     return jnp.mean(log_total - jnp.take_along_axis(outputs, labels[:, jnp.newaxis], axis=1)[:, 0])
 
 
 def guarded_loss(params: jaxbp.Params, images: Array, labels: Array) -> Array:
-    """The document's loss: -log(p + 1e-7)."""
+    """Return the document's loss, -log(p + 1e-7)."""
     p = jax.nn.softmax(forward(MLP, params, images)[0], axis=1)
     return -jnp.mean(log_plus_guard(jnp.take_along_axis(p, labels[:, jnp.newaxis], axis=1)))
 
 
 def log_plus_guard(p: Array) -> Array:
-    """The document's logarithm."""
+    """Return the document's logarithm."""
     return jnp.log(p + GUARD)
 
 
 def log_with_rule(slope: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    """The document's logarithm with a derivative rule of its own."""
+    """Return the document's logarithm with a derivative rule."""
     rule = jax.custom_vjp(log_plus_guard)
     rule.defvjp(lambda p: (log_plus_guard(p), p), lambda p, bar: (bar * slope(p),))
     return rule
 
 
-# The document's logarithm with the rule that p - t implies, and with its own.
+# The rule that p - t implies, and the right one.
 RULES = {
     "d log(p + 1e-7) = 1 / p": log_with_rule(lambda p: 1 / p),
     "d log(p + 1e-7) = 1 / (p + 1e-7)": log_with_rule(lambda p: 1 / (p + GUARD)),
 }
-CENTRAL, COMPLEX, AUTODIFF = "central differences", "complex step", "jax.grad"
-GUARDED = "central differences of log(p + 1e-7)"
 
 
-def judge(
+def check(
     params: jaxbp.Params, x: Array, t: Array
 ) -> tuple[dict[str, jaxbp.Params], dict[str, list[float]]]:
-    """Each judge's gradient, and the largest relative error of each leaf that its method explains.
+    """Return each checker's gradient, and the relative error of each leaf that its method explains.
 
     A difference rounds by some units of the loss over h in each element; its truncation, h^2 / 6
     times a third derivative, is far below that here. The others round as the hand-written gradient
@@ -170,22 +153,19 @@ def judge(
     """
     exact = jax.jit(jax.grad(analytic_loss))(params, x, t)
     gradients = {
-        CENTRAL: numerical_gradient(lambda p: analytic_loss(p, x, t), params, step=STEP),
-        COMPLEX: numerical_gradient(lambda p: analytic_loss(p, x, t), params, "complex"),
-        AUTODIFF: exact,
+        "central differences": numerical_gradient(
+            lambda p: analytic_loss(p, x, t), params, step=STEP
+        ),
+        "complex step": numerical_gradient(lambda p: analytic_loss(p, x, t), params, "complex"),
+        "jax.grad": exact,
         GUARDED: numerical_gradient(lambda p: guarded_loss(p, x, t), params, step=STEP),
     }
     rounding = 4 * 2.0**-52 * (float(analytic_loss(params, x, t)) + 1) / STEP
-    of_differences = [
+    differences = [
         rounding * leaf.size**0.5 / float(jnp.linalg.norm(leaf)) for leaf in jax.tree.leaves(exact)
     ]
-    of_others = [rounding_bound(MLP, len(t), np.float64)] * len(LEAVES)
-    return gradients, {
-        CENTRAL: of_differences,
-        COMPLEX: of_others,
-        AUTODIFF: of_others,
-        GUARDED: of_differences,
-    }
+    others = [rounding_bound(MLP, len(t), np.float64)] * len(LEAVES)
+    return gradients, {name: differences if "differences" in name else others for name in gradients}
 
 
 if __name__ == "__main__":

@@ -1,29 +1,28 @@
-"""Learn handwritten digits with an Affine-ReLU-Affine network: scikit-learn's offline, or MNIST
-from a folder of yours.
+"""Learn handwritten digits with an Affine-ReLU-Affine network: scikit-learn's, or MNIST from a
+folder of IDX files.
 
-The accuracies of the training and the test images are printed once an epoch.
+The accuracies on training and test images are printed once an epoch.
 """
 
 from dataclasses import dataclass
-from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 import data
 import jaxbp
-from common import Common, begin, finish, print_table, run
 from jaxbp import viz
-from jaxbp.losses import as_loss
-from jaxbp.training import Batch, Problem, TrainState, advance, evaluate, named_optimizer
+from shared.experiment import Common, begin, finish, print_values, run
 
 
 @dataclass(frozen=True)
 class Config(Common):
     """Flags of digits."""
 
-    mnist: str | None = None
+    mnist: str = ""
     """Folder with MNIST's four IDX files, plain or .gz; scikit-learn's 8 x 8 digits unless given."""
     hidden: int = 50
     """Hidden units."""
@@ -33,30 +32,29 @@ class Config(Common):
     """Images of each mini-batch."""
     learning_rate: float = 0.1
     """Learning rate; the book's is 0.1."""
-    scale: float | None = 0.01
-    """Standard deviation of the initial weights; the document forgets it, which makes it 1. None for He's."""
+    scale: float = 0.01
+    """Standard deviation of the initial weights; the document forgets it, which makes it 1."""
 
 
 def main(config: Config) -> None:
-    """Trains, prints accuracies, draws them and the test images that were taken for others."""
-    folder = begin(config, hidden=1, iterations=1, batch_size=1)
+    """Train, print accuracies, draw them and the misclassified test images."""
+    folder = begin(config)
     images = (
-        data.digit_images(seed=config.seed)
-        if config.mnist is None
-        else data.mnist_images(config.mnist)
+        data.mnist_images(config.mnist) if config.mnist else data.digit_images(seed=config.seed)
     )
     mlp = jaxbp.Mlp((images.train_images.shape[1], config.hidden, 10), hidden="relu")
     params, found = train(mlp, images, config)
     outputs = np.asarray(jaxbp.predict(mlp, params, images.test_images.astype(np.float32)))
     wrong = np.flatnonzero(outputs.argmax(axis=1) != images.test_labels)
-    rows = {
+    accuracy = 1 - len(wrong) / len(outputs)
+    stem = "mnist" if config.mnist else "digits"
+    values = {
         "images": f"{len(images.train_images)} to train on, {len(outputs)} to test with",
         "network": "-".join(map(str, mlp.sizes)),
-        "iterations": f"{config.iterations} of {config.batch_size}, learning rate {config.learning_rate:g}",
-        "test accuracy": f"{1 - len(wrong) / len(outputs):.4f} ({len(wrong)} wrong)",
+        "iterations": f"{config.iterations} of {config.batch_size} images",
+        "test accuracy": f"{accuracy:.4f} ({len(wrong)} wrong)",
     }
-    stem = "digits" if config.mnist is None else "mnist"
-    print_table(rows, stem)
+    print_values(stem, values)
     curves = {name: (found["iteration"], values) for name, values in found.items()}
     panels = {
         "accuracy": {"train": curves["train"], "test": curves["test"]},
@@ -68,71 +66,58 @@ def main(config: Config) -> None:
     gallery = viz.draw_images(
         images.test_images[wrong].reshape(-1, images.side, images.side),
         [f"{images.test_labels[i]} taken for {outputs[i].argmax()}" for i in wrong],
-        title=f"Test images taken for others: {len(wrong)} of {len(outputs)}",
+        title=f"Misclassified test images: {len(wrong)} of {len(outputs)}",
     )
-    figures = {f"{stem}_accuracy.svg": drawn.figure, f"{stem}_errors.png": gallery.figure}
-    finish(config, folder, stem, {"test_accuracy": 1 - len(wrong) / len(outputs), **found}, figures)
+    files = {f"{stem}_accuracy.svg": drawn.figure, f"{stem}_errors.png": gallery.figure}
+    finish(config, folder, stem, {"test_accuracy": accuracy, **found}, files)
 
 
 def train(
     mlp: jaxbp.Mlp, images: data.LabelledImages, config: Config
 ) -> tuple[jaxbp.Params, dict[str, np.ndarray]]:
-    """Trains as the book does, by plain descent, and measures and prints when the book does.
+    """Train by plain descent; measure and print after iteration 1 and once an epoch.
 
-    The book prints after iteration 0, then after every (number of images / batch size) further
-    ones. Its batches are drawn with replacement, these are slices of permutations. Returned are the
-    parameters, and by iteration the shares of the training and the test images that are classified
-    right, and the training loss.
+    Batches are slices of permutations; the book draws them with replacement. Returned are the
+    parameters, and by iteration the accuracies on training and test images and the loss.
     """
     init_key, key = jax.random.split(jax.random.key(config.seed))
-    scheme = "he" if config.scale is None else "normal"
-    params = jaxbp.init(mlp, init_key, scheme, scale=config.scale, dtype=jnp.float32)
-    train, test = (
-        Batch(jnp.asarray(pictures, jnp.float32), jnp.asarray(labels))
-        for pictures, labels in (
-            (images.train_images, images.train_labels),
-            (images.test_images, images.test_labels),
-        )
-    )
-    num_samples, measured = len(train.targets), []
-    if config.batch_size > num_samples:
-        raise ValueError(
-            f"batch_size must be at most the number of images, {num_samples}, got {config.batch_size}"
-        )
-    problem = Problem(
-        mlp, as_loss("softmax_cross_entropy"), config.batch_size, num_steps=config.iterations
-    )
-    solver = jaxbp.first_order(named_optimizer("sgd", config.learning_rate))
-    state = TrainState.start(params, solver, key)
+    params = jaxbp.init(mlp, init_key, "normal", scale=config.scale, dtype=jnp.float32)
+    train = (images.train_images.astype(np.float32), images.train_labels)
+    test = (images.test_images.astype(np.float32), images.test_labels)
+    options: Any = {
+        "solver": jaxbp.first_order(optax.sgd(config.learning_rate)),
+        "batch_size": config.batch_size,
+        "loss": "softmax_cross_entropy",
+        "key": key,
+    }
+    classes = jax.jit(lambda params, inputs: jaxbp.predict(mlp, params, inputs).argmax(axis=1))
+    epoch = max(1, len(train[0]) // config.batch_size)
+    measured: dict[int, list[float]] = {}
 
-    def advanced(stop: int) -> TrainState:
-        later, _, alive = advance(problem, solver, state, train, stop)
-        if not alive:
-            raise ValueError(
-                f"learning_rate must be smaller, with {config.learning_rate:g} the fit diverged"
-            )
-        return later
+    def measure(record: Any, params: jaxbp.Params) -> None:
+        step = int(record.step)
+        if (step - 1) % epoch == 0 and step not in measured:
+            measured[step] = [float(np.mean(classes(params, x) == y)) for x, y in (train, test)]
+            if not config.quiet:
+                print("train acc, test acc | {:.4f}, {:.4f}".format(*measured[step]), flush=True)
 
-    for stop in range(1, config.iterations + 1, max(1, num_samples // config.batch_size)):
-        state = advanced(stop)
-        right = [float(accuracy(mlp, state.params, batch)) for batch in (train, test)]
-        measured.append((stop, *right, float(evaluate(problem, state.params, train).loss)))
-        if not config.quiet:
-            print(f"train acc, test acc | {right[0]:.4f}, {right[1]:.4f}")
-    columns = map(np.array, zip(*measured, strict=True))
-    return advanced(config.iterations).params, dict(
-        zip(("iteration", "train", "test", "loss"), columns, strict=True)
+    result = jaxbp.fit(mlp, params, train, steps=1, record_every=1, callbacks=(measure,), **options)
+    result = jaxbp.fit(
+        mlp,
+        result,
+        train,
+        steps=config.iterations - 1,
+        record_every=epoch,
+        callbacks=(measure,),
+        **options,
     )
-
-
-@partial(jax.jit, static_argnums=0)
-def accuracy(mlp: jaxbp.Mlp, params: jaxbp.Params, batch: Batch) -> jax.Array:
-    """The share of the images that is classified right."""
-    return jnp.mean(
-        (jaxbp.predict(mlp, params, batch.inputs).argmax(axis=1) == batch.targets).astype(
-            jnp.float32
-        )
-    )
+    if result.outcome.diverged:
+        raise ValueError(f"learning_rate must be smaller: the fit {result.outcome}")
+    steps = np.array(list(measured))
+    right = np.array(list(measured.values())).T
+    losses = dict(zip(result.history.step.tolist(), result.history.loss, strict=True))
+    loss = np.array([losses[step] for step in measured])
+    return result.params, {"iteration": steps, "train": right[0], "test": right[1], "loss": loss}
 
 
 if __name__ == "__main__":

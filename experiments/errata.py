@@ -1,9 +1,11 @@
-"""Measure what the documents' wrong formulas do, each quantity as printed and as corrected; two pages to make them."""
+"""Measure the effect of the documents' wrong formulas, as printed and corrected; write two pages
+on which a reader can make these mistakes.
+"""
 
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,16 +14,14 @@ from jax import Array
 
 import check_gradients
 import data
+import fit_surface
 import jaxbp
 import one_layer
 import xor
-from check_gradients import LOSS, Loss, analytic_loss, enlarged, guarded_loss
-from common import Common, begin, finish, print_columns, run
-from fit_surface import tutorial_params
+from check_gradients import LOSS, Loss, analytic_loss, guarded_loss
 from jaxbp import viz
 from jaxbp.gradcheck import numerical_gradient
-from jaxbp.training import named_optimizer
-from shared.chinese import say
+from shared.experiment import Common, begin, finish, print_table, run
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Config(Common):
 
 
 class Erratum(NamedTuple):
-    """A subject and what is printed wrong in it, what was measured, as printed and as corrected, and why."""
+    """A mistake, the quantity measured, its values as printed and corrected, and the reason."""
 
     mistake: str
     quantity: str
@@ -44,40 +44,7 @@ class Erratum(NamedTuple):
     note: str
 
 
-def main(config: Config) -> None:
-    """Measures, prints, draws."""
-    folder = begin(config, seeds=1, epochs=1)
-    found = [
-        *upstream_gradient(config.seed),
-        *double_division(config.seed, config.seeds),
-        half_or_whole(config.seed),
-        grid_or_samples(config.seed, config.epochs),
-        *start_and_guard(config.seed),
-    ]
-    rows = [
-        (one.mistake, one.quantity, f"{one.printed:.4g}", f"{one.corrected:.4g}") for one in found
-    ]
-    print_columns(
-        ["mistake", "quantity", "as printed", "corrected"], rows, "what is printed wrong, measured"
-    )
-    if not config.quiet:
-        print("\n" + "\n".join(dict.fromkeys(f"{one.mistake}: {one.note}" for one in found)))
-    named = {f"{one.mistake} ({one.quantity})": one for one in found}
-    dots = viz.draw_dots(
-        {
-            name: {"as printed": one.printed, "corrected": one.corrected}
-            for name, one in named.items()
-        },
-        xlabel={name: one.quantity for name, one in named.items()},
-        title="Wrong formulas, as printed and as corrected",
-    )
-    files: dict[str, Any] = {"errata.svg": dots.figure}
-    files |= {name: partial(save_live_page, config, name) for name in PAGES}
-    finish(config, folder, "errata", {"errata": found}, files)
-
-
-# Networks on which a reader can make the mistakes: the first takes all of them but the guard under
-# the logarithm.
+# Networks for the pages; the first allows every mistake but the guard under the logarithm.
 PAGES = {
     "errata.html": (
         jaxbp.Mlp((2, 3, 1), hidden="sigmoid"),
@@ -92,37 +59,53 @@ PAGES = {
 }
 
 
-def save_live_page(config: Config, name: str, path: Path) -> Path:
-    """Writes a page whose rules can be replaced by the documents' mistakes, one at a time."""
+def main(config: Config) -> None:
+    """Measure, print, draw."""
+    folder = begin(config)
+    if config.seeds < 1:
+        raise ValueError(f"seeds must be at least 1, got {config.seeds}")
+    found = [
+        *upstream_gradient(config.seed),
+        *double_division(config.seed, config.seeds),
+        half_or_whole(config.seed),
+        grid_or_samples(config),
+        *start_and_guard(config.seed),
+    ]
+    rows = [
+        (one.mistake, one.quantity, f"{one.printed:.4g}", f"{one.corrected:.4g}") for one in found
+    ]
+    header = ["mistake", "quantity", "as printed", "corrected"]
+    print_table("wrong formulas, measured", header, rows)
+    if not config.quiet:
+        print("\n" + "\n".join(dict.fromkeys(f"{one.mistake}: {one.note}" for one in found)))
+    lines = [f"| {' | '.join(row)} |" for row in [header, ["---"] * 4, *rows]]
+    notes = "\n".join(dict.fromkeys(f"- {one.mistake}: {one.note}." for one in found))
+    text = "# Wrong formulas, as printed and as corrected\n\n" + "\n".join(lines) + f"\n\n{notes}\n"
+    pages = {name: partial(save_page, config, name) for name in PAGES}
+    finish(config, folder, "errata", {"errata": found}, {"errata.md": text} | pages)
+
+
+def save_page(config: Config, name: str, path: Path) -> None:
+    """Write a page whose rules can be replaced by the documents' mistakes, one at a time."""
     mlp, loss, title = PAGES[name]
     start = jaxbp.init(mlp, jax.random.key(config.seed), dtype=jnp.float64)
-    params = jax.tree.map(lambda leaf: np.round(np.asarray(leaf), 2), start)  # to be read
-    inputs, targets = (
-        (xor.INPUTS, xor.TARGETS) if mlp.sizes[-1] == 1 else (np.eye(3) - 0.5, np.eye(3))
-    )
-    views, network = ("walk", "check", "training"), (mlp, params)
-    return viz.save_page(
-        network,
-        inputs,
-        targets,
-        path,
-        views=views,
-        loss=loss,
-        lang=config.lang,
-        title=say(title, config.lang),
-    )
+    params = jax.tree.map(lambda leaf: np.round(np.asarray(leaf), 2), start)  # readable numbers
+    softmax = mlp.sizes[-1] > 1
+    inputs, targets = (np.eye(3) - 0.5, np.eye(3)) if softmax else (xor.INPUTS, xor.TARGETS)
+    words = {"lang": config.lang, "title": viz.translate(title, config.lang)}
+    views = ("walk", "check", "training")
+    viz.save_page((mlp, params), inputs, targets, path, views=views, loss=loss, **words)
 
 
 def upstream_gradient(seed: int) -> list[Erratum]:
-    """The one-layer class: no rule multiplies by what comes from above."""
+    """One layer: the rule lacks the factor from above."""
     params = one_layer.start(seed)
-    hand = jaxbp.loss_and_gradient(one_layer.MLP, params, one_layer.INPUTS, one_layer.TARGETS)[1]
-    angle, ratio = one_layer.difference(one_layer.printed_gradient(params, one_layer.INPUTS), hand)
-    runs = (
-        one_layer.descend(one_layer.RULES[rule], params, 2000, 0.1)
+    right, wrong = one_layer.right_gradient(params), one_layer.printed_gradient(params)
+    angle, ratio = one_layer.difference(wrong, right)
+    printed, corrected = (
+        float(one_layer.descend(one_layer.RULES[rule], params, 2000, 0.1)[1][-1])
         for rule in ("as printed", "chain rule")
     )
-    printed, corrected = (float(found.history.loss[-1]) for found in runs)
     mistake = "one layer: no upstream gradient"
     note = "the rule differentiates the sum of the outputs, whatever the targets"
     return [
@@ -133,27 +116,25 @@ def upstream_gradient(seed: int) -> list[Erratum]:
 
 
 def double_division(seed: int, seeds: int) -> list[Erratum]:
-    """Exclusive or in NumPy: the batch size divides twice."""
+    """Exclusive or in NumPy: the gradient is divided by the batch size twice."""
     mistake = "exclusive or: batch size divides twice"
     note = "the loss is a mean already; four samples make the gradient a quarter"
     params = jax.tree.map(lambda leaf: leaf[0], xor.starts(xor.PRINTED, range(seed, seed + 1)))
     _, gradient = jaxbp.loss_and_gradient(xor.MLP, params, xor.INPUTS, xor.TARGETS)
     divided = jax.tree.map(lambda leaf: leaf / xor.PRINTED.divisor, gradient)
-    runs = (
-        xor.train(variant, range(seed, seed + seeds), 10_000, 0.1)
+    ratio = one_layer.difference(divided, gradient)[1]
+    printed, corrected = (
+        float(xor.train(variant, range(seed, seed + seeds), 10_000, 0.1).solved.mean())
         for variant in (xor.PRINTED, xor.CORRECTED)
     )
-    printed, corrected = (float(found.solved.mean()) for found in runs)
     return [
-        Erratum(
-            mistake, "length / gradient's", one_layer.difference(divided, gradient)[1], 1.0, note
-        ),
+        Erratum(mistake, "length / gradient's", ratio, 1.0, note),
         Erratum(mistake, f"share of {seeds} starts that learn", printed, corrected, note),
     ]
 
 
 def half_or_whole(seed: int) -> Erratum:
-    """The surface fit: the printed loss is not the one whose gradient is followed."""
+    """The surface fit: the gradient is that of half the printed loss."""
     mlp, generator = jaxbp.Mlp((2, 8, 8, 1), hidden="relu"), np.random.RandomState(seed)
     params = jaxbp.init(mlp, jax.random.key(seed), "uniform", dtype=jnp.float64)
     inputs, targets = generator.randn(20, 2), generator.randn(20, 1)
@@ -161,68 +142,52 @@ def half_or_whole(seed: int) -> Erratum:
     def printed_loss(params: jaxbp.Params) -> Array:
         return jnp.mean((jaxbp.reference_predict(mlp, params, inputs) - targets) ** 2)
 
-    _, followed = jaxbp.loss_and_gradient(mlp, params, inputs, targets, "half_squared_error")
-    _, ratio = one_layer.difference(followed, numerical_gradient(printed_loss, params))
-    note = "the backward pass is that of half the mean squared error, and the whole is printed"
-    return Erratum(
-        "surface fit: half or whole", "length / printed loss's gradient", ratio, 1.0, note
-    )
+    followed = jaxbp.loss_and_gradient(mlp, params, inputs, targets, "half_squared_error")[1]
+    ratio = one_layer.difference(followed, numerical_gradient(printed_loss, params))[1]
+    note = "the gradient of half the squared error, the printed loss is the whole"
+    quantity = "length / printed loss's gradient"
+    return Erratum("surface fit: half or whole", quantity, ratio, 1.0, note)
 
 
-def grid_or_samples(seed: int, epochs: int) -> Erratum:
-    """The surface fit: what is called the error is that on the grid which was trained on."""
-    surface, generator = data.surface("target"), np.random.RandomState(seed)
-    mlp = jaxbp.Mlp((2, 64, 64, 64, 1), hidden="relu")
-    params, losses = tutorial_params(mlp, np.float32), []
+def grid_or_samples(config: Config) -> Erratum:
+    """The surface fit: the text trains on random points, the code on the grid of its error."""
+    surface, generator = data.surface("target"), np.random.RandomState(config.seed)
+    losses = []
     for num_samples, on_grid in ((10_000, True), (1000, False)):
         task = data.sample_surface(surface, num_samples, generator, on_grid=on_grid)
-        model = jaxbp.Model.for_data(mlp, params, *task.train)
-        result = jaxbp.fit(
-            *(mlp, params, model.standardize(*task.train)),
-            validation=model.standardize(*task.test),
-            solver=jaxbp.first_order(named_optimizer("sgd", 1e-3)),
-            loss="half_squared_error",
-            steps=epochs,
-            record_every=epochs,
-        )
-        losses.append(
-            2 * float((result.history.loss if on_grid else result.history.validation_loss)[-1])
-        )
-    note = "the text trains on 1,000 random points, the code on the grid, and both are judged where they were trained"
-    return Erratum(
-        "surface fit: grid, not samples",
-        f"squared error, {epochs} epochs",
-        losses[0],
-        losses[1],
-        note,
-    )
+        flags = fit_surface.Config(steps=config.epochs, x64=False, quiet=True)
+        fit = fit_surface.descend(flags, task)
+        scored = task.train if on_grid else task.test
+        error = (fit.model(scored.points) - scored.values) / task.train.values.std()
+        losses.append(float(np.mean(error**2)))
+    note = "the text trains on 1,000 random points, the code on the grid that its error is taken on"
+    quantity = f"squared error, {config.epochs} epochs"
+    return Erratum("surface fit: grid, not samples", quantity, losses[0], losses[1], note)
 
 
 def start_and_guard(seed: int) -> list[Erratum]:
-    """The digits: weights a hundred times too large, and a guard under the logarithm that the gradient lacks."""
-    images = data.digit_images(seed=seed)
-    three = jnp.asarray(enlarged(images.train_images[:3], images.side))
-    labels = jnp.asarray(images.train_labels[:3])
+    """The digits: weights a hundred times too large; a guard that the gradient lacks."""
+    images, labels = check_gradients.three_images("", seed)
     starts = [check_gradients.start(scale, seed) for scale in (1.0, 0.01)]
-    first = [float(guarded_loss(params, three, labels)) for params in starts]
+    first = [float(guarded_loss(params, images, labels)) for params in starts]
     hidden, output = starts[1]
-    hand = jaxbp.loss_and_gradient(check_gradients.MLP, starts[1], three, labels, LOSS)[1][1].bias
+    mlp = check_gradients.MLP
+    hand = jaxbp.loss_and_gradient(mlp, starts[1], images, labels, LOSS)[1][1].bias
 
     def gap(loss: Loss) -> float:
-        """Moves only the ten biases of the last layer, which show the guard as well as all 40,000 elements."""
-        judge = numerical_gradient(
-            lambda bias: loss((hidden, output._replace(bias=bias)), three, labels), output.bias
+        """Compare the ten biases of the last layer, which show the guard as all 40,000 elements."""
+        numerical = numerical_gradient(
+            lambda bias: loss((hidden, output._replace(bias=bias)), images, labels), output.bias
         )
-        return float(jnp.linalg.norm(hand - judge) / jnp.linalg.norm(judge))
+        return float(jnp.linalg.norm(hand - numerical) / jnp.linalg.norm(numerical))
 
-    note = "normal weights without the factor 0.01: every output is certain, and the guard caps the loss at 16.118"
-    gaps, other = (
-        (gap(guarded_loss), gap(analytic_loss)),
-        "log(p + 1e-7) has another gradient than p - t",
-    )
+    note = "without the factor 0.01 every output is certain, and the guard caps the loss at 16.118"
+    other = "log(p + 1e-7) has another gradient than p - t"
+    mistake = "digits: log(p + 1e-7)"
+    gaps = gap(guarded_loss), gap(analytic_loss)
     return [
         Erratum("digits: weights without 0.01", "first loss", first[0], first[1], note),
-        Erratum("digits: log(p + 1e-7)", "relative difference on b2", gaps[0], gaps[1], other),
+        Erratum(mistake, "relative difference on b2", gaps[0], gaps[1], other),
     ]
 
 

@@ -1,12 +1,10 @@
 """Measure how rounding grows: float32 gradients, by hand and by autodiff, against float64, over
-generated networks.
+generated networks of depth to 32 and width and batch to 1,024, with every activation and loss.
 
-Depth to 32, width and batch to 1,024, every activation and loss. The error of a leaf is ||g32 -
-g64|| / ||g64||, in units of the bound 8 sqrt(L) max(1, (max(width, batch) / 64)^(1/4)) u. The terms
-of a leaf cancel where rounding every product and every activation to u changes it by more than an
-eighth of the bound: where nothing is magnified, that
-change is sqrt(L) u. It is measured in float64 by changing them all at random, SHAKES times. Cases
-in which a unit lies on another side of a kink in float32 than in float64 are left out, and counted.
+The error of a leaf is ||g32 - g64|| / ||g64||, in units of the bound that check_gradients uses. The
+terms of a leaf cancel where rounding every product and activation to u changes it by more than an
+eighth of the bound; that change is measured in float64, by random changes. Cases with a unit on
+different sides of a kink in float32 and float64 are left out, and counted.
 """
 
 from dataclasses import dataclass
@@ -19,14 +17,12 @@ import numpy as np
 from jax import Array
 
 import jaxbp
-from common import Common, begin, finish, print_columns, run
 from jaxbp import viz
 from jaxbp.activations import ACTIVATIONS
 from jaxbp.gradcheck import rounding_bound
-from jaxbp.gradcheck.gradients import CHANGE
 from jaxbp.losses import LOSSES
 from jaxbp.network import forward
-from jaxbp.params import Layer
+from shared.experiment import Common, begin, finish, print_table, run
 
 
 @dataclass(frozen=True)
@@ -38,114 +34,93 @@ class Config(Common):
     draws: int = 40
     """Number of parameters and samples drawn for each."""
     work: float = 1e7
-    """Largest number of multiplications of a forward pass; wider networks are shallower, or see fewer samples."""
+    """Largest number of multiplications of a forward pass."""
 
 
 class Shape(NamedTuple):
-    """What a network's program is compiled for."""
+    """A network, a loss and a batch size: what a program is compiled for."""
 
     mlp: jaxbp.Mlp
     loss: str
     batch: int
 
-    @property
-    def width(self) -> int:
-        """The largest size of a layer."""
-        return max(self.mlp.sizes)
 
-
-SHAKES = 4
-WHO = ((0, "hand"), (1, "autodiff"))
+SHAKES = 4  # random changes of a case
+CHANGE = 2.0**-36  # relative: far above the unit of float64, too small to bend a gradient
+METHODS = ("hand", "autodiff")
 # The largest depth or width of each row of the tables.
 DEPTHS = {1: "1 layer", 2: "2 layers"} | {
     2 * n: f"{n + 1} to {2 * n} layers" for n in (2, 4, 8, 16)
 }
-WIDTHS = {
-    16: "width 2 to 16",
-    64: "width 17 to 64",
-    256: "width 65 to 256",
-    1024: "width 257 to 1024",
-}
+WIDTHS = {16: "width 2 to 16", 64: "width 17 to 64", 256: "width 65 to 256"}
+WIDTHS |= {1024: "width 257 to 1024"}
 
 
 def main(config: Config) -> None:
-    """Measures, prints, draws."""
-    folder = begin(config, networks=1, draws=1, work=1)
+    """Measure, print, draw."""
+    folder = begin(config)
+    if min(config.networks, config.draws) < 1:
+        raise ValueError("networks and draws must be at least 1")
     generator = np.random.default_rng(config.seed)
-    shapes = [draw_shape(generator, i, config.work) for i in range(config.networks)]
-    found: list[tuple[Shape, np.ndarray]] = []
+    found: list[tuple[Shape, np.ndarray]] = []  # (cases, leaves, hand and autodiff and change)
     left_out = 0
-    for i, shape in enumerate(shapes):
+    for i in range(config.networks):
+        shape = draw_shape(generator, i, config.work)
         keys = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), i), config.draws)
         *relative, flips = jax.device_get(measure(shape, keys))
-        errors = np.stack(relative, axis=-1)[
-            flips == 0
-        ]  # (cases, leaves, hand and autodiff and change)
+        errors = np.stack(relative, axis=-1)[flips == 0]
         left_out += int((flips > 0).sum())
         found.append((shape, errors / rounding_bound(shape.mlp, shape.batch, np.float32)))
-        jax.clear_caches()  # the programs of fifty networks take more mappings of memory than Linux allows a process
+        jax.clear_caches()  # fifty programs take more memory mappings than Linux allows a process
         if not config.quiet:
-            name = f"{shape.mlp.num_layers:>2} layers of {shape.width:>4}, batch {shape.batch:>4}, {shape.loss}"
-            print(
-                f"{i + 1:>3} of {len(shapes)}  {name}: {found[-1][1].max(axis=(0, 1), initial=0)[:2]}",
-                flush=True,
-            )
-    by_depth = table(DEPTHS, [(shape.mlp.num_layers, errors) for shape, errors in found])
-    by_width = table(WIDTHS, [(shape.width, errors) for shape, errors in found])
+            sizes = f"{shape.mlp.num_layers} layers of {shape.mlp.sizes[0]}, batch {shape.batch}"
+            largest = found[-1][1].max(axis=(0, 1), initial=0)[:2]
+            print(f"{i + 1} of {config.networks}: {sizes}, {shape.loss}: {largest}", flush=True)
+    by_depth = quantiles(DEPTHS, [(shape.mlp.num_layers, errors) for shape, errors in found])
+    by_width = quantiles(WIDTHS, [(max(shape.mlp.sizes), errors) for shape, errors in found])
     cases = config.networks * config.draws - left_out
-    title = f"error / bound over {cases} cases, {left_out} more left out for units on two sides of a kink"
-    cells = [
-        (name, *(f"{number:.2g}" for number in row.values()))
+    rows = [
+        (name, *(f"{value:.2g}" for value in row.values()))
         for name, row in (by_depth | by_width).items()
     ]
-    print_columns(["", *next(iter(by_depth.values()))], cells, title)
+    title = (
+        f"error / bound over {cases} cases; {left_out} with units on two sides of a kink left out"
+    )
+    print_table(title, ["", *next(iter(by_depth.values()))], rows)
     every = np.concatenate([errors.reshape(-1, 3) for _, errors in found])
     cancels = 8 * every[:, 2] > 1
     parts = {
-        "where no terms cancel": verdict(every[~cancels]),
-        "where terms cancel": verdict(every[cancels]),
-        "there, in units of eight changes": verdict(every[cancels] / (8 * every[cancels][:, 2:])),
+        "no terms cancel": counts(every[~cancels]),
+        "terms cancel": counts(every[cancels]),
+        "there, in units of eight changes": counts(every[cancels] / (8 * every[cancels][:, 2:])),
     }
-    cells = [(name, *(f"{number:.3g}" for number in row.values())) for name, row in parts.items()]
-    print_columns(["", *parts["where terms cancel"]], cells, "errors over the bound")
-    medians = np.concatenate(
-        [np.median(errors, axis=0) for _, errors in found if len(errors)] or [np.zeros((0, 3))]
-    )
-    medians = medians[8 * medians[:, 2] > 1]
-    ratios = medians[:, 0] / medians[:, 1]
-    least, most = ratios.min(initial=1), ratios.max(initial=0)
-    print(
-        f"\nmedian of a leaf's draws, where terms cancel, by hand / autodiff: {least:.2g} to {most:.2g}"
-    )
-    panels = dict.fromkeys(by_depth, "error / bound, by depth") | dict.fromkeys(
-        by_width, "error / bound, by width"
-    )
-    dots = viz.draw_dots(
-        by_depth | by_width, xlabel=panels, title="float32 gradients against float64"
-    )
+    rows = [(name, *(f"{value:.3g}" for value in row.values())) for name, row in parts.items()]
+    print_table("errors over the bound", ["", *parts["terms cancel"]], rows)
+    labels = dict.fromkeys(by_depth, "error / bound, by depth")
+    labels |= dict.fromkeys(by_width, "error / bound, by width")
+    title = "float32 gradients against float64"
+    dots = viz.draw_dots(by_depth | by_width, xlabel=labels, title=title)
     numbers = {"by depth": by_depth, "by width": by_width, "cases": cases, "left out": left_out}
-    numbers |= {
-        "parts": parts,
-        "medians": {"leaves": len(ratios), "largest": most, "smallest": least},
-    }
+    numbers["parts"] = parts
     finish(config, folder, "error_law", numbers, {"error_law.svg": dots.figure})
 
 
-def verdict(errors: np.ndarray) -> dict[str, float]:
-    """Of leaves (n, 3): how many are above 1, the largest, and how far each is above the other or 1/10 of the unit."""
+def counts(errors: np.ndarray) -> dict[str, float]:
+    """Of leaves (n, 3): how many errors are above 1, the largest, and the ratios of the methods."""
     hand, autodiff = np.concatenate([errors[:, :2], np.zeros((1, 2))]).T
-    counts = {
+    return {
         "leaves": len(errors),
         "above": int((hand > 1).sum()),
         "by autodiff": int((autodiff > 1).sum()),
+        "largest": hand.max(),
+        "of autodiff": autodiff.max(),
+        "hand / autodiff": (hand / np.maximum(autodiff, 0.1)).max(),
+        "autodiff / hand": (autodiff / np.maximum(hand, 0.1)).max(),
     }
-    pairs = {"hand / autodiff": (hand, autodiff), "autodiff / hand": (autodiff, hand)}
-    ratios = {name: (one / np.maximum(other, 0.1)).max() for name, (one, other) in pairs.items()}
-    return counts | {"largest": hand.max(), "of autodiff": autodiff.max()} | ratios
 
 
 def draw_shape(generator: np.random.Generator, number: int, work: float) -> Shape:
-    """Depth, width and batch uniform in their logarithms; activations and losses in turn."""
+    """Draw depth, width and batch uniformly in their logarithms; activations and losses in turn."""
     depth, width, batch = (int(2 ** generator.uniform(0, most)) for most in (5.01, 10.01, 10.01))
     while depth * width**2 * batch > work:
         depth, batch = max(1, depth * 3 // 4), max(1, batch * 3 // 4)
@@ -157,45 +132,32 @@ def draw_shape(generator: np.random.Generator, number: int, work: float) -> Shap
 
 @partial(jax.jit, static_argnums=0)
 def measure(shape: Shape, keys: Array) -> tuple[Array, Array, Array, Array]:
-    """Case by case the relative errors (draws, leaves) by hand and by autodiff, the change by u, and flips (draws,)."""
+    """Return relative errors (draws, leaves) by hand and by autodiff, the change, flips (draws,)."""
     mlp, loss, batch = shape
+
+    def loss_of(params: jaxbp.Params, inputs: Array, targets: Array) -> Array:
+        return LOSSES[loss].values(jaxbp.reference_predict(mlp, params, inputs), targets).mean()
 
     def shaken_loss(params: jaxbp.Params, inputs: Array, targets: Array, key: Array) -> Array:
         keys = iter(jax.random.split(key, 4 * mlp.num_layers))
 
         def shaken(array: Array) -> Array:
-            return array * (
-                1 + CHANGE * jax.random.rademacher(next(keys), array.shape, array.dtype)
-            )
+            signs = jax.random.rademacher(next(keys), array.shape, array.dtype)
+            return array * (1 + CHANGE * signs)
 
         outputs = inputs
-        for (weight, bias), phi in zip(params, mlp.activations, strict=True):
-            outputs = shaken(
-                phi.value(shaken(outputs @ shaken(weight) + shaken(bias)[jnp.newaxis, :]))
-            )
+        for (weight, bias), activation in zip(params, mlp.activations, strict=True):
+            z = shaken(outputs @ shaken(weight) + shaken(bias)[jnp.newaxis, :])
+            outputs = shaken(activation.value(z))
         return LOSSES[loss].values(outputs, targets).mean()
-
-    def loss_of(params: jaxbp.Params, inputs: Array, targets: Array) -> Array:
-        return LOSSES[loss].values(jaxbp.reference_predict(mlp, params, inputs), targets).mean()
 
     def sides(params: jaxbp.Params, inputs: Array) -> list[Array]:
         pairs = zip(mlp.activations, forward(mlp, params, inputs)[1], strict=True)
-        return [kept.activation > 0 for phi, kept in pairs if phi.kink]
+        return [kept.activation > 0 for activation, kept in pairs if activation.kink]
 
     def one(key: Array) -> tuple[Array, Array, Array, Array]:
-        *others, shake_key = jax.random.split(key, 2 * mlp.num_layers + 3)
-        keys = iter(others)
-        params = tuple(
-            Layer(
-                jax.random.normal(next(keys), (i, o), jnp.float32) / np.float32(np.sqrt(i)),
-                0.3 * jax.random.normal(next(keys), (o,), jnp.float32),
-            )
-            for i, o in zip(mlp.sizes[:-1], mlp.sizes[1:], strict=True)
-        )
-        inputs = jax.random.normal(next(keys), (batch, mlp.sizes[0]), jnp.float32)
-        targets = jax.random.normal(next(keys), (batch, mlp.sizes[-1]), jnp.float32)
-        if "entropy" in loss:
-            targets = jax.nn.softmax(targets) if "softmax" in loss else jax.nn.sigmoid(targets)
+        case_key, shake_key = jax.random.split(key)
+        params, inputs, targets = draw_case(shape, case_key)
         wide = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), (params, inputs, targets))
         exact = jax.grad(loss_of)(*wide)
         shaken = partial(jax.grad(shaken_loss), *wide)
@@ -204,18 +166,33 @@ def measure(shape: Shape, keys: Array) -> tuple[Array, Array, Array, Array]:
         )
         hand = jaxbp.loss_and_gradient(mlp, params, inputs, targets, loss)[1]
         autodiff = jax.grad(loss_of)(params, inputs, targets)
-        flips = [
-            (a != b).sum() for a, b in zip(sides(params, inputs), sides(*wide[:2]), strict=True)
-        ]
-        by_unit = jnp.sqrt(squares.mean(axis=0)) * 2.0**-24 / CHANGE
-        errors = distances(hand, exact), distances(autodiff, exact), by_unit
-        return *errors, sum(flips, jnp.zeros((), jnp.int32))
+        pairs = zip(sides(params, inputs), sides(*wide[:2]), strict=True)
+        flips = sum(((a != b).sum() for a, b in pairs), jnp.zeros((), jnp.int32))
+        change = jnp.sqrt(squares.mean(axis=0)) * 2.0**-24 / CHANGE
+        return distances(hand, exact), distances(autodiff, exact), change, flips
 
     return jax.lax.map(one, keys)
 
 
+def draw_case(shape: Shape, key: Array) -> tuple[jaxbp.Params, Array, Array]:
+    """Draw parameters, inputs and targets in float32."""
+    mlp, loss, batch = shape
+    params_key, bias_key, inputs_key, targets_key = jax.random.split(key, 4)
+    params = jaxbp.init(mlp, params_key, "lecun", dtype=jnp.float32)
+    keys = jax.random.split(bias_key, mlp.num_layers)
+    params = tuple(
+        layer._replace(bias=0.3 * jax.random.normal(some, layer.bias.shape, jnp.float32))
+        for layer, some in zip(params, keys, strict=True)
+    )
+    inputs = jax.random.normal(inputs_key, (batch, mlp.sizes[0]), jnp.float32)
+    targets = jax.random.normal(targets_key, (batch, mlp.sizes[-1]), jnp.float32)
+    if "entropy" in loss:
+        targets = jax.nn.softmax(targets) if "softmax" in loss else jax.nn.sigmoid(targets)
+    return params, inputs, targets
+
+
 def distances(gradient: Any, exact: Any) -> Array:
-    """|| g - exact || / || exact || of each leaf, 0 where both vanish."""
+    """Return ||g - exact|| / ||exact|| of each leaf, 0 where both vanish."""
     pairs = zip(jax.tree.leaves(gradient), jax.tree.leaves(exact), strict=True)
     norms = [(jnp.linalg.norm((a - b).ravel()), jnp.linalg.norm(b.ravel())) for a, b in pairs]
     return jnp.stack(
@@ -223,23 +200,22 @@ def distances(gradient: Any, exact: Any) -> Array:
     )
 
 
-def table(rows: dict[int, str], found: list[tuple[int, np.ndarray]]) -> dict[str, dict[str, float]]:
-    """Median and largest error, by hand and by autodiff, of the sizes and errors (cases, leaves, 3) of each row."""
-    columns = {
-        f"{name} by {who}": (share, i)
-        for name, share in (("median", 0.5), ("largest", 1.0))
-        for i, who in WHO
-    }
+def quantiles(
+    rows: dict[int, str], found: list[tuple[int, np.ndarray]]
+) -> dict[str, dict[str, float]]:
+    """Return median and largest error by both methods, for the sizes and errors of each row."""
     groups: dict[str, list[np.ndarray]] = {name: [] for name in rows.values()}
-    for size, errors in (pair for pair in found if len(pair[1])):
+    for size, errors in found:
         groups[rows[next(most for most in rows if size <= most)]].append(errors.reshape(-1, 3))
+    together = {name: np.concatenate(some) for name, some in groups.items() if some}
     return {
         name: {
-            column: float(np.quantile(np.concatenate(some)[:, i], share))
-            for column, (share, i) in columns.items()
+            f"{word} by {method}": float(np.quantile(some[:, i], share))
+            for word, share in (("median", 0.5), ("largest", 1.0))
+            for i, method in enumerate(METHODS)
         }
-        for name, some in groups.items()
-        if some
+        for name, some in together.items()
+        if len(some)
     }
 
 

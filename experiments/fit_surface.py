@@ -54,7 +54,7 @@ class Config(Common):
     x64: bool = True
     """Train in float64; --no-x64 for float32."""
     contrast: bool = False
-    """Also train by the tutorial's gradient descent on the same samples, and draw all three fits."""
+    """Also train by the tutorial's gradient descent on the same samples, and draw it as well."""
 
 
 SIZES = (2, 64, 64, 64, 1)
@@ -68,11 +68,12 @@ DESCENT_SECONDS = {"gradient descent": 15.0}
 
 
 class Fit(NamedTuple):
-    """A fitted model, the seconds that it took (compilation included), the training history."""
+    """A fitted model, the seconds that it took (compilation included), and its training."""
 
     model: jaxbp.Model
     seconds: float
-    history: Any = None
+    result: Any = None  # of jaxbp.fit
+    start: jaxbp.Params = ()
 
 
 def main(config: Config) -> None:
@@ -106,7 +107,7 @@ def fit_surface(config: Config, folder: Path) -> None:
     drawn = draw_fits(task, shown, numbers)
     name = "surface_contrast.png" if config.contrast else "surface_true_pred.png"
     files = {f"{stem_of(config)}{name}": drawn.figure}
-    history = fits["Gauss-Newton"].history
+    history = fits["Gauss-Newton"].result.history
     files[f"{stem_of(config)}loss_curve.svg"] = draw_loss(task, history).figure
     numbers["history"] = {"step": history.step, "loss": history.loss}
     finish(config, folder, f"{stem_of(config)}fit_surface", numbers, files)
@@ -135,7 +136,9 @@ def stem_of(config: Config) -> str:
     return "" if name == "target" else f"{name}_"
 
 
-def train(config: Config, task: Task, progress: Progress) -> dict[str, Fit]:
+def train(
+    config: Config, task: Task, progress: Progress, callbacks: tuple[Any, ...] = ()
+) -> dict[str, Fit]:
     """Train every layer by Gauss-Newton; the output layer solved afterwards is a fit of its own."""
     start, steps = time.perf_counter(), config.steps or STEPS
     init_key, fit_key = jax.random.split(jax.random.key(config.seed))
@@ -143,7 +146,7 @@ def train(config: Config, task: Task, progress: Progress) -> dict[str, Fit]:
     params = jaxbp.init(mlp, init_key, "sine", dtype=jnp.float64 if config.x64 else jnp.float32)
     model = jaxbp.Model.for_data(mlp, params, *task.train, task.surface.labels)
 
-    def report(record: Any, params: jaxbp.Params) -> None:
+    def report(record: Any, _: jaxbp.Params) -> None:
         text = f"step {record.step} of {steps}, training loss {record.loss:.1e}"
         progress("Gauss-Newton", record.step / steps, text)
 
@@ -157,16 +160,21 @@ def train(config: Config, task: Task, progress: Progress) -> dict[str, Fit]:
         batch_size=min(BATCH_SIZE, config.samples),
         key=fit_key,
         record_every=max(1, steps // 10),
-        callbacks=(report,),
+        callbacks=(report, *callbacks),
     )
     seconds = time.perf_counter() - start
     return {
-        "Gauss-Newton": Fit(model.with_params(result.state.params), seconds, result.history),
+        "Gauss-Newton": Fit(model.with_params(result.state.params), seconds, result, params),
         "+ output layer solved": Fit(model.with_params(result.params), seconds),
     }
 
 
-def descend(config: Config, task: Task, progress: Progress | None = None, **options: Any) -> Fit:
+def descend(
+    config: Config,
+    task: Task,
+    progress: Progress | None = None,
+    callbacks: tuple[Any, ...] = (),
+) -> Fit:
     """Train as the tutorial does: ReLU, its own start, full batches, half the squared error.
 
     The tutorial prints the loss before the update that follows, so the last step has no record.
@@ -176,23 +184,25 @@ def descend(config: Config, task: Task, progress: Progress | None = None, **opti
     params = tutorial_params(mlp, np.float64 if config.x64 else np.float32)
     model = jaxbp.Model.for_data(mlp, params, *task.train, task.surface.labels)
 
-    def report(record: Any, params: jaxbp.Params) -> None:
+    def report(record: Any, _: jaxbp.Params) -> None:
         if progress is None and not config.quiet:
             print(f"EPOCH {record.step}: Loss = {2 * record.loss:.4f}", flush=True)
         elif progress is not None and record.step % (10 * EPOCHS_PER_LINE) == 0:
             progress("gradient descent", record.step / steps, f"step {record.step} of {steps}")
 
-    options |= {
+    options: Any = {
         "solver": jaxbp.first_order(optax.sgd(RATE)),
         "loss": "half_squared_error",
         "record_every": EPOCHS_PER_LINE,
     }
     samples = model.standardize(*task.train)
-    result = jaxbp.fit(mlp, params, samples, steps=steps - 1, callbacks=(report,), **options)
-    result = jaxbp.fit(mlp, result, samples, steps=1, **options)
+    result = jaxbp.fit(
+        mlp, params, samples, steps=steps - 1, callbacks=(report, *callbacks), **options
+    )
+    result = jaxbp.fit(mlp, result, samples, steps=1, callbacks=callbacks, **options)
     if result.outcome.diverged:
         raise ValueError(f"the fit {result.outcome}")
-    return Fit(model.with_params(result.params), time.perf_counter() - start, result.history)
+    return Fit(model.with_params(result.params), time.perf_counter() - start, result, params)
 
 
 def tutorial_params(mlp: jaxbp.Mlp, dtype: Any) -> jaxbp.Params:
@@ -215,9 +225,9 @@ def fit_as_the_tutorial(config: Config, folder: Path) -> None:
     stem = stem_of(config)
     files = {
         f"{stem}surface_true_pred.png": draw_fits(task, {"predicted": fit}, {}).figure,
-        f"{stem}loss_curve.svg": draw_loss(task, fit.history, factor=2.0).figure,
+        f"{stem}loss_curve.svg": draw_loss(task, fit.result.history, factor=2.0).figure,
     }
-    numbers["history"] = {"step": fit.history.step, "loss": fit.history.loss}
+    numbers["history"] = {"step": fit.result.history.step, "loss": fit.result.history.loss}
     finish(config, folder, f"{stem}fit_surface", numbers, files)
 
 

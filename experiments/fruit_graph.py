@@ -1,11 +1,11 @@
-"""Buy apples and oranges with tax, as a computational graph: what each price does to the bill."""
+"""Draw the bill for apples and oranges as a computational graph, with the effect of each price."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import jaxbp
-from common import Common, begin, finish, run
 from jaxbp import viz
+from shared.experiment import Common, begin, finish, run
 
 
 @dataclass(frozen=True)
@@ -13,11 +13,11 @@ class Config(Common):
     """Flags of fruit_graph."""
 
     apple: float = 100.0
-    """Price of an apple."""
+    """Price of an apple in yen."""
     apple_count: float = 2.0
     """Number of apples."""
     orange: float = 150.0
-    """Price of an orange."""
+    """Price of an orange in yen."""
     orange_count: float = 3.0
     """Number of oranges."""
     tax: float = 1.1
@@ -25,19 +25,19 @@ class Config(Common):
 
 
 def apples(apple: float, apple_count: float, tax: float) -> float:
-    """The bill for apples."""
+    """Return the bill for apples."""
     return apple * apple_count * tax
 
 
 def fruit(
     apple: float, apple_count: float, orange: float, orange_count: float, tax: float
 ) -> float:
-    """The bill for apples and oranges."""
+    """Return the bill for apples and oranges."""
     return (apple * apple_count + orange * orange_count) * tax
 
 
 def main(config: Config) -> None:
-    """Traces both bills, prints their graphs, draws them."""
+    """Trace both bills, print their graphs, draw them."""
     folder = begin(config)
     both = (config.apple, config.apple_count, config.orange, config.orange_count, config.tax)
     bills = {
@@ -46,14 +46,13 @@ def main(config: Config) -> None:
     }
     files: dict[str, Any] = {}
     for name, graph in bills.items():
-        title = f"{name.replace('_', ' and ')}: {float(graph.nodes[graph.output].value):g}"
+        bill = float(graph.nodes[graph.output].value)
+        title = f"{name.replace('_', ' and ')}: {bill:g} yen"
         print(f"\n{title}\n{graph}")
         if not config.quiet:
             print(f"\n{viz.graph_mermaid(graph)}")
-        files |= {
-            f"{name}.svg": viz.draw_graph(graph, title=title).figure,
-            f"{name}.dot": viz.graph_dot(graph),
-        }
+        files[f"{name}.svg"] = viz.draw_graph(graph, title=title).figure
+        files[f"{name}.dot"] = viz.graph_dot(graph)
     numbers = {name: [vars(node) for node in graph.nodes] for name, graph in bills.items()}
     finish(config, folder, "fruit_graph", numbers, files)
 

@@ -1,18 +1,18 @@
-"""Learn the mean of two numbers with a 2-3-1 ReLU network, after one step of backpropagation by hand."""
+"""Learn the mean of two numbers with a 2-3-1 ReLU network, after one step by hand."""
 
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 import jaxbp
-from common import Common, begin, finish, print_columns, print_table, run
 from jaxbp import viz
 from jaxbp.gradcheck import check_trace
-from jaxbp.training import FitResult, named_optimizer
 from jaxbp.viz import Grid
 from jaxbp.viz.style import number
+from shared.experiment import Common, begin, finish, print_table, print_values, run
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Config(Common):
 
 MLP = jaxbp.Mlp((2, 3, 1), hidden="relu")
 INPUTS, TARGETS = np.array([[0.1, 0.3]]), np.array([[0.2]])
-# The document shows the prediction, -0.1, and the third hidden unit, -0.46 before its ReLU; these
-# weights give both.
+# The document gives the prediction, -0.1, and the third hidden unit, -0.46 before its ReLU; these
+# weights yield both.
 WEIGHTS = (
     ([[0.6, 0.2, -0.6], [0.3, 0.7, -1.5]], [0.05, 0.01, 0.05]),
     ([[-0.5], [0.25], [0.4]], [-0.06]),
@@ -38,34 +38,42 @@ WEIGHTS = (
 
 
 def main(config: Config) -> None:
-    """Shows the one example's changes, then learns the task and draws what was learned."""
-    folder = begin(config, samples=1)
+    """Print the changes of the one example, learn the task, draw the result."""
+    folder = begin(config)
     params = tuple(jaxbp.Layer(jnp.asarray(weight), jnp.asarray(bias)) for weight, bias in WEIGHTS)
-    # Of the half squared error, whose derivative is the difference; a step of learning rate 1
-    # changes by its negative.
+    # A step of learning rate 1 changes the parameters by minus the gradient.
     trace = jaxbp.backprop(MLP, params, INPUTS, TARGETS, "half_squared_error")
     changes = jax.tree.map(jnp.negative, trace.gradient)
     print_example(trace, changes)
-    result = learn(config.seed, config.samples, config.steps, config.learning_rate)
+    inputs = np.random.RandomState(config.seed).rand(config.samples, 2)
+    result = jaxbp.fit(
+        MLP,
+        jaxbp.init(MLP, jax.random.key(config.seed), "he"),
+        (inputs, inputs.mean(axis=1, keepdims=True)),
+        solver=jaxbp.first_order(optax.sgd(config.learning_rate)),
+        steps=config.steps,
+        loss="half_squared_error",
+        record_every=max(1, config.steps // 100),
+    )
     if result.outcome.diverged:
         raise ValueError(f"the fit {result.outcome}")
     grid = Grid.over(((0.0, 1.0), (0.0, 1.0)), 41)
-    predicted, true = (
-        np.asarray(jaxbp.predict(MLP, result.params, grid.points))[:, 0],
-        grid.points.mean(axis=1),
-    )
+    predicted = np.asarray(jaxbp.predict(MLP, result.params, grid.points))[:, 0]
+    true = grid.points.mean(axis=1)
     rmse = float(np.sqrt(np.mean((predicted - true) ** 2)))
-    print_table(
-        {"root mean square error": f"{rmse:.1e}"},
+    print_values(
         f"after {config.steps} steps, on a grid of other pairs",
+        {"root mean squared error": f"{rmse:.1e}"},
     )
     drawn = viz.draw_surface_comparison(
-        *(grid, true, predicted),
+        grid,
+        true,
+        predicted,
         labels=("first input", "second input", "mean"),
         title="2-3-1 ReLU network: the mean of two numbers",
-        footer=f"{config.samples} pairs, {config.steps} steps, root mean square error {number(rmse, 2)}",
+        footer=f"{config.samples} pairs, {config.steps} steps, RMSE {number(rmse, 2)}",
     )
-    walk = viz.draw_walk(
+    diagram = viz.draw_walk(
         trace,
         report=check_trace(trace),
         title="One example: inputs 0.1 and 0.3, target 0.2",
@@ -74,54 +82,28 @@ def main(config: Config) -> None:
         "prediction": trace.activations[-1][0, 0],
         "preactivations": trace.preactivations,
         "changes": changes,
+        "rmse": rmse,
     }
-    numbers |= {"rmse": rmse, "step": result.history.step, "loss": result.history.loss}
-    finish(
-        config,
-        folder,
-        "mean_of_two",
-        numbers,
-        {"mean_of_two.png": drawn.figure, "mean_of_two_walk.svg": walk.figure},
-    )
+    files = {"mean_of_two.png": drawn.figure, "mean_of_two_walk.svg": diagram.figure}
+    finish(config, folder, "mean_of_two", numbers, files)
 
 
 def print_example(trace: jaxbp.Trace, changes: jaxbp.Params) -> None:
-    """Prints the one example of the document, and what a step adds to each parameter."""
+    """Print the document's example, and the change of each parameter in one step."""
     output, (hidden, last) = float(trace.activations[-1][0, 0]), changes
-    rows = {
+    values = {
         "prediction": f"{output:.2f}",
-        "target − prediction": f"{float(TARGETS[0, 0]) - output:.2f}",
+        "target - prediction": f"{float(TARGETS[0, 0]) - output:.2f}",
         "hidden units": ", ".join(f"{a:.2f}" for a in trace.activations[0][0]),
         "third unit before its ReLU": f"{float(trace.preactivations[0][0, 2]):.2f}",
         "change of the output's bias": f"{float(last.bias[0]):.2f}",
-        "changes of the output's weights": ", ".join(
-            f"{change:.3f}" for change in last.weight[:, 0]
-        ),
+        "changes of the output's weights": ", ".join(f"{c:.3f}" for c in last.weight[:, 0]),
     }
-    print_table(rows, "inputs 0.1 and 0.3, target 0.2, learning rate 1")
+    print_values("inputs 0.1 and 0.3, target 0.2, learning rate 1", values)
     units = enumerate(zip(*hidden.weight, hidden.bias, strict=True), start=1)
-    cells = [(f"hidden {number}", *(f"{change:.4f}" for change in unit)) for number, unit in units]
-    print_columns(
-        ["change of", "weight from 0.1", "weight from 0.3", "bias"],
-        cells,
-        "the hidden units' parameters",
-    )
-
-
-def learn(seed: int, samples: int, steps: int, learning_rate: float) -> FitResult:
-    """Learns the task from random pairs in the unit square, by full-batch descent."""
-    generator = np.random.RandomState(seed)
-    inputs, others = generator.rand(samples, 2), generator.rand(samples, 2)
-    return jaxbp.fit(
-        MLP,
-        jaxbp.init(MLP, jax.random.key(seed), "he"),
-        (inputs, inputs.mean(axis=1, keepdims=True)),
-        solver=jaxbp.first_order(named_optimizer("sgd", learning_rate)),
-        steps=steps,
-        loss="half_squared_error",
-        validation=(others, others.mean(axis=1, keepdims=True)),
-        record_every=max(1, steps // 100),
-    )
+    rows = [(f"hidden {place}", *(f"{change:.4f}" for change in unit)) for place, unit in units]
+    header = ["change of", "weight from 0.1", "weight from 0.3", "bias"]
+    print_table("the hidden units' parameters", header, rows)
 
 
 if __name__ == "__main__":

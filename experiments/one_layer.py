@@ -1,19 +1,18 @@
-"""Train one sigmoid layer with the mean squared error, beside the document's rule without the upstream gradient."""
+"""Train one sigmoid layer by the chain rule, and by the document's rule, which lacks the upstream
+gradient.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 import jaxbp
-from common import Common, begin, finish, print_columns, print_table, run
 from jaxbp import viz
 from jaxbp.network import forward, gradient, node_errors
-from jaxbp.training import Batch, FitResult, Problem, Solver, named_optimizer
+from shared.experiment import Common, begin, finish, print_table, print_values, run
 
 
 @dataclass(frozen=True)
@@ -30,115 +29,100 @@ MLP = jaxbp.Mlp((2, 1), output="sigmoid")
 INPUTS = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 TARGETS = np.array([[0.0], [1.0], [1.0], [1.0]])  # the disjunction
 
+Rule = Callable[[jaxbp.Params], jaxbp.Params]
+
 
 def main(config: Config) -> None:
-    """Compares the two gradients, trains by both, draws both losses."""
+    """Compare the two gradients, train by both, draw both losses."""
     folder = begin(config)
+    if config.steps < 1:
+        raise ValueError(f"steps must be at least 1, got {config.steps}")
     params = start(config.seed)
-    hand, printed = (
-        jaxbp.loss_and_gradient(MLP, params, INPUTS, TARGETS)[1],
-        printed_gradient(params, INPUTS),
-    )
-    columns = (np.append(some[0].weight, some[0].bias) for some in (hand, printed))
+    gradients = {name: rule(params) for name, rule in RULES.items()}
+    reports = {
+        name: jaxbp.check_gradients(MLP, params, INPUTS, TARGETS, gradient=some)
+        for name, some in gradients.items()
+    }
+    flat = [np.append(some[0].weight, some[0].bias) for some in gradients.values()]
     rows = [
         (name, f"{a:.6f}", f"{b:.6f}")
-        for name, a, b in zip(("dL/dw1", "dL/dw2", "dL/db"), *columns, strict=True)
+        for name, a, b in zip(("dL/dw1", "dL/dw2", "dL/db"), *flat, strict=True)
     ]
-    print_columns(
-        ["at the start", "chain rule", "as printed"], rows, "gradient of the mean squared error"
-    )
-    reports = [
-        jaxbp.check_gradients(MLP, params, INPUTS, TARGETS, gradient=some)
-        for some in (hand, printed)
-    ]
-    angle, ratio = difference(printed, hand)
-    checks = {
-        "chain rule": reports[0].summary,
-        "as printed": reports[1].summary,
-        "as printed, angle": f"{angle:.1f} degrees from the gradient",
-        "as printed, length": f"{ratio:.2f} times the gradient's",
-    }
-    print_table(checks, "checks")
+    print_table("gradient of the mean squared error", ["at the start", *RULES], rows)
+    angle, ratio = difference(gradients["as printed"], gradients["chain rule"])
+    values = {name: report.summary for name, report in reports.items()}
+    values["as printed, angle"] = f"{angle:.1f} degrees from the gradient"
+    values["as printed, length"] = f"{ratio:.2f} times the gradient's"
+    print_values("checks", values)
     runs = {
         name: descend(rule, params, config.steps, config.learning_rate)
         for name, rule in RULES.items()
     }
     outputs = {
-        name: np.asarray(jaxbp.predict(MLP, found.params, INPUTS))[:, 0]
-        for name, found in runs.items()
+        name: np.asarray(jaxbp.predict(MLP, found, INPUTS))[:, 0]
+        for name, (found, _) in runs.items()
     }
     points = zip(INPUTS, TARGETS[:, 0], *outputs.values(), strict=True)
     lines = [(f"{x[0]:g} or {x[1]:g}", f"{y:g}", f"{a:.3f}", f"{b:.3f}") for x, y, a, b in points]
-    print_columns(["inputs", "target", *outputs], lines, f"outputs after {config.steps} steps")
-    losses = {name: found.history.loss for name, found in runs.items()}
-    steps, title = runs["chain rule"].history.step, "One sigmoid layer learns a disjunction"
-    curves = viz.draw_curves(steps, losses, ylabel="mean squared error", title=title)
+    print_table(f"outputs after {config.steps} steps", ["inputs", "target", *outputs], lines)
+    shown = np.arange(0, config.steps + 1, max(1, config.steps // 100))
+    losses = {name: found[shown] for name, (_, found) in runs.items()}
+    curves = viz.draw_curves(
+        shown, losses, ylabel="mean squared error", title="One sigmoid layer learns a disjunction"
+    )
     numbers = {
-        "hand": hand,
-        "printed": printed,
+        "hand": gradients["chain rule"],
+        "printed": gradients["as printed"],
         "angle": angle,
         "ratio": ratio,
         "losses": losses,
         "outputs": outputs,
+        "ok": {name: report.ok for name, report in reports.items()},
     }
-    numbers |= {"checks": [{"ok": report.ok, "worst": report.worst} for report in reports]}
     finish(config, folder, "one_layer", numbers, {"one_layer.svg": curves.figure})
 
 
 def start(seed: int) -> jaxbp.Params:
-    """Draws weights and bias uniformly from [0, 1), as the document does."""
+    """Draw weights and bias uniformly from [0, 1), as the document does."""
     generator = np.random.RandomState(seed)
     return (jaxbp.Layer(jnp.asarray(generator.rand(2, 1)), jnp.asarray(generator.rand(1))),)
 
 
-def printed_gradient(params: jaxbp.Params, inputs: Any) -> jaxbp.Params:
-    """The gradient of the sum of the outputs: what the document's rule computes, where the loss takes no part."""
-    outputs, residuals = forward(MLP, params, jnp.asarray(inputs))
+def mean_squared_error(params: jaxbp.Params) -> jax.Array:
+    """Return the loss of the four samples."""
+    return jnp.mean((jaxbp.predict(MLP, params, INPUTS) - TARGETS) ** 2)
+
+
+def right_gradient(params: jaxbp.Params) -> jaxbp.Params:
+    """Return the gradient by both passes."""
+    return jaxbp.loss_and_gradient(MLP, params, INPUTS, TARGETS)[1]
+
+
+def printed_gradient(params: jaxbp.Params) -> jaxbp.Params:
+    """Return the gradient of the sum of the outputs: the document's rule ignores the loss."""
+    outputs, residuals = forward(MLP, params, jnp.asarray(INPUTS))
     return gradient(residuals, node_errors(MLP, params, residuals, jnp.ones_like(outputs))[0])
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class PrintedDescent(Solver):
-    """Descent along the printed rule."""
-
-    learning_rate: float
-
-    def init(self, params: jaxbp.Params) -> Any:
-        """Return no state."""
-        return ()
-
-    def step(
-        self, problem: Problem, params: jaxbp.Params, state: Any, batch: Batch, key: Array
-    ) -> Any:
-        """Take one step along the printed gradient."""
-        loss, _ = jaxbp.loss_and_gradient(problem.mlp, params, *batch, problem.loss)
-        bars = printed_gradient(params, batch.inputs)
-
-        def moved(leaf: Array, bar: Array) -> Array:
-            return leaf - self.learning_rate * bar
-
-        return jax.tree.map(moved, params, bars), state, loss
-
-
-RULES: dict[str, Callable[[float], Solver]] = {
-    "chain rule": lambda learning_rate: jaxbp.first_order(named_optimizer("sgd", learning_rate)),
-    "as printed": PrintedDescent,
-}
+RULES: dict[str, Rule] = {"chain rule": right_gradient, "as printed": printed_gradient}
 
 
 def descend(
-    rule: Callable[[float], Solver], params: jaxbp.Params, steps: int, learning_rate: float
-) -> FitResult:
-    """Trains with a rule."""
-    every = max(1, steps // 100)
-    return jaxbp.fit(
-        MLP, params, (INPUTS, TARGETS), steps=steps, solver=rule(learning_rate), record_every=every
-    )
+    rule: Rule, params: jaxbp.Params, steps: int, learning_rate: float
+) -> tuple[jaxbp.Params, np.ndarray]:
+    """Step along a rule; return the last parameters and the losses (steps + 1,)."""
+
+    def step(params: jaxbp.Params, _: None) -> tuple[jaxbp.Params, jax.Array]:
+        change = rule(params)
+        moved = jax.tree.map(lambda leaf, bar: leaf - learning_rate * bar, params, change)
+        return moved, mean_squared_error(params)
+
+    last, losses = jax.jit(lambda some: jax.lax.scan(step, some, length=steps))(params)
+    return last, np.append(losses, mean_squared_error(last))
 
 
 def difference(gradient: jaxbp.Params, right: jaxbp.Params) -> tuple[float, float]:
-    """The angle between two gradients in degrees, and the length of the first over that of the second."""
+    """Return the angle between two gradients in degrees, and the ratio of their lengths."""
     a, b = (
         np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(some)])
         for some in (gradient, right)

@@ -2,31 +2,26 @@
 
 import io
 import json
+import shutil
 import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-import browser
-from browser import Browser
-from common import finish, run
-from jaxbp._files import atomic_write
+from shared.experiment import Common, begin, finish, run
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Common):
     """Flags of play_page."""
 
     page: str = ""
     """The page, as `walk.py` writes it; unless given that of the repository's figures."""
-    out: str = "pictures"
-    """Folder of the film."""
-    show: bool = False
-    """Open the film afterwards."""
-    quiet: bool = False
-    """Changes nothing: it prints the name of the film alone."""
 
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+SETTLED = "new Promise((d) => requestAnimationFrame(() => requestAnimationFrame(() => d(1))))"
 WIDTH, HEIGHT, SCALE = 1000, 760, 0.83  # of the window in pixels of the page, and of the picture
 COLOURS = 192
 # An arrow that shows where the mouse is: a headless browser draws none.
@@ -43,59 +38,60 @@ Frames = list[tuple[bytes, int]]
 
 
 def main(config: Config) -> None:
-    """Plays, films."""
-    if browser.BROWSER is None:
+    """Open the page in a headless Chromium, use it, write the film."""
+    from playwright.sync_api import sync_playwright
+
+    folder, chromium = begin(config), next(filter(None, map(shutil.which, BROWSERS)), None)
+    if chromium is None:
         raise ValueError("play_page needs a Chromium, and none is installed")
-    page = Path(
-        config.page or Path(__file__).parent.parent / "figures" / "walk_342.html"
-    ).absolute()
+    page = Path(config.page or Path(__file__).parents[1] / "figures" / "walk_342.html").absolute()
     if not page.is_file():
         raise ValueError(f"page must be a file that walk.py wrote, got {config.page or page.name}")
-    with tempfile.TemporaryDirectory() as folder, browser.start(folder) as opened:
+    with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
         # Without header and settings, as in a slide: larger numbers.
-        slide = Path(folder) / "slide.html"
+        slide = Path(temporary) / "slide.html"
         text = page.read_text(encoding="utf-8")
         slide.write_text(text.replace('"embed":false', '"embed":true'), encoding="utf-8")
-        opened.show(slide, width=WIDTH, height=HEIGHT, view="check", scale=SCALE)
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        size = {"width": WIDTH, "height": HEIGHT}
+        context = browser.new_context(viewport=size, device_scale_factor=SCALE, offline=True)
+        opened = context.new_page()
+        opened.goto(f"{slide.as_uri()}#check")
         frames = play(opened)
-    finish(
-        config,
-        Path(config.out),
-        "walk_page",
-        {"frames": len(frames)},
-        {"walk_page.gif": partial(write, frames)},
-    )
+        browser.close()
+    files = {"walk_page.gif": partial(write, frames)}
+    finish(config, folder, "walk_page", {"frames": len(frames)}, files)
 
 
-def play(opened: Browser) -> Frames:
+def play(opened: Any) -> Frames:
     """Walk through both passes, drag a weight, break a rule and train; return (picture, ms)."""
     frames: Frames = []
 
     def shot(milliseconds: int) -> None:
-        opened.settle()
-        frames.append((opened.picture(), milliseconds))
+        opened.evaluate(SETTLED)
+        frames.append((opened.screenshot(), milliseconds))
 
     def point(selector: str) -> None:
-        opened.run(
+        opened.evaluate(
             "(({ x, y, width, height }) => Object.assign(pointer.style,"
             " { left: `${x + width / 2}px`, top: `${y + height / 2}px` }))"
             f"(document.querySelector({json.dumps(selector)}).getBoundingClientRect())"
         )
 
     def change(part: dict[str, object], selector: str, milliseconds: int) -> None:
-        opened.run(f"void jaxbp.set({json.dumps(part)})")
-        opened.settle()
+        opened.evaluate(f"void jaxbp.set({json.dumps(part)})")
+        opened.evaluate(SETTLED)
         point(selector)
         shot(milliseconds)
 
-    opened.run(POINTER)
+    opened.evaluate(POINTER)
     forward = "#timeline [aria-label='one stage on']"
-    last = opened.run("3 * (jaxbp.state().sizes.length - 1) + 1")
+    last = opened.evaluate("3 * (jaxbp.state().sizes.length - 1) + 1")
     for stage in range(last + 1):
         change({"view": "walk", "stage": stage}, forward, 600)
     for ref in ("e.1.0", "d.1.0", "gw.1.0.0"):
         change({"selected": ref}, f"[data-ref='{ref}']", 1300)
-    params = opened.run("jaxbp.state().params")
+    params = opened.evaluate("jaxbp.state().params")
     start = params[0]["weight"][0][0]
     for moved in (0, 3, 8, 14, 20, 26, 20, 10, 0):
         params[0]["weight"][0][0] = start + moved / 10
@@ -106,14 +102,14 @@ def play(opened: Browser) -> Frames:
     training = {"rate": 1}
     change({"view": "training", "training": training}, "#panel-training .main", 900)
     for steps in (1, 1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120):
-        opened.run(f"jaxbp.step({steps})")
+        opened.evaluate(f"jaxbp.step({steps})")
         shot(220)
     shot(1800)
     return frames
 
 
-def write(frames: Frames, path: Path) -> Path:
-    """Writes the pictures as a GIF of few colours that repeats."""
+def write(frames: Frames, path: Path) -> None:
+    """Write the pictures as a GIF of few colours that repeats."""
     from PIL import Image
 
     images = [Image.open(io.BytesIO(picture)).convert("RGB") for picture, _ in frames]
@@ -124,11 +120,8 @@ def write(frames: Frames, path: Path) -> Path:
     palette = together.quantize(COLOURS, dither=Image.Dither.NONE)
     drawn = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     times = [milliseconds for _, milliseconds in frames]
-    with atomic_write(path) as partly:
-        drawn[0].save(
-            partly, format="GIF", save_all=True, append_images=drawn[1:], duration=times, loop=0
-        )
-    return path
+    options = {"save_all": True, "append_images": drawn[1:], "duration": times, "loop": 0}
+    drawn[0].save(path, format="GIF", **options)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
 """Learn exclusive or from 500 starts at once: as printed, corrected, and with the start of the
 PyTorch twin.
 
-The printed program divides the gradient by the batch size twice, and so it hardly ever learns the
-task.
+The printed program divides the gradient by the batch size twice, so it hardly ever learns the task.
 """
 
 from dataclasses import dataclass
@@ -14,13 +13,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 import jaxbp
-from common import Common, begin, finish, print_columns, run
 from jaxbp import viz
-from jaxbp.training import named_optimizer
 from jaxbp.viz import Grid
-from shared.chinese import say
+from shared.experiment import Common, begin, finish, print_table, run
 
 
 @dataclass(frozen=True)
@@ -39,18 +37,19 @@ MLP = jaxbp.Mlp((2, 2, 1), hidden="sigmoid", output="sigmoid")
 INPUTS = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 TARGETS = np.array([[0.0], [1.0], [1.0], [0.0]])
 EVERY = 1000  # epochs from one printed line to the next
+LEARNED = 0.05  # loss
 
 
 class Variant(NamedTuple):
-    """A way to train: whether it starts as the PyTorch twin, and what the gradient is divided by once more."""
+    """A way to train: with the twin's start or not; the gradient is divided once more."""
 
     name: str
     twin: bool
     divisor: int
 
 
-# The printed program divides by the batch size twice.
-PRINTED, CORRECTED = Variant("as printed", False, len(INPUTS)), Variant("corrected", False, 1)
+PRINTED = Variant("as printed", False, len(INPUTS))
+CORRECTED = Variant("corrected", False, 1)
 VARIANTS = (PRINTED, CORRECTED, Variant("PyTorch twin", True, 1))
 
 
@@ -58,18 +57,12 @@ class Runs(NamedTuple):
     """Networks from many seeds.
 
     Attributes:
-        solved: (seeds,) which of them learned it.
-        records: (epoch, params, losses (seeds,)) after every EVERY epochs, and some evenly on a
-            logarithmic scale.
+        solved: (seeds,) which of them learned the task.
+        records: (epoch, params, losses (seeds,)), evenly on a logarithmic scale and every EVERY.
     """
 
     solved: np.ndarray
     records: list[tuple[int, jaxbp.Params, np.ndarray]]
-
-    @property
-    def params(self) -> jaxbp.Params:
-        """Those at the end."""
-        return self.records[-1][1]
 
     @property
     def losses(self) -> np.ndarray:
@@ -78,10 +71,13 @@ class Runs(NamedTuple):
 
 
 def main(config: Config) -> None:
-    """Trains the three variants, prints their success rates, draws what a network that solved it has learned."""
-    folder = begin(config, seeds=1, epochs=EVERY)
-    if config.epochs % EVERY:
-        raise ValueError(f"epochs must be a multiple of {EVERY}, got {config.epochs}")
+    """Train the three variants, print their success rates, draw a network that solved the task."""
+    folder = begin(config)
+    if config.epochs % EVERY or config.epochs < EVERY or config.seeds < 1:
+        raise ValueError(
+            f"epochs must be a multiple of {EVERY} and seeds at least 1, "
+            f"got {config.epochs} and {config.seeds}"
+        )
     seeds = range(config.seed, config.seed + config.seeds)
     found = {
         variant: train(variant, seeds, config.epochs, config.learning_rate) for variant in VARIANTS
@@ -89,33 +85,27 @@ def main(config: Config) -> None:
     rows, numbers = [], {}
     for variant, runs in found.items():
         final, solved = runs.losses[:, -1], float(runs.solved.mean())
-        below, median = float(np.mean(final < 0.05)), float(np.median(final))
-        rows.append((variant.name, f"{solved:.1%}", f"{median:.4f}", f"{below:.1%}"))
-        numbers[variant.name] = {"solved": solved, "median_loss": median, "loss_below_0.05": below}
+        learned, median = float(np.mean(final < LEARNED)), float(np.median(final))
+        rows.append((variant.name, f"{solved:.1%}", f"{median:.4f}", f"{learned:.1%}"))
+        numbers[variant.name] = {"solved": solved, "median_loss": median, "learned": learned}
         if not config.quiet:
-            print(
-                "\n".join(
-                    [
-                        f"\n{variant.name}, seed {config.seed}",
-                        *printed_lines(variant, runs.losses[0]),
-                    ]
-                )
-            )
+            lines = printed_lines(variant, runs.losses[0])
+            print("\n".join([f"\n{variant.name}, seed {config.seed}", *lines]))
     title = f"{config.seeds} seeds, {config.epochs} epochs"
-    print_columns(["", "solved", "median loss", "loss below 0.05"], rows, title)
+    print_table(title, ["", "solved", "median loss", f"loss below {LEARNED}"], rows)
     best = int(np.argmin(found[CORRECTED].losses[:, -1]))
-    params = jax.tree.map(lambda leaf: leaf[best], found[CORRECTED].params)
+    params = jax.tree.map(lambda leaf: leaf[best], found[CORRECTED].records[-1][1])
     boundary = draw_boundary(params, f"2-2-1 sigmoid network, seed {seeds[best]}")
-    files: dict[str, Any] = {
+    files = {
         "xor_boundary.png": boundary.figure,
         "xor_losses.svg": draw_losses(found, title).figure,
+        "xor.html": partial(save_page, config, found),
     }
-    files["xor.html"] = partial(save_live_page, config, found)
     finish(config, folder, "xor", numbers, files)
 
 
 def starts(variant: Variant, seeds: range) -> jaxbp.Params:
-    """Draws parameters for each seed from NumPy's generator, layer by layer as the two programs do.
+    """Draw parameters for each seed from NumPy's generator, layer by layer as both programs do.
 
     The NumPy program's weights are normal, its biases 0; the twin's are both uniform in
     +-1/sqrt(fan_in).
@@ -123,12 +113,13 @@ def starts(variant: Variant, seeds: range) -> jaxbp.Params:
 
     def draw(seed: int) -> jaxbp.Params:
         generator, layers = np.random.RandomState(seed), []
-        for fan_in, fan_out in ((2, 2), (2, 1)):
+        for fan_in, fan_out in pairwise(MLP.sizes):
             limit, shape = 1 / np.sqrt(fan_in), (fan_in, fan_out)
-            weight = (
-                generator.uniform(-limit, limit, shape) if variant.twin else generator.randn(*shape)
-            )
-            bias = generator.uniform(-limit, limit, fan_out) if variant.twin else np.zeros(fan_out)
+            if variant.twin:
+                weight = generator.uniform(-limit, limit, shape)
+                bias = generator.uniform(-limit, limit, fan_out)
+            else:
+                weight, bias = generator.randn(*shape), np.zeros(fan_out)
             layers.append(jaxbp.Layer(jnp.asarray(weight), jnp.asarray(bias)))
         return tuple(layers)
 
@@ -136,13 +127,12 @@ def starts(variant: Variant, seeds: range) -> jaxbp.Params:
 
 
 def train(variant: Variant, seeds: range, epochs: int, learning_rate: float) -> Runs:
-    """Descends full-batch from every seed at once, from record to record."""
-    solver = jaxbp.first_order(named_optimizer("sgd", learning_rate / variant.divisor))
+    """Descend full-batch from every seed at once."""
+    solver = jaxbp.first_order(optax.sgd(learning_rate / variant.divisor))
     fits = jaxbp.fit_many(MLP, starts(variant, seeds), (INPUTS, TARGETS), steps=0, solver=solver)
     records = [(0, fits.params, fits.loss[-1])]
-    stops = sorted(
-        {*np.geomspace(1, epochs, 33).astype(int).tolist(), *range(EVERY, epochs + 1, EVERY)}
-    )
+    logarithmic = np.geomspace(1, epochs, 33).astype(int).tolist()
+    stops = sorted({*logarithmic, *range(EVERY, epochs + 1, EVERY)})
     for before, stop in pairwise([0, *stops]):
         steps = {"steps": stop - before, "record_every": stop - before}
         fits = jaxbp.fit_many(MLP, fits.params, (INPUTS, TARGETS), solver=solver, **steps)
@@ -153,25 +143,24 @@ def train(variant: Variant, seeds: range, epochs: int, learning_rate: float) -> 
 
 
 def printed_lines(variant: Variant, losses: np.ndarray) -> list[str]:
-    """One seed's losses as each program prints them: before epochs 0, EVERY, ..., or after EVERY, 2 EVERY, ..."""
+    """Return one seed's losses in each program's words: before epochs 0, EVERY, ..., or after."""
     if variant.twin:
         last = EVERY * (len(losses) - 1)
         return [
             f"Epoch [{EVERY * i}/{last}], Loss: {loss:.4f}"
-            for i, loss in enumerate(losses)
-            if i > 0
+            for i, loss in enumerate(losses[1:], start=1)
         ]
     return [f"Epoch {EVERY * i}, Loss: {loss:.4f}" for i, loss in enumerate(losses[:-1])]
 
 
 def draw_boundary(params: jaxbp.Params, title: str) -> viz.Drawing:
-    """Draws the outputs of one network over the plane of its inputs, and over that of its two hidden units."""
+    """Draw one network's outputs over the plane of its inputs and over that of its hidden units."""
     first, last = jaxbp.Mlp((2, 2), output="sigmoid"), jaxbp.Mlp((2, 1), output="sigmoid")
     plane, hidden = Grid.over(((-0.25, 1.25),) * 2, 121), Grid.over(((0.0, 1.0),) * 2, 121)
-    outputs = np.asarray(jaxbp.predict(MLP, params, plane.points))[:, 0]
     of_hidden = np.asarray(jaxbp.predict(last, params[1:], hidden.points))[:, 0]
     return viz.draw_decision_map(
-        *(plane, outputs),
+        plane,
+        np.asarray(jaxbp.predict(MLP, params, plane.points))[:, 0],
         points=INPUTS,
         targets=TARGETS[:, 0],
         lines=np.vstack([params[0].weight, params[0].bias]).T,
@@ -180,32 +169,26 @@ def draw_boundary(params: jaxbp.Params, title: str) -> viz.Drawing:
     )
 
 
-def save_live_page(config: Config, found: dict[Variant, Runs], path: Path) -> Path:
-    """Writes the page on which three runs of the first seed that learns by the corrected program
-    are replayed.
-
-    The network of the page is where that run starts.
-    """
-    row, recording = int(np.argmax(found[CORRECTED].losses[:, -1] < 0.05)), {}
+def save_page(config: Config, found: dict[Variant, Runs], path: Path) -> None:
+    """Write a page that replays three runs of the first seed that the corrected program learns."""
+    row, recording = int(np.argmax(found[CORRECTED].losses[:, -1] < LEARNED)), {}
     for variant, runs in found.items():
         steps = [
             (epoch, jax.tree.map(lambda leaf: leaf[row], params))
             for epoch, params, _ in runs.records
         ]
-        recording[say(variant.name, config.lang)] = (
-            MLP,
-            steps,
-            [losses[row] for _, _, losses in runs.records],
-        )
-    network = MLP, jax.tree.map(lambda leaf: leaf[row], found[CORRECTED].records[0][1])
-    title = say(f"Exclusive or, 2-2-1, three starts, seed {config.seed + row}", config.lang)
-    return viz.save_page(
-        network, INPUTS, TARGETS, path, recording=recording, lang=config.lang, title=title
+        losses = [losses[row] for _, _, losses in runs.records]
+        recording[viz.translate(variant.name, config.lang)] = (MLP, steps, losses)
+    start = jax.tree.map(lambda leaf: leaf[row], found[CORRECTED].records[0][1])
+    title = viz.translate(
+        f"Exclusive or, 2-2-1, three starts, seed {config.seed + row}", config.lang
     )
+    words = {"lang": config.lang, "title": title}
+    viz.save_page((MLP, start), INPUTS, TARGETS, path, recording=recording, **words)
 
 
 def draw_losses(found: dict[Variant, Runs], title: str) -> viz.Drawing:
-    """Draws quantiles of the losses over the seeds for each variant."""
+    """Draw quantiles of the losses over the seeds for each variant."""
     panels: dict[str, Any] = {}
     for variant, runs in found.items():
         epochs = np.array([epoch for epoch, _, _ in runs.records])

@@ -1,1 +1,1 @@
-"""Code shared by the experiments: flags, printing and files; wrong backward passes; translation."""
+"""Code shared by the experiments: flags, printing and files; wrong backward passes."""

@@ -1,4 +1,4 @@
-"""The judges of gradients are judged: each wrong backward pass is caught, no right one is accused."""
+"""The checkers reject each wrong backward pass and accept the correct ones."""
 
 from functools import partial
 
@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from architectures import ACTIVATION_NAMES, LOSS_AND_GRADIENT, LOSS_NAMES, draw_params, targets_for
 
+import compare_checkers
 import error_law
 import jaxbp
-import judges
 from shared.wrong_backward import (
     AT_KINK,
     MLP,
@@ -110,27 +110,32 @@ def jitted(function, mlp):
 
 
 @pytest.mark.slow
-def test_the_judges_accuse_no_right_one():
+def test_the_checkers_refuse_no_right_one():
     with jax.enable_x64(True):
         assert accused([0, len(ARCHITECTURES)], np.float64) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_judges_accuse_none_of_a_thousand_right_ones(dtype):
+def test_the_checkers_refuse_none_of_a_thousand_right_ones(dtype):
     with jax.enable_x64(dtype is np.float64):
         assert accused(range(1000), dtype) == []
 
 
 @pytest.mark.slow
-def test_the_experiment_counts_what_each_judge_misses(tmp_path, capsys):
+def test_the_experiment_counts_what_each_checker_misses(tmp_path, capsys):
     wide = jax.config.jax_enable_x64
     try:
-        judges.main(judges.Config(out=str(tmp_path), right=1, only=2, quiet=True))
+        compare_checkers.main(
+            compare_checkers.Config(out=str(tmp_path), right=1, first=2, quiet=True)
+        )
     finally:
         jax.config.update("jax_enable_x64", wide)
     assert "wrong backward passes missed" in capsys.readouterr().out
-    assert {path.name for path in tmp_path.iterdir()} == {"judges.json", "judges.svg"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "compare_checkers.json",
+        "compare_checkers.svg",
+    }
 
 
 @pytest.mark.slow

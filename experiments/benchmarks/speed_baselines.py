@@ -1,4 +1,6 @@
-"""The tutorial's step, 2-64-64-64-1 ReLU, gradient descent on 10,000 samples, as others take it."""
+"""Steps of gradient descent on the tutorial's job by several libraries: 2-64-64-64-1 ReLU, 10,000
+samples.
+"""
 
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -17,36 +19,33 @@ SIZES, SAMPLES, RATE, STEPS = (2, 64, 64, 64, 1), 10_000, 1e-3, 20
 Run = Callable[[], Any]
 
 
-def entrants() -> dict[str, Run]:
-    """Each takes STEPS steps; Flax, Equinox and PyTorch join where they are installed."""
-    generator = np.random.default_rng(0)
-    inputs = generator.standard_normal((SAMPLES, 2)).astype(np.float32)
+def one_step_of_each() -> dict[str, Run]:
+    """Return runs of STEPS steps; Flax, Equinox and PyTorch join where they are installed."""
+    inputs = np.random.default_rng(0).standard_normal((SAMPLES, 2)).astype(np.float32)
     targets = np.sin(inputs[:, :1]) + inputs[:, 1:]
     found = {
         "jaxbp": by_jaxbp(inputs, targets),
         "jax.value_and_grad, optax": by_optax(inputs, targets),
     }
-    for module, name, make in (
-        ("equinox", "Equinox, optax", by_equinox),
-        ("flax", "Flax NNX, optax", by_flax),
-        ("torch", "PyTorch", by_torch),
-    ):
-        if find_spec(module):
-            found[name] = make(inputs, targets)
+    if find_spec("equinox"):
+        found["Equinox, optax"] = by_equinox(inputs, targets)
+    if find_spec("flax"):
+        found["Flax NNX, optax"] = by_flax(inputs, targets)
     if find_spec("torch"):
+        found["PyTorch"] = by_torch(inputs, targets)
         found["PyTorch, compiled"] = by_torch(inputs, targets, compiled=True)
     return found | {"NumPy, float64": by_numpy(inputs, targets)}
 
 
 def by_jaxbp(inputs: np.ndarray, targets: np.ndarray) -> Run:
-    """`loss_and_gradient` and optax in one scan."""
+    """Return a run by `loss_and_gradient`."""
     mlp = jaxbp.Mlp(SIZES, "relu")
     params = jaxbp.init(mlp, jax.random.key(0), dtype=jnp.float32)
     return scanned(lambda *some: jaxbp.loss_and_gradient(mlp, *some)[1], params, inputs, targets)
 
 
 def by_optax(inputs: np.ndarray, targets: np.ndarray) -> Run:
-    """`jax.grad` of a plain function and optax in one scan."""
+    """Return a run by `jax.grad` of a plain function."""
 
     def loss(params: Any, inputs: Any, targets: Any) -> Any:
         outputs = inputs
@@ -60,7 +59,7 @@ def by_optax(inputs: np.ndarray, targets: np.ndarray) -> Run:
 
 
 def by_equinox(inputs: np.ndarray, targets: np.ndarray) -> Run:
-    """`eqx.nn.MLP` under vmap."""
+    """Return a run by `eqx.nn.MLP` under vmap."""
     import equinox as eqx
 
     model = eqx.nn.MLP(SIZES[0], SIZES[-1], SIZES[1], len(SIZES) - 2, key=jax.random.key(0))
@@ -73,16 +72,13 @@ def by_equinox(inputs: np.ndarray, targets: np.ndarray) -> Run:
 
 
 def by_flax(inputs: np.ndarray, targets: np.ndarray) -> Run:
-    """NNX modules, split into graph and state."""
+    """Return a run by NNX modules, split into graph and state."""
     from flax import nnx
 
     rngs, layers = nnx.Rngs(0), []
-    for i, (fan_in, fan_out) in enumerate(pairwise(SIZES)):
-        layers += [
-            nnx.Linear(fan_in, fan_out, rngs=rngs),
-            *([nnx.relu] if i < len(SIZES) - 2 else []),
-        ]
-    graph, params = nnx.split(nnx.Sequential(*layers))
+    for fan_in, fan_out in pairwise(SIZES):
+        layers += [nnx.Linear(fan_in, fan_out, rngs=rngs), nnx.relu]
+    graph, params = nnx.split(nnx.Sequential(*layers[:-1]))
 
     def loss(params: Any, inputs: Any, targets: Any) -> Any:
         return jnp.mean((nnx.merge(graph, params)(inputs) - targets) ** 2)
@@ -91,7 +87,7 @@ def by_flax(inputs: np.ndarray, targets: np.ndarray) -> Run:
 
 
 def scanned(gradient: Callable[..., Any], params: Any, *samples: np.ndarray) -> Run:
-    """The steps in one compiled scan."""
+    """Return a run of the steps in one compiled scan."""
     optimizer, placed = optax.sgd(RATE), [jnp.asarray(array) for array in samples]
 
     @jax.jit
@@ -107,20 +103,15 @@ def scanned(gradient: Callable[..., Any], params: Any, *samples: np.ndarray) -> 
 
 
 def by_torch(inputs: np.ndarray, targets: np.ndarray, compiled: bool = False) -> Run:
-    """`torch.nn` and SGD."""
+    """Return a run by `torch.nn` and SGD."""
     import torch
 
     layers: list[Any] = []
-    for i, (fan_in, fan_out) in enumerate(pairwise(SIZES)):
-        layers += [
-            torch.nn.Linear(fan_in, fan_out),
-            *([torch.nn.ReLU()] if i < len(SIZES) - 2 else []),
-        ]
-    model = torch.nn.Sequential(*layers)
-    forward, points, wanted = (
-        torch.compile(model) if compiled else model,
-        *map(torch.from_numpy, (inputs, targets)),
-    )
+    for fan_in, fan_out in pairwise(SIZES):
+        layers += [torch.nn.Linear(fan_in, fan_out), torch.nn.ReLU()]
+    model = torch.nn.Sequential(*layers[:-1])
+    forward: Any = torch.compile(model) if compiled else model
+    points, wanted = torch.from_numpy(inputs), torch.from_numpy(targets)
     optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
 
     def run() -> None:
@@ -133,12 +124,9 @@ def by_torch(inputs: np.ndarray, targets: np.ndarray, compiled: bool = False) ->
 
 
 def by_numpy(inputs: np.ndarray, targets: np.ndarray) -> Run:
-    """The same passes in NumPy, as the tutorial's program takes them."""
-    generator, points, wanted = (
-        np.random.default_rng(0),
-        inputs.astype(float),
-        targets.astype(float),
-    )
+    """Return a run by the same passes in NumPy, as in the tutorial's program."""
+    points, wanted = inputs.astype(float), targets.astype(float)
+    generator = np.random.default_rng(0)
     weights = [generator.normal(size=pair) / pair[0] ** 0.5 for pair in pairwise(SIZES)]
     biases = [np.zeros(size) for size in SIZES[1:]]
 

@@ -1,6 +1,7 @@
-"""What one would take instead of a network: polynomials, radial basis functions, Gaussian processes, trees."""
+"""Baselines that are not networks: polynomials, radial basis functions, Gaussian processes, trees."""
 
 import contextlib
+import math
 import time
 import warnings
 from functools import partial
@@ -9,54 +10,48 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from contest.networks import function_networks, surface_networks
-from contest.problems import Problem
-from contest.rules import Entrant, Fitted, Predict, best_of, chosen, direct
+from solvers.networks import function_networks, surface_networks
+from solvers.problems import Problem
+from solvers.rules import Fitted, Predict, Solver, best_of, chosen, direct
 
 DEGREES = (5, 10, 15, 20, 25, 30, 35, 40, 50, 60, 70, 80)
 NEIGHBORS = (30, 60, 100, 150, 200)
-LOCAL_KERNELS = (("quintic", 1.0), *(("gaussian", epsilon) for epsilon in (0.35, 1.0, 3.0)))
-KERNELS = (
-    ("cubic", 1.0),
-    ("quintic", 1.0),
-    *(("gaussian", epsilon) for epsilon in (0.4, 0.2, 0.1, 0.05, 0.025)),
-)
+LOCAL_KERNELS = {"cubic": 1.0, "thin_plate_spline": 1.0, "quintic": 1.0}
+LOCAL_SHAPES = (0.35, 1.0, 3.0)  # of Gaussian kernels
+SHAPES = (0.4, 0.2, 0.1, 0.05, 0.025)  # of Gaussian kernels over all samples
 FAILED = 1e12  # stands for an energy that is not finite
-FIRST_ROWS = 300  # samples on which the length scales of a Gaussian process are searched first
+FIRST_ROWS = 300  # samples for the first search of a Gaussian process's length scales
+SMOOTHNESS = {"RBF": math.inf, "Matern 5/2": 2.5, "Matern 3/2": 1.5}  # nu of the kernels
 
 
-def surface_rivals() -> list[Entrant]:
+def surface_baselines() -> dict[str, Solver]:
     """For surfaces."""
     polynomials = {f"degree {degree}": direct(partial(_chebyshev, degree)) for degree in DEGREES}
+    kernels = [*LOCAL_KERNELS.items(), *(("gaussian", shape) for shape in LOCAL_SHAPES)]
     splines = {
-        f"{kernel} {epsilon:g}, {neighbors} neighbors": direct(
-            partial(_rbf, kernel, epsilon, neighbors)
-        )
-        for neighbors in NEIGHBORS
-        for kernel, epsilon in LOCAL_KERNELS
+        f"{kernel} {shape:g}, {count} neighbors": direct(partial(_rbf, kernel, shape, count))
+        for count in NEIGHBORS
+        for kernel, shape in kernels
     }
-    return [
-        *surface_networks(),
-        Entrant("Chebyshev", chosen(polynomials)),
-        Entrant("scipy RBF", chosen(splines)),
-    ]
+    return surface_networks() | {"Chebyshev": chosen(polynomials), "scipy RBF": chosen(splines)}
 
 
-def function_rivals() -> list[Entrant]:
+def function_baselines() -> dict[str, Solver]:
     """For functions of several inputs."""
-    splines = {f"{some[0]} {some[1]:g}": direct(partial(_rbf, *some, None)) for some in KERNELS}
+    kernels = [("cubic", 1.0), ("quintic", 1.0), *(("gaussian", shape) for shape in SHAPES)]
+    splines = {f"{some[0]} {some[1]:g}": direct(partial(_rbf, *some, None)) for some in kernels}
     trees = {
         f"exact splits, depth {depth}": direct(partial(_trees, None, depth)) for depth in (3, 4, 5)
     }
     trees |= {
         f"histograms, {leaves} leaves": direct(partial(_trees, leaves, None)) for leaves in (4, 8)
     }
-    return [
-        *function_networks(),
-        Entrant("scipy RBF", chosen(splines)),
-        Entrant("gradient boosting", chosen(trees)),
-        Entrant("Gaussian process", best_of({"ARD RBF": _gaussian_process})),
-    ]
+    processes = {f"ARD {name}": partial(_gaussian_process, nu) for name, nu in SMOOTHNESS.items()}
+    return function_networks() | {
+        "scipy RBF": chosen(splines),
+        "gradient boosting": chosen(trees),
+        "Gaussian process": best_of(processes),
+    }
 
 
 def _chebyshev(degree: int, problem: Problem) -> Predict:
@@ -80,7 +75,7 @@ def _chebyshev(degree: int, problem: Problem) -> Predict:
 
 
 def _rbf(kernel: str, epsilon: float, neighbors: int | None, problem: Problem) -> Predict:
-    """Scipy's interpolation of all samples, or at each point of so many neighbors: then predicting is the work."""
+    """SciPy's interpolation of all samples, or of the nearest ones when predicting."""
     from scipy.interpolate import RBFInterpolator
 
     count = None if neighbors is None else min(neighbors, len(problem.train.points))
@@ -107,11 +102,11 @@ def _trees(leaves: int | None, depth: int | None, problem: Problem) -> Predict:
         )
 
 
-def _gaussian_process(problem: Problem, seconds: float) -> Fitted:
-    """Length scales by the marginal likelihood, first on some samples, then on all of them while time lasts."""
+def _gaussian_process(nu: float, problem: Problem, seconds: float) -> Fitted:
+    """Length scales by the marginal likelihood, first on some samples, then on all."""
     from scipy.optimize import minimize
     from sklearn.gaussian_process import GaussianProcessRegressor
-    from sklearn.gaussian_process.kernels import RBF, ConstantKernel
+    from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
     start = time.perf_counter()
 
@@ -141,16 +136,14 @@ def _gaussian_process(problem: Problem, seconds: float) -> Fitted:
         return best, value
 
     num_inputs = problem.num_inputs
-    first = ConstantKernel(1.0, (1e-3, 1e6)) * RBF(
-        np.full(num_inputs, num_inputs**0.5), (1e-2, 1e4)
-    )
+    scales = Matern(np.full(num_inputs, num_inputs**0.5), (1e-2, 1e4), nu=nu)
+    first = ConstantKernel(1.0, (1e-3, 1e6)) * scales
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore"
         )  # a length scale at its bound, as that of an input that does not matter
         found: list[Any] = []
-        # The scales that some samples suggest can be too smooth for the matrix of all: all begin
-        # once more, too.
+        # Scales found on some samples can be too smooth for the matrix of all: start again, too.
         for rows, share in ((FIRST_ROWS, 0.3), (None, 0.65), (None, 1.0)):
             begin = found[0].kernel_ if len(found) == 1 else first
             for alpha in (1e-10, 1e-8, 1e-6):

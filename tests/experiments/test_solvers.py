@@ -1,16 +1,16 @@
-"""The contest of solvers: its functions, its rules, what it prints and keeps, who competes."""
+"""The comparison of solvers: problems, the choice of settings, results, baselines."""
 
 import json
 import math
 from functools import partial
 
+import compare_solvers
 import numpy as np
 import pytest
+from solvers import baselines, own, rules
+from solvers.problems import Problem, function_problem, surface_problem
+from solvers.rules import Fitted, Result, best_of, chosen, paced
 
-import compare_solvers
-from contest import entrants, report, rivals, rules
-from contest.problems import Problem, function_problem, surface_problem
-from contest.rules import Entrant, Fitted, best_of, chosen, paced
 from data import Samples
 
 
@@ -24,7 +24,7 @@ def test_problems_are_standardized_and_judged_elsewhere(make):
     assert len(problem.test.values) == 10_000
     assert problem.error(problem.test.values[:, None]) == 0
     assert problem.error(np.full(10_000, problem.test.values.mean())) == pytest.approx(1)
-    trial = problem.hold_out()
+    trial = problem.split()
     assert (len(trial.train.values), len(trial.test.values)) == (160, 40)
     together = np.concatenate([trial.train.points, trial.test.points])
     assert {*map(tuple, together)} == {*map(tuple, problem.train.points)}
@@ -115,29 +115,28 @@ def test_trials_end_in_time(line, monkeypatch):
     assert begun == [("first", 80), ("second", 80), ("second", 100)]
 
 
-def entrant(name, *errors):
-    """Reaches these errors in turn."""
+def solver(*errors):
+    """Return a solver that reaches these errors in turn."""
     left = list(errors)
-    return Entrant(
-        name, lambda problem, seconds: rules.Entry(1, seconds, 0.5, left.pop(0), f"{name}'s")
-    )
+    return lambda problem, seconds: Result(1, seconds, 0.5, left.pop(0), "settings")
 
 
 @pytest.fixture
-def contest(monkeypatch, tmp_path):
-    """Runs the script in this process with entrants of our own; returns the results that it wrote."""
+def comparison(monkeypatch, tmp_path):
+    """Runs the script in this process with solvers of our own; returns the results written."""
 
     def run(own, others, **flags):
         for part in ("surface", "function"):
-            monkeypatch.setattr(compare_solvers, f"{part}_entrants", lambda: own)
-            monkeypatch.setattr(compare_solvers, f"{part}_rivals", lambda: others)
-        monkeypatch.setattr(compare_solvers, "begin", lambda *config, **minima: tmp_path)
+            monkeypatch.setattr(compare_solvers, f"{part}_solvers", lambda: own)
+            monkeypatch.setattr(compare_solvers, f"{part}_baselines", lambda: others)
+        monkeypatch.setattr(compare_solvers, "begin", lambda config: tmp_path)
         few = {
             "surfaces": (),
             "functions": (),
             "seconds": (2.0, 1.0),
             "samples": 100,
             "function_samples": (100, 200),
+            "out": str(tmp_path),
         }
         compare_solvers.main(compare_solvers.Config(**few | flags))
         return json.loads((tmp_path / "solver_comparison.json").read_text())["result"]
@@ -145,111 +144,70 @@ def contest(monkeypatch, tmp_path):
     return run
 
 
-def test_tables_say_who_won(contest, capsys, tmp_path):
-    ours, theirs = entrant("Gauss-Newton", 1e-6, 1e-3), entrant("Chebyshev", 1e-4, 1e-5)
-    found = contest([ours], [theirs, entrant("other", math.nan, 0.5)], surfaces=("franke",))
-    assert [entry["nrmse"] for entry in found["surfaces"]["franke"]["Gauss-Newton"]] == [1e-6, 1e-3]
-    assert [entry["seconds"] for entry in found["surfaces"]["franke"]["Chebyshev"]] == [1.0, 2.0]
+def test_errors_and_times_are_written_and_printed(comparison, capsys, tmp_path):
+    others = {"Chebyshev": solver(1e-4, 1e-5), "other": solver(math.nan, 0.5)}
+    found = comparison({"Gauss-Newton": solver(1e-6, 1e-3)}, others, surfaces=("franke",))
+    assert [one["nrmse"] for one in found["surfaces"]["franke"]["Gauss-Newton"]] == [1e-6, 1e-3]
+    assert [one["seconds"] for one in found["surfaces"]["franke"]["Chebyshev"]] == [1.0, 2.0]
     assert found["surfaces"]["franke"]["other"][0]["nrmse"] is None
-    text = capsys.readouterr().out
-    assert "franke, 1 s, Gauss-Newton: 1.0e-06 in 1.0 s" in text
-    assert [line.split() for line in text.splitlines() if "geometric" in line] == [
-        ["geometric", "mean", "0.01", "1e+02"]
-    ]
-    (defeat,) = [line for line in text.splitlines() if "Chebyshev 1.0e-05" in line]
-    assert defeat.split() == ["franke", "2", "s", "Chebyshev", "1.0e-05", "Gauss-Newton", "1.0e-03"]
+    assert "franke, 1 s, Gauss-Newton: 1.0e-06 in 1.0 s" in capsys.readouterr().out
     assert (tmp_path / "solver_comparison.svg").exists()
     assert not (tmp_path / "surrogate_comparison.svg").exists()
 
 
-def test_what_does_not_run_is_kept(contest, tmp_path):
-    contest(
-        [entrant("jaxbp", 1e-3, 1e-4)],
-        [entrant("Gaussian process", 0.5, 0.25)],
-        functions=("friedman",),
-    )
-    contest([entrant("jaxbp", 0.1, 0.2)], [], surfaces=("franke",), peers=False)
-    found = contest([entrant("jaxbp", 1e-5, 1e-6)], [], functions=("friedman",), solvers=("jaxbp",))
+def test_problems_that_do_not_run_are_kept(comparison):
+    comparison({"jaxbp": solver(1e-3, 1e-4)}, {"x": solver(0.5, math.nan)}, functions=("friedman",))
+    found = comparison({"jaxbp": solver(0.1, 0.2)}, {}, surfaces=("franke",))
     friedman = found["functions"]["friedman"]
-    assert [entry["nrmse"] for entry in friedman["jaxbp"]] == [1e-5, 1e-6]
-    assert [entry["nrmse"] for entry in friedman["Gaussian process"]] == [0.5, 0.25]
-    assert [entry["nrmse"] for entry in found["surfaces"]["franke"]["jaxbp"]] == [0.1, 0.2]
-    assert (tmp_path / "surrogate_comparison.svg").exists()
-    # With other flags nothing can be kept.
-    with pytest.raises(ValueError, match="solvers must be left out where no earlier run's"):
-        contest(
-            [entrant("jaxbp", 1, 1)], [], functions=("friedman",), solvers=("jaxbp",), seeds=(1,)
-        )
+    assert [one["nrmse"] for one in friedman["jaxbp"]] == [1e-3, 1e-4]
+    assert [one["nrmse"] for one in friedman["x"]] == [0.5, None]
+    assert [one["nrmse"] for one in found["surfaces"]["franke"]["jaxbp"]] == [0.1, 0.2]
 
 
-def test_medians_over_seeds(contest):
-    found = contest(
-        [entrant("jaxbp", 1.0, 3.0, 2.0)],
-        [],
-        functions=("friedman",),
-        seeds=(0, 1, 2),
-        function_samples=(100,),
-    )
+def test_medians_over_seeds(comparison):
+    flags = {"functions": ("friedman",), "seeds": (0, 1, 2), "function_samples": (100,)}
+    found = comparison({"jaxbp": solver(1.0, 3.0, 2.0)}, {}, **flags)
     assert found["functions"]["friedman"]["jaxbp"][0]["nrmse"] == 2.0
 
 
-def test_flags_are_checked(contest):
-    with pytest.raises(ValueError, match="solvers must be one of Gauss-Newton"):
-        contest([entrant("Gauss-Newton"), entrant("x")], [], solvers=("GaussNewton",))
-    with pytest.raises(ValueError, match="seconds must name at least one, got none"):
-        contest([], [], seconds=())
+def test_flags_are_checked(comparison):
+    with pytest.raises(ValueError, match="seconds must hold at least one number, got none"):
+        comparison({}, {}, seconds=())
 
 
-def test_the_picture_highlights_jaxbp(contest, monkeypatch):
-    drawn = {}
-
-    def draw_panels(panels, **words):
-        drawn.update(words, panels=panels)
-        return real(panels, **words)
-
-    real = report.viz.draw_panels
-    monkeypatch.setattr(report.viz, "draw_panels", draw_panels)
-    contest(
-        [entrant("Gauss-Newton", 1, 1), entrant("jaxbp", 1e-3, 1e-4)], [], functions=("friedman",)
-    )
-    assert drawn["highlight"] == "jaxbp"
-    x, y = drawn["panels"]["friedman"]["jaxbp"]
-    assert (list(x), list(y)) == ([100, 200], [1e-3, 1e-4])
+@pytest.mark.parametrize("name", baselines.function_baselines())
+def test_baselines_run_within_any_budget(name, x64):
+    """The first setting always runs; methods without steps have learned something then."""
+    baseline = baselines.function_baselines()[name]
+    result = baseline(function_problem("friedman", 100, 0), 0.01)
+    assert result.nrmse < (10 if result.steps else 0.9)
 
 
-@pytest.mark.parametrize("rival", rivals.function_rivals(), ids=lambda rival: rival.name)
-def test_rivals_run_within_any_budget(rival, x64):
-    """The first setting always runs; those without steps have learned something then."""
-    entry = rival.compete(function_problem("friedman", 100, 0), 0.01)
-    assert entry.settings.startswith(("L-BFGS, tanh", "tanh", "cubic", "exact", "ARD"))
-    assert entry.nrmse < (10 if entry.steps else 0.9)
-
-
-def test_a_gaussian_process_learns_from_few_samples(x64):
-    (entrant,) = (rival for rival in rivals.function_rivals() if rival.name == "Gaussian process")
+@pytest.mark.parametrize("kernel", baselines.SMOOTHNESS)
+def test_a_gaussian_process_learns_from_few_samples(kernel, x64):
     problem = function_problem("friedman", 150, 0)
-    assert entrant.compete(problem, 60.0).nrmse < 0.03
+    fitted = baselines._gaussian_process(baselines.SMOOTHNESS[kernel], problem, 60.0)
+    assert problem.error(fitted.predict(problem.test.points)) < 0.1
 
 
-def test_rivals_of_surfaces_are_as_exact_as_they_should(x64):
+def test_baselines_of_surfaces_are_as_exact_as_they_should(x64):
     himmelblau, franke = surface_problem("himmelblau", 300, 0), surface_problem("franke", 1000, 0)
-    polynomial = rivals._chebyshev(4, himmelblau)  # Himmelblau's function is one of degree 4
+    polynomial = baselines._chebyshev(4, himmelblau)  # Himmelblau's function is one of degree 4
     assert himmelblau.error(polynomial(himmelblau.test.points)) < 1e-12
-    assert franke.error(rivals._rbf("quintic", 1.0, 60, franke)(franke.test.points)) < 1e-3
+    assert franke.error(baselines._rbf("quintic", 1.0, 60, franke)(franke.test.points)) < 1e-3
 
 
 @pytest.mark.slow
 def test_own_solvers_rank_as_they_claim(x64):
     """After steps that take about the same time on a quiet machine."""
     franke = surface_problem("franke", 1000, 0)
-    fits = {"descent": (entrants._descend, 200), "Gauss-Newton": (entrants._gauss_newton, 30)}
-    fits["Adam"] = (partial(entrants._adam, "tanh"), 200)
+    fits = {"descent": (own._descend, 200), "Gauss-Newton": (own._gauss_newton, 30)}
+    fits["Adam"] = (partial(own._adam, "tanh"), 200)
     errors = {
         name: franke.error(fit(franke, steps).predict(franke.test.points))
         for name, (fit, steps) in fits.items()
     }
     assert errors["Gauss-Newton"] < errors["Adam"] / 10 < errors["descent"] / 10
-    assert {entrant.name for entrant in entrants.surface_entrants()} == set(entrants.OWN)
 
 
 def test_the_own_model_is_fitted_in_the_time_given(monkeypatch):
@@ -259,7 +217,7 @@ def test_the_own_model_is_fitted_in_the_time_given(monkeypatch):
         asked.update(flags)
         return lambda points: np.zeros(len(points))
 
-    monkeypatch.setattr(entrants.jaxbp, "fit_model", fit_model)
-    (own,) = entrants.function_entrants()
-    assert own.compete(function_problem("friedman", 100, 2), 7.0).nrmse == pytest.approx(1, rel=0.1)
+    monkeypatch.setattr(own.jaxbp, "fit_model", fit_model)
+    (solver,) = own.function_solvers().values()
+    assert solver(function_problem("friedman", 100, 2), 7.0).nrmse == pytest.approx(1, rel=0.1)
     assert asked == {"seconds": 7.0, "seed": 2}

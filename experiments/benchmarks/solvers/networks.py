@@ -1,4 +1,4 @@
-"""Networks that others train, scikit-learn's MLPRegressor; PyTorch and nlls-gram where they are installed."""
+"""Networks trained by scikit-learn, and by PyTorch and nlls-gram where they are installed."""
 
 import time
 import warnings
@@ -12,54 +12,51 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxbp
-from contest.problems import Problem
-from contest.rules import Compete, Entrant, Fitted, best_of, chosen, paced
+from solvers.problems import Problem
+from solvers.rules import Fitted, Solver, best_of, chosen, paced
 
 DEEP = (64, 64, 64)
 # Activation, hidden layers, penalty on the weights; cheap ones first.
 LBFGS_SETTINGS = (("tanh", (32, 32), 1e-4), ("tanh", (64, 64), 1e-6), ("relu", (64, 64), 1e-4))
 TORCH_SETTINGS = (("tanh", (32, 32), 0.0), ("tanh", (64, 64), 1e-4), ("silu", (64, 64), 0.0))
-NLLS_SETTINGS = (
-    ((8, 8), 100),
-    ((16, 16), 30),
-    ((16, 16), 100),
-    ((32, 32), 30),
-)  # hidden layers, steps at most
+# Hidden layers, steps at most.
+NLLS_SETTINGS = (((8, 8), 100), ((16, 16), 30), ((16, 16), 100), ((32, 32), 30))
 
 
-def surface_networks() -> list[Entrant]:
+def surface_networks() -> dict[str, Solver]:
     """For surfaces: each with ReLU and with tanh, of which the better one counts."""
 
-    def both(fit: Any, trial_steps: int) -> Compete:
+    def both(fit: Any, trial_steps: int) -> Solver:
         return best_of(
             {name: paced(partial(fit, name, DEEP, 0.0), trial_steps) for name in ("relu", "tanh")}
         )
 
-    return [
-        Entrant("scikit-learn Adam", both(partial(_sklearn, "adam"), 4)),
-        Entrant("scikit-learn L-BFGS", both(partial(_sklearn, "lbfgs"), 10)),
-        *([Entrant("PyTorch Adam", both(_torch, 30))] if find_spec("torch") else []),
-    ]
+    found = {
+        "scikit-learn Adam": both(partial(_sklearn, "adam"), 4),
+        "scikit-learn L-BFGS": both(partial(_sklearn, "lbfgs"), 10),
+    }
+    return found | ({"PyTorch Adam": both(_torch, 30)} if find_spec("torch") else {})
 
 
-def function_networks() -> list[Entrant]:
-    """For functions of several inputs: widths, activations and penalties chosen on held-out samples."""
+def function_networks() -> dict[str, Solver]:
+    """For functions of several inputs: settings chosen by validation error."""
     adam = ("tanh", (64, 64), 1e-6)
-    own = {
+    settings = {
         f"L-BFGS, {_words(*some)}": paced(partial(_sklearn, "lbfgs", *some), 20)
         for some in LBFGS_SETTINGS
     }
-    own[f"Adam, {_words(*adam)}"] = paced(partial(_sklearn, "adam", *adam), 20)
-    torch = {_words(*some): paced(partial(_torch, *some), 30) for some in TORCH_SETTINGS}
-    nlls = {
-        f"tanh {_sizes(some[0])}, {some[1]} steps": partial(_nlls_gram, *some)
-        for some in NLLS_SETTINGS
-    }
-    return [
-        Entrant("scikit-learn MLP", chosen(own)),
-        *([Entrant("PyTorch Adam", chosen(torch))] if find_spec("torch") else []),
-        *([Entrant("nlls-gram", chosen(nlls))] if find_spec("nlls_gram") else []),
-    ]
+    settings[f"Adam, {_words(*adam)}"] = paced(partial(_sklearn, "adam", *adam), 20)
+    found = {"scikit-learn MLP": chosen(settings)}
+    if find_spec("torch"):
+        settings = {_words(*some): paced(partial(_torch, *some), 30) for some in TORCH_SETTINGS}
+        found["PyTorch Adam"] = chosen(settings)
+    if find_spec("nlls_gram"):
+        settings = {
+            f"tanh {_sizes(some[0])}, {some[1]} steps": partial(_nlls_gram, *some)
+            for some in NLLS_SETTINGS
+        }
+        found["nlls-gram"] = chosen(settings)
+    return found
 
 
 def _words(activation: str, hidden: tuple[int, ...], penalty: float) -> str:
@@ -78,7 +75,7 @@ def _sklearn(
     problem: Problem,
     steps: int,
 ) -> Fitted:
-    """MLPRegressor with its default batches of 200 and rate of 1e-3; a step of Adam is an epoch, nothing stops it."""
+    """MLPRegressor, batches of 200, rate 1e-3; a step of Adam is an epoch, without stopping."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPRegressor
 
@@ -106,7 +103,7 @@ def _sklearn(
 def _torch(
     activation: str, hidden: tuple[int, ...], penalty: float, problem: Problem, steps: int
 ) -> Fitted:
-    """AdamW on batches of 500, a rate of 5e-3 that a cosine takes to 0, PyTorch's own initialization."""
+    """AdamW on batches of 500, a cosine schedule from 5e-3 to 0, PyTorch's initialization."""
     import torch
 
     torch.manual_seed(problem.seed)
@@ -142,7 +139,7 @@ def _torch(
 def _nlls_gram(
     hidden: tuple[int, ...], most_steps: int, problem: Problem, seconds: float
 ) -> Fitted:
-    """Levenberg-Marquardt with geodesic acceleration and QR on all samples; jaxbp draws the start."""
+    """Levenberg-Marquardt with geodesic acceleration and QR on all samples, from jaxbp's start."""
     from nlls_gram import QR, LevenbergMarquardt
 
     mlp = jaxbp.Mlp((problem.num_inputs, *hidden, 1), hidden="tanh")

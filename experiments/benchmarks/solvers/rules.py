@@ -1,7 +1,7 @@
-"""The rules: what a solver gets, how it may choose its settings, what counts.
+"""The time that a solver gets, the choice of its settings, and its result.
 
-A budget in seconds is for training and, where a solver chooses by itself, for choosing and for the
-predictions that are judged; compiling is apart. Who trains in steps runs a schedule that ends with
+A budget in seconds is for training and, where settings are chosen on validation samples, for the
+choice and for predicting; compilation is excluded. Solvers with steps run a schedule that ends with
 the budget.
 """
 
@@ -13,17 +13,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from contest.problems import Problem
+from solvers.problems import Problem
 
-REFIT = 2.0  # all samples take so much longer than four fifths of them: 0.8^-3, where a matrix is factorized
+REFIT = 2.0  # all samples take longer than four fifths: 0.8^-3, where a matrix is factorized
 
-Predict = Callable[
-    [np.ndarray], np.ndarray
-]  # points (m, d) in standard units -> values (m,) or (m, 1)
+Predict = Callable[[np.ndarray], np.ndarray]  # points (m, d) in standard units -> values
 
 
 class Fitted(NamedTuple):
-    """A trained model; its seconds of training are without those of compiling."""
+    """A trained model; its seconds exclude compilation."""
 
     predict: Predict
     seconds: float
@@ -31,8 +29,8 @@ class Fitted(NamedTuple):
     steps: int = 0
 
 
-class Entry(NamedTuple):
-    """What a solver reached; `nrmse` is its error over the standard deviation, NaN if it failed."""
+class Result(NamedTuple):
+    """The test error of a solver over the standard deviation (NaN if it failed), and its times."""
 
     steps: int
     seconds: float
@@ -42,18 +40,11 @@ class Entry(NamedTuple):
 
 
 Train = Callable[[Problem, float], Fitted]  # in about so many seconds
-Compete = Callable[[Problem, float], Entry]  # with a budget in seconds
-
-
-class Entrant(NamedTuple):
-    """A solver."""
-
-    name: str
-    compete: Compete
+Solver = Callable[[Problem, float], Result]  # with a budget in seconds
 
 
 def direct(fit: Callable[[Problem], Predict]) -> Train:
-    """A method without steps, which takes the time that it takes."""
+    """Return a method without steps, whatever time it takes."""
 
     def train(problem: Problem, seconds: float) -> Fitted:
         start = time.perf_counter()
@@ -63,7 +54,7 @@ def direct(fit: Callable[[Problem], Predict]) -> Train:
 
 
 def paced(fit: Callable[[Problem, int], Fitted], trial_steps: int) -> Train:
-    """As many steps as fit into the time; a run tells the next one on as many samples how long they take."""
+    """Return a method with as many steps as fit into the time, by the pace of earlier runs."""
     pace: dict[tuple[int, ...], float] = {}
 
     def run(problem: Problem, steps: int) -> Fitted:
@@ -79,52 +70,47 @@ def paced(fit: Callable[[Problem, int], Fitted], trial_steps: int) -> Train:
     return train
 
 
-def best_of(trains: Mapping[str, Train]) -> Compete:
-    """Each setting gets the whole budget, and the smallest error at the judged points counts.
+def best_of(trains: Mapping[str, Train]) -> Solver:
+    """Return a solver that gives each setting the whole budget; the least test error counts.
 
-    That favours a solver with several settings: which of them is best nobody could know before.
+    This favours a solver with several settings, which are chosen with hindsight.
     """
 
-    def compete(problem: Problem, seconds: float) -> Entry:
-        entries = []
+    def solve(problem: Problem, seconds: float) -> Result:
+        results = []
         for settings, train in trains.items():
             fitted = train(problem, seconds)
             error = problem.error(fitted.predict(problem.test.points))
-            entries.append(
-                Entry(fitted.steps, fitted.seconds, fitted.compile_seconds, error, settings)
-            )
-        return min(entries, key=lambda entry: nan_last(entry.nrmse))
+            times = (fitted.steps, fitted.seconds, fitted.compile_seconds)
+            results.append(Result(*times, error, settings))
+        return min(results, key=lambda result: nan_last(result.nrmse))
 
-    return compete
+    return solve
 
 
-def chosen(trains: Mapping[str, Train]) -> Compete:
-    """The setting that is best on held-out samples counts; trials, the last fit and predicting
-    share the budget.
+def chosen(trains: Mapping[str, Train]) -> Solver:
+    """Return a solver whose setting is chosen by validation error.
 
-    Trials run in the order given, cheap ones first, while the best so far can still be fitted in
-    time.
+    Trials, the last fit and predicting share the budget. Trials run in the order given, cheap ones
+    first, while the best so far can still be fitted in time.
     """
 
-    def compete(problem: Problem, seconds: float) -> Entry:
-        start, trial, share = time.perf_counter(), problem.hold_out(), seconds / (len(trains) + 3)
+    def solve(problem: Problem, seconds: float) -> Result:
+        start, trial, share = time.perf_counter(), problem.split(), seconds / (len(trains) + 3)
         spent = compiling = predicting = longest = reserved = 0.0
         errors: dict[str, float] = {}  # each smaller than the one before it
 
-        def fit(settings: str, problem: Problem, allowed: float) -> Entry:
+        def fit(settings: str, problem: Problem, allowed: float) -> Result:
             nonlocal spent, compiling, predicting
             steps, error = 0, math.nan
             with contextlib.suppress(np.linalg.LinAlgError):  # singular equations: a failure
                 fitted = trains[settings](problem, allowed)
-                begun, steps, compiling = (
-                    time.perf_counter(),
-                    fitted.steps,
-                    compiling + fitted.compile_seconds,
-                )
+                begun, steps = time.perf_counter(), fitted.steps
+                compiling += fitted.compile_seconds
                 error = problem.error(fitted.predict(problem.test.points))
                 predicting = time.perf_counter() - begun
             spent = time.perf_counter() - start - compiling
-            return Entry(steps, spent, compiling, error, settings)
+            return Result(steps, spent, compiling, error, settings)
 
         for settings in trains:
             before = spent
@@ -137,14 +123,14 @@ def chosen(trains: Mapping[str, Train]) -> Compete:
             if not errors or (spent + needed <= seconds and error < min(errors.values())):
                 errors[settings], reserved = error, needed
         for settings in reversed(errors):
-            entry = fit(settings, problem, max(seconds - spent, share))
-            if not math.isnan(entry.nrmse):
+            result = fit(settings, problem, max(seconds - spent, share))
+            if not math.isnan(result.nrmse):
                 break
-        return entry
+        return result
 
-    return compete
+    return solve
 
 
 def nan_last(error: float) -> float:
-    """A key to sort errors by."""
+    """Return a key to sort errors by."""
     return math.inf if math.isnan(error) else error

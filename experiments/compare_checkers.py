@@ -1,0 +1,173 @@
+"""Compare four gradient checkers on wrong backward passes: false negatives and false positives.
+
+The checkers: check_gradients and check_rule; jax.test_util.check_grads with its defaults, in
+reverse mode, all that a custom_vjp has; and the tutorials' criterion, mean |hand-written - central
+difference| < 1e-7 in each array.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import numpy as np
+from jax import Array
+from jax.test_util import check_grads
+
+import jaxbp
+from jaxbp import viz
+from shared.experiment import Common, begin, finish, print_table, run
+from shared.wrong_backward import (
+    AT_KINK,
+    MLP,
+    RIGHT,
+    WRONG,
+    WRONG_RULES,
+    Parts,
+    draw,
+    gradient_by,
+    reference,
+    rule_by,
+)
+
+
+@dataclass(frozen=True)
+class Config(Common):
+    """Flags of compare_checkers."""
+
+    right: int = 20
+    """Number of correct backward passes, each on a network of its own."""
+    first: int = 0
+    """Number of wrong backward passes to take, from the first on; 0 for all."""
+
+
+STEP, CRITERION = 1e-4, 1e-7  # of the tutorials' central differences
+# Distances of the targets from the outputs: at a start, and near the end of a fit, where gradients
+# are small.
+DISTANCES = {"at a start": 1.0, "nearly fitted": 1e-3}
+DTYPES = ("float64", "float32")
+
+Checker = Callable[[Parts, jaxbp.Params, Array, Array], bool]
+
+
+def main(config: Config) -> None:
+    """Run every checker on every backward pass; print and draw its errors."""
+    folder = begin(config)
+    if config.right < 1:
+        raise ValueError(f"right must be at least 1, got {config.right}")
+    faults = {
+        name: dict(list(table.items())[: config.first or None])
+        for name, (_, table) in CHECKERS.items()
+    }
+    missed: dict[str, dict[str, list[str]]] = {}
+    accused: dict[str, dict[str, int]] = {}
+    for dtype in DTYPES:
+        for where, distance in DISTANCES.items():
+            row = f"{dtype}, {where}"
+            missed[row], accused[row] = {}, {}
+            for name, (checker, _) in CHECKERS.items():
+                with jax.enable_x64(dtype == "float64"):
+                    cases = [draw(config.seed, dtype, distance, kink) for kink in (False, True)]
+                    missed[row][name] = [
+                        fault
+                        for fault, parts in faults[name].items()
+                        if checker(parts, *cases[fault in AT_KINK])
+                    ]
+                    right = (draw(config.seed + i, dtype, distance) for i in range(config.right))
+                    accused[row][name] = sum(not checker(RIGHT, *case) for case in right)
+    counts = {
+        row: {name: len(some) for name, some in found.items()} for row, found in missed.items()
+    }
+    cells = [
+        (row, *(f"{n} of {len(faults[name])}" for name, n in found.items()))
+        for row, found in counts.items()
+    ]
+    print_table("wrong backward passes missed", ["case", *CHECKERS], cells)
+    cells = [(row, *map(str, found.values())) for row, found in accused.items()]
+    print_table(f"correct ones refused, of {config.right}", ["case", *CHECKERS], cells)
+    if not config.quiet:
+        for row, found in missed.items():
+            for name, some in found.items():
+                print(f"\n{row}, missed by {name}: {', '.join(some) or 'none'}")
+    shares = {
+        row: {name: n / len(faults[name]) for name, n in found.items()}
+        for row, found in counts.items()
+    }
+    wrongly = {
+        f"{row} ": {name: n / config.right for name, n in found.items()}
+        for row, found in accused.items()
+    }
+    labels = dict.fromkeys(shares, "share of the wrong backward passes that it misses")
+    labels |= dict.fromkeys(wrongly, f"share of {config.right} correct ones that it refuses")
+    dots = viz.draw_dots(shares | wrongly, xlabel=labels, title="Four gradient checkers")
+    numbers = {
+        "wrong": {name: len(some) for name, some in faults.items()},
+        "right": config.right,
+        "count": counts,
+        "missed": missed,
+        "accused": accused,
+    }
+    finish(config, folder, "compare_checkers", numbers, {"compare_checkers.svg": dots.figure})
+
+
+def by_check_gradients(parts: Parts, params: jaxbp.Params, inputs: Array, targets: Array) -> bool:
+    """Return whether check_gradients passes the gradient of the loss."""
+    gradient = gradient_by(parts, params, inputs, targets)[0]
+    return jaxbp.check_gradients(MLP, params, inputs, targets, gradient=gradient).ok
+
+
+def by_check_rule(parts: Parts, params: jaxbp.Params, inputs: Array, targets: Array) -> bool:
+    """Return whether check_rule passes the rule."""
+    return jaxbp.check_rule(rule_by(parts), reference, params, inputs, targets).ok
+
+
+def by_check_grads(parts: Parts, params: jaxbp.Params, inputs: Array, targets: Array) -> bool:
+    """Return whether JAX's checker passes it: one random direction, first order."""
+    try:
+        check_grads(rule_by(parts), (params, inputs, targets), order=1, modes=["rev"])
+    except (AssertionError, TypeError):  # TypeError: a cotangent of another dtype
+        return False
+    return True
+
+
+def by_the_tutorials(parts: Parts, params: jaxbp.Params, inputs: Array, targets: Array) -> bool:
+    """Return whether the mean distance from central differences is below 1e-7 in every array."""
+    gradient = gradient_by(parts, params, inputs, targets)[0]
+    pairs = zip(jax.tree.leaves(params), jax.tree.leaves(gradient), strict=True)
+    for position, (leaf, bar) in enumerate(pairs):
+        steps = STEP * np.eye(leaf.size, dtype=leaf.dtype).reshape(leaf.size, *leaf.shape)
+        ahead, behind = (
+            np.asarray(losses_at(params, position, np.asarray(leaf) + some, inputs, targets))
+            for some in (steps, -steps)
+        )
+        differences = (ahead - behind) / (2 * STEP)
+        if not np.abs(np.asarray(bar).ravel() - differences).mean() < CRITERION:
+            return False
+    return True
+
+
+@partial(jax.jit, static_argnums=1)
+def losses_at(
+    params: jaxbp.Params, position: int, leaves: Array, inputs: Array, targets: Array
+) -> Array:
+    """Return the losses with each of some arrays in place of one leaf."""
+    rest, structure = jax.tree.flatten(params)
+
+    def at(leaf: Array) -> Array:
+        replaced = [*rest[:position], leaf, *rest[position + 1 :]]
+        return reference(jax.tree.unflatten(structure, replaced), inputs, targets)
+
+    return jax.lax.map(at, leaves)
+
+
+# Checkers, and the faults that each can see: a gradient of a loss shows neither the inputs'
+# cotangent nor a second order.
+CHECKERS: dict[str, tuple[Checker, dict[str, Parts]]] = {
+    "check_gradients": (by_check_gradients, WRONG),
+    "check_rule": (by_check_rule, WRONG | WRONG_RULES),
+    "jax.test_util.check_grads": (by_check_grads, WRONG | WRONG_RULES),
+    "tutorials: mean |difference| < 1e-7": (by_the_tutorials, WRONG),
+}
+
+if __name__ == "__main__":
+    run(main, Config)

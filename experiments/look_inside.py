@@ -1,0 +1,196 @@
+"""Draw the inside of the networks of fit_surface, trained by gradient descent and by Gauss-Newton:
+errors under kink lines, units, weights, gradients by layer; a film of the descent; a page that
+replays both on a small network.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+import data
+import fit_surface
+import jaxbp
+from fit_surface import Fit
+from jaxbp import viz
+from jaxbp.viz import Grid
+from shared.experiment import Common, Progress, begin, finish, run
+
+
+@dataclass(frozen=True)
+class Config(Common):
+    """Flags of look_inside."""
+
+    surface: str = "target"
+    """Surface to fit, one with a formula."""
+    samples: int = 10_000
+    """Training samples, a square number."""
+    steps: int = 0
+    """Training steps; 300 of Gauss-Newton and 2,000 of gradient descent unless given."""
+
+
+Snapshots = dict[int, jaxbp.Params]
+
+SIDE, UNIT_SIDE = 121, 61  # points along each side of the maps of errors, and of units
+FRAMES = 26  # of the film, evenly on a logarithmic scale
+HIDDEN, PAGE_STEPS, PAGE_SIDE = (16, 16), 300, 15  # of the page
+SECONDS = {"gradient descent": 15.0, "compile": 4.0, "Gauss-Newton": 6.0, "draw": 20.0}
+
+
+def main(config: Config) -> None:
+    """Train both networks and draw them."""
+    folder = begin(config)
+    surface = data.surface(config.surface)
+    if surface.function is None:
+        raise ValueError(f"surface must have a formula, {config.surface} has none")
+    generator = np.random.RandomState(config.seed)
+    task = data.sample_surface(surface, config.samples, generator, on_grid=True)
+    flags = fit_surface.Config(seed=config.seed, samples=config.samples, steps=config.steps)
+    progress = Progress(SECONDS, config.quiet)
+    snapshots: Snapshots = {}
+    layers = jaxbp.RecordLayers()
+    descent = fit_surface.descend(flags, task, progress, (layers, keep(snapshots)))
+    newton = fit_surface.train(flags, task, progress, (layers,))["Gauss-Newton"]
+    progress("draw")
+    files: dict[str, Any] = {}
+    for name, fit in {"descent": descent, "gauss_newton": newton}.items():
+        files |= {f"{name}_{file}": one.figure for file, one in draw(fit, task).items()}
+    files["descent_film.gif"] = film(descent, task, snapshots)
+    losses, page = small_networks(task, config)
+    files["surface_page.html"] = page
+    numbers = {
+        "descent": {"nrmse": task.nrmse(descent.model)},
+        "gauss_newton": {"nrmse": task.nrmse(newton.model)},
+        "page": losses,
+    }
+    finish(config, folder, "look_inside", numbers, files)
+
+
+def keep(snapshots: Snapshots) -> Any:
+    """Return a callback that keeps the parameters by step."""
+    return lambda record, params: snapshots.__setitem__(int(record.step), params)
+
+
+def draw(fit: Fit, task: data.Task) -> dict[str, viz.Drawing]:
+    """Draw errors, units, weights and layers of one fit."""
+    model, mlp, params = fit.model, fit.model.mlp, fit.model.params
+    grid, unit_grid = (
+        Grid.over(task.surface.domain, SIDE),
+        Grid.over(task.surface.domain, UNIT_SIDE),
+    )
+    preactivations, _, _ = passes_over(model, task, grid)
+    kinks = {
+        layer: z
+        for layer, (z, activation) in enumerate(
+            zip(preactivations, mlp.activations, strict=True), 1
+        )
+        if activation.kink
+    }
+    _, activations, node_errors = passes_over(model, task, unit_grid)
+    _, gradient = jaxbp.loss_and_gradient(mlp, params, *model.standardize(*task.train))
+    labels = task.surface.labels
+    return {
+        "error_detail.png": viz.draw_error_detail(
+            grid,
+            task.surface.function(*grid.points.T),
+            model(grid.points),
+            kinks,
+            labels=labels,
+            title=f"{task.surface.formula}: error",
+        ),
+        "unit_maps.png": viz.draw_unit_maps(
+            unit_grid,
+            activations[-2],
+            node_errors[-2],
+            outgoing=np.asarray(params[-1].weight),
+            labels=labels[:2],
+            title="The units of the last hidden layer that matter most",
+        ),
+        "weights_matrix.png": viz.draw_weights(
+            [np.asarray(layer.weight) for layer in params],
+            [np.asarray(layer.weight) for layer in gradient],
+            [
+                np.asarray(now.weight) - np.asarray(then.weight)
+                for now, then in zip(params, fit.start, strict=True)
+            ],
+            title="Weights, their gradients at the end, their change since the start",
+        ),
+        "gradient_flow.svg": viz.draw_gradient_flow(
+            fit.result.layers, title="Layers through training"
+        ),
+    }
+
+
+def passes_over(model: jaxbp.Model, task: data.Task, grid: Grid) -> tuple[list[np.ndarray], ...]:
+    """Return preactivations, activations and node errors (n, n_l) of each layer, point by point."""
+
+    @jax.jit
+    @jax.vmap
+    def one(inputs: jax.Array, targets: jax.Array) -> Any:
+        trace = jaxbp.backprop(model.mlp, model.params, inputs[None], targets[None])
+        return trace.preactivations, trace.activations, trace.node_errors
+
+    values = task.surface.function(*grid.points.T)
+    passes = one(*model.standardize(grid.points, values))
+    return tuple([np.asarray(array)[:, 0] for array in layers] for layers in passes)
+
+
+def film(fit: Fit, task: data.Task, snapshots: Snapshots) -> viz.Film:
+    """Film the predicted surface during training."""
+    grid, steps = Grid.over(task.surface.domain, UNIT_SIDE), sorted(snapshots)
+    places = np.unique(np.geomspace(1, len(steps), FRAMES).round().astype(int)) - 1
+    chosen = [steps[place] for place in places]
+    frames = [fit.model.with_params(snapshots[step])(grid.points) for step in chosen]
+    true = task.surface.function(*grid.points.T)
+    words = {"labels": task.surface.labels, "title": task.surface.formula}
+    return viz.animate_training(grid, frames, chosen, true, **words)
+
+
+def small_networks(task: data.Task, config: Config) -> tuple[dict[str, float], Any]:
+    """Train two small networks; return their last losses, and the writer of a page of both runs."""
+    params_key, key = jax.random.split(jax.random.key(config.seed))
+    grid = Grid.over(task.surface.domain, PAGE_SIDE)
+    values = task.surface.function(*grid.points.T)
+    recording, losses, samples = {}, {}, None
+    for name, hidden, solver, batch_size in (
+        ("the tutorial's descent", "relu", jaxbp.first_order(optax.sgd(1e-3)), None),
+        ("Gauss-Newton", "tanh", jaxbp.gauss_newton(), min(512, config.samples)),
+    ):
+        mlp = jaxbp.Mlp((2, *HIDDEN, 1), hidden=hidden)
+        start = jaxbp.init(mlp, params_key, "he" if hidden == "relu" else "glorot")
+        model = jaxbp.Model.for_data(mlp, start, *task.train)
+        samples = model.standardize(grid.points, values)
+        snapshots: Snapshots = {}
+        jaxbp.fit(
+            mlp,
+            start,
+            model.standardize(*task.train),
+            steps=PAGE_STEPS,
+            solver=solver,
+            batch_size=batch_size,
+            key=key,
+            record_every=1,
+            callbacks=(keep(snapshots),),
+        )
+        loss = jax.jit(lambda params, mlp=mlp: jaxbp.loss_and_gradient(mlp, params, *samples)[0])
+        shown = np.unique([0, *np.geomspace(1, PAGE_STEPS, 33).round().astype(int)])
+        steps = [(int(step), snapshots[step]) for step in shown]
+        run_losses = [float(loss(params)) for _, params in steps]
+        recording[viz.translate(name, config.lang)] = (mlp, steps, run_losses)
+        losses[name] = run_losses[-1]
+    network = (mlp, steps[-1][1])
+    title = f"{task.surface.formula.strip('$')}: two ways to train 2-16-16-1"
+    words = {"lang": config.lang, "title": viz.translate(title, config.lang)}
+
+    def write(path: Path) -> None:
+        viz.save_page(network, *samples, path, recording=recording, **words)
+
+    return losses, partial(write)
+
+
+if __name__ == "__main__":
+    run(main, Config)

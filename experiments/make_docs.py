@@ -1,0 +1,54 @@
+"""Write numbers of figures/*.json into the marks of README.md and docs/; with --check, compare.
+
+A mark names a file, a path in its result and a format, and encloses the number:
+
+    <!--fit_surface fit_model.nrmse .1e-->1.4e-12<!--/-->
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shared.experiment import run
+
+ROOT = Path(__file__).parents[1]
+MARK = re.compile(r"<!--(\w+) (\S[^<>]*) (\S+)-->(.*?)<!--/-->")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Flags of make_docs."""
+
+    check: bool = False
+    """Write nothing; fail where a document is not up to date."""
+
+
+def main(config: Config) -> None:
+    """Rewrite the documents whose numbers changed."""
+    stale = []
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        old = path.read_text(encoding="utf-8")
+        new = MARK.sub(filled, old)
+        if new != old:
+            stale.append(str(path.relative_to(ROOT)))
+            if not config.check:
+                path.write_text(new, encoding="utf-8")
+    if stale and config.check:
+        raise ValueError(f"run `python experiments/make_docs.py`: {', '.join(stale)}")
+    print("\n".join(stale) or "up to date")
+
+
+def filled(mark: re.Match[str]) -> str:
+    """Return a mark with its present number."""
+    file, path, form, _ = mark.groups()
+    content = json.loads((ROOT / "figures" / f"{file}.json").read_text(encoding="utf-8"))
+    value: Any = content["result"]
+    for name in path.split("."):
+        value = value[int(name)] if isinstance(value, list) else value[name]
+    return f"<!--{file} {path} {form}-->{value:{form}}<!--/-->"
+
+
+if __name__ == "__main__":
+    run(main, Config)

@@ -1,1 +1,0 @@
-"""The benchmark: what is timed, and beside what."""
