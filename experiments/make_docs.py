@@ -14,7 +14,7 @@ from typing import Any
 from shared.experiment import run
 
 ROOT = Path(__file__).parents[1]
-MARK = re.compile(r"<!--(\w+) (\S[^<>]*) (\S+)-->(.*?)<!--/-->")
+MARK = re.compile(r"<!--(\w+) ([^<>]+) ([^\s<>-]+)-->(.*?)<!--/-->")
 
 
 @dataclass(frozen=True)

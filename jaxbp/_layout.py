@@ -10,7 +10,7 @@ from jax import Array
 from jaxbp._checks import check_count
 from jaxbp.params import Mlp
 
-# All as `experiments/benchmark.py` found them on a CPU, beside autodiff, which does neither.
+# All as `experiments/benchmarks/speed.py` found them on a CPU, beside autodiff, which does neither.
 NARROW = 32  # units of a layer up to which the samples are columns
 # Bytes of activations in a tile; with more than twice as many both passes wait for memory. Narrow
 # layers compute less with what they load. One CPU device of several has a core's cache to itself.

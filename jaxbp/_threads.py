@@ -21,7 +21,7 @@ class _OneThread:
         """Run a block with BLAS on one thread.
 
         BLAS threads wait in busy loops and take the cores from XLA's: Gauss-Newton steps took 2.5
-        times as long with them on two cores. `experiments/benchmark.py --parts gauss_newton`
+        times as long with them on two cores. `experiments/benchmarks/speed.py --parts gauss_newton`
         measures it. The limit is counted, because fits in several threads would otherwise restore
         each other's.
         """

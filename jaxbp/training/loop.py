@@ -46,7 +46,7 @@ from jaxbp.training.solver import Batch, Problem, Solver, check_solver
 from jaxbp.training.state import FitResult, Fits, Outcome, Progress, Record, TrainState
 
 # Multiplications of a forward pass up to which networks train faster under vmap than in threads on
-# a CPU: `python experiments/benchmark.py --parts many`.
+# a CPU: `python experiments/benchmarks/speed.py --parts many`.
 SMALL = 2**15
 
 
