@@ -224,7 +224,7 @@ def fit_as_the_tutorial(config: Config, folder: Path) -> None:
     print_fits(config, numbers, {"gradient descent": fit})
     stem = stem_of(config)
     files = {
-        f"{stem}surface_true_pred.png": draw_fits(task, {"predicted": fit}, {}).figure,
+        f"{stem}surface_true_pred.png": draw_fits(task, {"gradient descent": fit}, numbers).figure,
         f"{stem}loss_curve.svg": draw_loss(task, fit.result.history, factor=2.0).figure,
     }
     numbers["history"] = {"step": fit.result.history.step, "loss": fit.result.history.loss}
@@ -271,16 +271,14 @@ def print_fits(config: Config, numbers: dict[str, Any], fits: dict[str, Fit]) ->
 
 def draw_fits(task: Task, fits: dict[str, Fit], numbers: dict[str, Any]) -> viz.Drawing:
     """Draw the true surface, every fit and its error."""
-    names = {
-        name: f"{name}, NRMSE {number(numbers[name]['nrmse'], 2)}" if numbers else name
-        for name in fits
-    }
+    errors = [f"{name} {number(numbers[name]['nrmse'], 2)}" for name in fits]
     return viz.draw_surface_comparison(
         task.grid,
         task.test.values,
-        {names[name]: fit.model(task.test.points) for name, fit in fits.items()},
+        {name: fit.model(task.test.points) for name, fit in fits.items()},
         labels=task.surface.labels,
         title=f"{task.surface.formula}, {len(task.train.values)} samples",
+        footer=f"NRMSE: {', '.join(errors)}",
     )
 
 

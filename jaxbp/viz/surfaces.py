@@ -1,6 +1,6 @@
 """Surfaces as maps: true beside predicted on one scale, the signed error, the samples."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from textwrap import fill as wrap
 from typing import TYPE_CHECKING, Any
 
@@ -8,9 +8,18 @@ import numpy as np
 
 from jaxbp._checks import check_finite
 from jaxbp.viz.curves import plot
-from jaxbp.viz.maps import Where, check_values, draw_error, fill, map_height, mark_gaps, scatter
-from jaxbp.viz.scales import add_bar, contour_levels, log_ticks
-from jaxbp.viz.style import SEQUENTIAL, WIDTH, Drawing, new_figure, panel, style
+from jaxbp.viz.maps import (
+    Where,
+    check_values,
+    colour,
+    draw_error,
+    fill,
+    map_height,
+    mark_gaps,
+    scatter,
+)
+from jaxbp.viz.scales import TINY, add_bar, contour_levels, error_scale, log_ticks
+from jaxbp.viz.style import SEQUENTIAL, WIDTH, Drawing, new_figure, number, panel, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +37,7 @@ def draw_surface_comparison(
     """Draw the true and the predicted surface on one scale, and the signed error.
 
     Several predictions stand beside the true surface in the first row; the second row has the sizes
-    of all errors on one scale, and the map of each error on a scale of its own.
+    of all errors as curves, and as maps on one logarithmic scale.
 
     Args:
         where: a grid, or scattered points (n, 2).
@@ -60,7 +69,7 @@ def draw_surface_comparison(
         errors = {name: values - true for name, values in surfaces.items()}
     levels = contour_levels(true)
     num_columns, num_rows = (1 + len(surfaces), 2) if several else (3, 1)
-    height = num_rows * (map_height(where, WIDTH / num_columns - 0.85) + 1.1)
+    height = num_rows * (map_height(where, WIDTH / num_columns - 0.7) + 1.1)
     with style():
         extra = 0.3 * bool(title) + 0.3 * bool(footer)
         figure = new_figure(WIDTH, min(9.0, height + extra), title)
@@ -72,9 +81,12 @@ def draw_surface_comparison(
         add_bar(grid[0, len(surfaces)], drawn["true"], labels[2])
         for ax, name in zip(grid[0], drawn, strict=False):
             ax.set_title(wrap(name, 66 // num_columns))
-        maps, scales = {}, {}
-        for ax, (name, error) in zip(below, errors.items(), strict=True):
-            maps[name], scales[name] = draw_error(ax, where, error, "error: predicted − true")
+        maps, scales = {}, {name: error_scale(error) for name, error in errors.items()}
+        if several:
+            maps = _draw_size_maps(below, where, errors, labels[2])
+        else:
+            for name, error in errors.items():
+                maps[name], _ = draw_error(below[0], where, error, "error: predicted − true")
         for ax in (*grid[0], *below):
             first = ax is grid[0, 0] or (several and ax is below[0])
             ax.set(xlabel=wrap(labels[0], 78 // num_columns), ylabel=labels[1] if first else "")
@@ -89,10 +101,35 @@ def draw_surface_comparison(
     return Drawing(figure, axes, artists, {"levels": levels, "errors": scales})
 
 
+def _draw_size_maps(
+    axes: Sequence["Axes"], where: Where, errors: Mapping[str, np.ndarray], unit: str
+) -> dict[str, Any]:
+    """Colour the size of each error on one logarithmic scale, with one bar for all of them."""
+    from matplotlib.colors import LogNorm
+
+    sizes = {name: np.abs(error) for name, error in errors.items()}
+    positive = {name: size[np.isfinite(size) & (size > 0)] for name, size in sizes.items()}
+    medians = [float(np.median(some)) for some in positive.values() if some.size] or [TINY]
+    largest = max((float(some.max()) for some in positive.values() if some.size), default=1.0)
+    least = min(min(medians) / 10, largest / 10)
+    norm, maps = LogNorm(least, largest), {}
+    for ax, (name, size) in zip(axes, sizes.items(), strict=True):
+        mark_gaps(ax, where, size)
+        maps[name] = colour(ax, where, np.maximum(size, least), cmap=SEQUENTIAL, norm=norm)
+        verdict = f"largest {number(positive[name].max())}" if positive[name].size else "exact: 0"
+        ax.set_title(f"| predicted − true |\n{verdict}")
+    bar = axes[-1].figure.colorbar(
+        maps[name], cax=axes[-1].inset_axes((1.04, 0.0, 0.05, 1.0)), extend="min"
+    )
+    bar.ax.minorticks_off()
+    axes[-1].text(1.08, -0.055, unit, transform=axes[-1].transAxes, va="top")
+    return maps
+
+
 def _draw_sizes(ax: "Axes", errors: Mapping[str, np.ndarray], unit: str) -> list[Any]:
     """Draw the share of points whose error is at most so large, a curve for each error."""
     ax.set(xscale="log", xlabel=f"| error | ({unit})", ylim=(0, 1))
-    ax.set_ylabel("share of points with at most this")
+    ax.set_ylabel("share of points")
     ax.grid(alpha=0.25, linewidth=0.6)
     for i, (name, error) in enumerate(errors.items()):
         sizes = np.sort(np.abs(error[np.isfinite(error) & (error != 0)]))
