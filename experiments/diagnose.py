@@ -1,6 +1,4 @@
-"""Diagnose training: vanishing and exploding node errors, six optimizers, learning rates, weight
-decay and dropout.
-"""
+"""Diagnose training: node errors by layer, six optimizers, learning rates, regularization."""
 
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,7 @@
-"""Learn handwritten digits with an Affine-ReLU-Affine network: scikit-learn's, or MNIST from a
-folder of IDX files.
+"""Learn handwritten digits with an Affine-ReLU-Affine network.
 
-The accuracies on training and test images are printed once an epoch.
+The digits are scikit-learn's, or MNIST from a folder of IDX files. The accuracies on training and
+test images are printed once an epoch.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Config(Common):
     """Flags of digits."""
 
     mnist: str = ""
-    """Folder with MNIST's four IDX files, plain or .gz; scikit-learn's 8 x 8 digits unless given."""
+    """Folder with MNIST's four IDX files, plain or .gz; scikit-learn's digits unless given."""
     hidden: int = 50
     """Hidden units."""
     iterations: int = 10_000

@@ -1,5 +1,6 @@
-"""Measure the effect of the documents' wrong formulas, as printed and corrected; write two pages
-on which a reader can make these mistakes.
+"""Measure the effect of the documents' wrong formulas, as printed and corrected.
+
+Two pages are written on which a reader can make these mistakes.
 """
 
 from dataclasses import dataclass

@@ -1,5 +1,6 @@
-"""Measure how rounding grows: float32 gradients, by hand and by autodiff, against float64, over
-generated networks of depth to 32 and width and batch to 1,024, with every activation and loss.
+"""Measure rounding of float32 gradients, by hand and by autodiff, against float64.
+
+The networks are generated: depth to 32, width and batch to 1,024, every activation and loss.
 
 The error of a leaf is ||g32 - g64|| / ||g64||, in units of the bound that check_gradients uses. The
 terms of a leaf cancel where rounding every product and activation to u changes it by more than an
@@ -132,8 +133,8 @@ def draw_shape(generator: np.random.Generator, number: int, work: float) -> Shap
 
 @partial(jax.jit, static_argnums=0)
 def measure(shape: Shape, keys: Array) -> tuple[Array, Array, Array, Array]:
-    """Return relative errors (draws, leaves) by hand and by autodiff, the change, flips (draws,)."""
-    mlp, loss, batch = shape
+    """Return relative errors (draws, leaves) by hand and autodiff, the change, flips (draws,)."""
+    mlp, loss, _ = shape
 
     def loss_of(params: jaxbp.Params, inputs: Array, targets: Array) -> Array:
         return LOSSES[loss].values(jaxbp.reference_predict(mlp, params, inputs), targets).mean()

@@ -259,7 +259,8 @@ def print_fits(config: Config, numbers: dict[str, Any], fits: dict[str, Fit]) ->
             f"{fits[name].seconds:.1f}",
             f"{found['nrmse']:.2e}",
             f"{found['max_error']:.1e}",
-            f"{'ok' if found['gradient_ok'] else 'WRONG'}, {found['gradient_error_over_bound']:.2f}",
+            ("ok" if found["gradient_ok"] else "WRONG")
+            + f", {found['gradient_error_over_bound']:.2f}",
         )
         for name, found in numbers.items()
     ]

@@ -1,10 +1,10 @@
-"""Draw the inside of the networks of fit_surface, trained by gradient descent and by Gauss-Newton:
-errors under kink lines, units, weights, gradients by layer; a film of the descent; a page that
+"""Draw the inside of the networks of fit_surface, trained by descent and by Gauss-Newton.
+
+Errors under kink lines, units, weights, gradients by layer; a film of the descent; a page that
 replays both on a small network.
 """
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,7 @@ def draw(fit: Fit, task: data.Task) -> dict[str, viz.Drawing]:
     return {
         "error_detail.png": viz.draw_error_detail(
             grid,
-            task.surface.function(*grid.points.T),
+            task.values(grid),
             model(grid.points),
             kinks,
             labels=labels,
@@ -134,7 +134,7 @@ def passes_over(model: jaxbp.Model, task: data.Task, grid: Grid) -> tuple[list[n
         trace = jaxbp.backprop(model.mlp, model.params, inputs[None], targets[None])
         return trace.preactivations, trace.activations, trace.node_errors
 
-    values = task.surface.function(*grid.points.T)
+    values = task.values(grid)
     passes = one(*model.standardize(grid.points, values))
     return tuple([np.asarray(array)[:, 0] for array in layers] for layers in passes)
 
@@ -145,8 +145,8 @@ def film(fit: Fit, task: data.Task, snapshots: Snapshots) -> viz.Film:
     places = np.unique(np.geomspace(1, len(steps), FRAMES).round().astype(int)) - 1
     chosen = [steps[place] for place in places]
     frames = [fit.model.with_params(snapshots[step])(grid.points) for step in chosen]
-    true = task.surface.function(*grid.points.T)
-    words = {"labels": task.surface.labels, "title": task.surface.formula}
+    true = task.values(grid)
+    words: Any = {"labels": task.surface.labels, "title": task.surface.formula}
     return viz.animate_training(grid, frames, chosen, true, **words)
 
 
@@ -154,21 +154,22 @@ def small_networks(task: data.Task, config: Config) -> tuple[dict[str, float], A
     """Train two small networks; return their last losses, and the writer of a page of both runs."""
     params_key, key = jax.random.split(jax.random.key(config.seed))
     grid = Grid.over(task.surface.domain, PAGE_SIDE)
-    values = task.surface.function(*grid.points.T)
-    recording, losses, samples = {}, {}, None
+    values = task.values(grid)
+    recording, losses = {}, {}
+    mlp = jaxbp.Mlp((2, 1))
+    scale = jaxbp.Model.for_data(mlp, jaxbp.init(mlp, key), *task.train)
+    train, samples = scale.standardize(*task.train), scale.standardize(grid.points, values)
     for name, hidden, solver, batch_size in (
         ("the tutorial's descent", "relu", jaxbp.first_order(optax.sgd(1e-3)), None),
         ("Gauss-Newton", "tanh", jaxbp.gauss_newton(), min(512, config.samples)),
     ):
         mlp = jaxbp.Mlp((2, *HIDDEN, 1), hidden=hidden)
         start = jaxbp.init(mlp, params_key, "he" if hidden == "relu" else "glorot")
-        model = jaxbp.Model.for_data(mlp, start, *task.train)
-        samples = model.standardize(grid.points, values)
         snapshots: Snapshots = {}
         jaxbp.fit(
             mlp,
             start,
-            model.standardize(*task.train),
+            train,
             steps=PAGE_STEPS,
             solver=solver,
             batch_size=batch_size,
@@ -184,12 +185,12 @@ def small_networks(task: data.Task, config: Config) -> tuple[dict[str, float], A
         losses[name] = run_losses[-1]
     network = (mlp, steps[-1][1])
     title = f"{task.surface.formula.strip('$')}: two ways to train 2-16-16-1"
-    words = {"lang": config.lang, "title": viz.translate(title, config.lang)}
+    words: Any = {"lang": config.lang, "title": viz.translate(title, config.lang)}
 
     def write(path: Path) -> None:
         viz.save_page(network, *samples, path, recording=recording, **words)
 
-    return losses, partial(write)
+    return losses, write
 
 
 if __name__ == "__main__":

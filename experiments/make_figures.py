@@ -25,6 +25,7 @@ JOBS = (
     ("one_layer", "", 1e-6),
     ("node_errors", "", 1e-9),
     ("walk", "", 1e-9),
+    ("play_page", "", 1e-9),
     ("xor", "", 0.2),
     ("mean_of_two", "", 1e-6),
     ("fruit_graph", "", 1e-12),

@@ -1,5 +1,4 @@
-"""Print both passes of a 3-4-2 sigmoid network: every value, node error, weight and bias by its
-number.
+"""Print both passes of a 3-4-2 sigmoid network, every value by its number.
 
 e is the error of a node's activation, dL/da, and d that of its preactivation, dL/dz; w84 goes from
 node 4 to node 8.

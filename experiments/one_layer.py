@@ -1,6 +1,4 @@
-"""Train one sigmoid layer by the chain rule, and by the document's rule, which lacks the upstream
-gradient.
-"""
+"""Train one sigmoid layer by the chain rule, and by a rule without the upstream gradient."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -53,7 +53,7 @@ def main(config: Config) -> None:
         text = page.read_text(encoding="utf-8")
         slide.write_text(text.replace('"embed":false', '"embed":true'), encoding="utf-8")
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        size = {"width": WIDTH, "height": HEIGHT}
+        size: Any = {"width": WIDTH, "height": HEIGHT}
         context = browser.new_context(viewport=size, device_scale_factor=SCALE, offline=True)
         opened = context.new_page()
         opened.goto(f"{slide.as_uri()}#check")

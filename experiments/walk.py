@@ -7,6 +7,7 @@ jax.grad. A second text lists the hand-written gradient and JAX's own as program
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -54,7 +55,7 @@ def main(config: Config) -> None:
     }
     print_values(sizes, values)
     title = f"{sizes} network, {' and '.join(dict.fromkeys(mlp.activation_names))}"
-    words = {"report": report, "title": title, "lang": config.lang}
+    words: Any = {"report": report, "title": title, "lang": config.lang}
 
     def save_page(path: Path) -> None:
         shown = {"lang": config.lang, "title": viz.translate(title, config.lang)}
@@ -69,7 +70,7 @@ def main(config: Config) -> None:
         f"{stem}.gif": viz.animate_walk(trace, **words),
         f"{stem}.html": save_page,
         f"{stem}.md": f"# Every number of both passes: {title}\n\n{ledger.to_markdown()}\n",
-        f"{stem}_programs.md": f"# The gradient to parameters and inputs, as programs\n\n{programs}",
+        f"{stem}_programs.md": f"# The gradient as programs\n\n{programs}",
     }
     numbers = {
         "loss": trace.loss,

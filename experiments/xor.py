@@ -1,5 +1,4 @@
-"""Learn exclusive or from 500 starts at once: as printed, corrected, and with the start of the
-PyTorch twin.
+"""Learn exclusive or from 500 starts: as printed, corrected, as the PyTorch twin starts.
 
 The printed program divides the gradient by the batch size twice, so it hardly ever learns the task.
 """

@@ -292,9 +292,9 @@ def time_gauss_newton() -> list[tuple[int, float, float]]:
         fit = partial(jaxbp.fit, mlp, params, samples_of(rows), **options)
         seconds = [min(fit(steps=n).run_seconds for _ in range(ROUNDS)) for n in (20, 60)]
         found.append((rows, (seconds[1] - seconds[0]) / 40, operations(mlp, rows) / peak))
-    rows = [(n, f"{a * 1e3:.1f}", f"{b * 1e3:.1f}", f"{a / b:.2f}") for n, a, b in found]
+    cells = [(n, f"{a * 1e3:.1f}", f"{b * 1e3:.1f}", f"{a / b:.2f}") for n, a, b in found]
     title = "Gauss-Newton, 2-128-128-1, at the peak of float64"
-    print_table(title, ("rows", "step, ms", "arithmetic, ms", "ratio"), rows)
+    print_table(title, ("rows", "step, ms", "arithmetic, ms", "ratio"), cells)
     return found
 
 
@@ -314,7 +314,8 @@ def time_many(count: int = 8) -> dict[str, dict[str, Times]]:
         mlp = jaxbp.Mlp((2, *hidden, 1))
         starts = jax.vmap(partial(jaxbp.init, mlp, dtype=jnp.float32))(keys)
         apart = [jax.tree.map(lambda leaf, i=i: leaf[i], starts) for i in range(count)]
-        samples, options = samples_of(rows), {"batch_size": batch_size, "record_every": steps}
+        samples = samples_of(rows)
+        options: dict[str, Any] = {"batch_size": batch_size, "record_every": steps}
         options |= {"steps": steps, "solver": solver or jaxbp.first_order(adam), "key": keys[0]}
         fit, fit_many = (
             partial(fit, data=samples, **options) for fit in (jaxbp.fit, jaxbp.fit_many)
@@ -325,8 +326,8 @@ def time_many(count: int = 8) -> dict[str, dict[str, Times]]:
         }
         found[name] = interleaved(ways, rounds=5)
     medians = {name: [some.median for some in times.values()] for name, times in found.items()}
-    rows = [(name, f"{a:.2f}", f"{b:.2f}", f"{a / b:.2f}") for name, (a, b) in medians.items()]
-    print_table(f"{count} fits", ("", "at once, s", "in turn, s", "ratio"), rows)
+    cells = [(name, f"{a:.2f}", f"{b:.2f}", f"{a / b:.2f}") for name, (a, b) in medians.items()]
+    print_table(f"{count} fits", ("", "at once, s", "in turn, s", "ratio"), cells)
     return found
 
 
@@ -388,8 +389,8 @@ def time_disk(steps: int = 1000) -> dict[str, float]:
                 min(fit(steps=n).run_seconds for _ in range(3)) for n in (steps, 3 * steps)
             )
             found[name] = (long - short) / (2 * steps)
-    rows = [(name, f"{seconds * 1e3:.2f}") for name, seconds in found.items()]
-    print_table(f"Adam, 2-64-64-64-1, a step on {BATCH:,} samples", ("", "ms"), rows)
+    cells = [(name, f"{seconds * 1e3:.2f}") for name, seconds in found.items()]
+    print_table(f"Adam, 2-64-64-64-1, a step on {BATCH:,} samples", ("", "ms"), cells)
     return found
 
 

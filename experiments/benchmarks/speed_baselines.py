@@ -1,6 +1,4 @@
-"""Steps of gradient descent on the tutorial's job by several libraries: 2-64-64-64-1 ReLU, 10,000
-samples.
-"""
+"""Gradient descent on the tutorial's job by several libraries: 2-64-64-64-1, 10,000 samples."""
 
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -75,7 +73,8 @@ def by_flax(inputs: np.ndarray, targets: np.ndarray) -> Run:
     """Return a run by NNX modules, split into graph and state."""
     from flax import nnx
 
-    rngs, layers = nnx.Rngs(0), []
+    layers: list[Any] = []
+    rngs = nnx.Rngs(0)
     for fan_in, fan_out in pairwise(SIZES):
         layers += [nnx.Linear(fan_in, fan_out, rngs=rngs), nnx.relu]
     graph, params = nnx.split(nnx.Sequential(*layers[:-1]))

@@ -1,4 +1,4 @@
-"""Formulas of the user's, parsed and never evaluated as Python."""
+"""Formulas from the command line, parsed and never evaluated as Python."""
 
 import ast
 import difflib
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-MAX_LENGTH = 1000  # characters; far above any formula that a person types, far below what could exhaust the parser
+MAX_LENGTH = 1000  # characters, so that no formula exhausts the parser
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     name: getattr(np, name)
@@ -46,7 +46,7 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
 
 
 def parse_expression(text: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Makes a function of x and y from a formula such as `sin(x)*cos(y) + 3^(x/3)`.
+    """Return a function of x and y from a formula such as `sin(x)*cos(y) + 3^(x/3)`.
 
     It may hold numbers, x, y, pi, e, parentheses, + - * / % and ** or ^ for powers, and the
     elementary functions sin, cos, tan, arcsin, arccos, arctan, arctan2, hypot, sinh, cosh, tanh,

@@ -1,10 +1,7 @@
-"""Functions of 5 to 10 inputs that surrogate models are compared on, each with the ranges that are
-usual for it.
+"""Functions of 5 to 10 inputs that surrogate models are compared on, with their usual ranges.
 
 Formulas, ranges and units are those of Surjanovic and Bingham, Virtual Library of Simulation
-Experiments: Test
-Functions and Datasets, https://www.sfu.ca/~ssurjano; each function names the publication that it
-comes from.
+Experiments: Test Functions and Datasets, https://www.sfu.ca/~ssurjano.
 """
 
 from collections.abc import Callable
@@ -37,7 +34,7 @@ class Function(NamedTuple):
 
 
 def borehole(points: np.ndarray) -> np.ndarray:
-    """The flow of water through a borehole between two aquifers, in m^3 a year (Harper and Gupta 1983; Morris 1993)."""
+    """Return the flow of water through a borehole, in m^3 a year (Harper and Gupta 1983)."""
     radius, influence, upper, upper_head, lower, lower_head, length, conductivity = points.T
     logarithm = np.log(influence / radius)
     resistance = 1 + 2 * length * upper / (logarithm * radius**2 * conductivity) + upper / lower
@@ -45,7 +42,7 @@ def borehole(points: np.ndarray) -> np.ndarray:
 
 
 def otl_circuit(points: np.ndarray) -> np.ndarray:
-    """The midpoint voltage of a push-pull circuit without an output transformer (Ben-Ari and Steinberg 2007)."""
+    """Return the midpoint voltage of a push-pull circuit (Ben-Ari and Steinberg 2007)."""
     base_1, base_2, feedback, collector_1, collector_2, gain = points.T
     amplified = gain * (collector_2 + 9)
     bias = 12 * base_2 / (base_1 + base_2)
@@ -70,7 +67,7 @@ def wing_weight(points: np.ndarray) -> np.ndarray:
 
 
 def friedman(points: np.ndarray) -> np.ndarray:
-    """10 sin(pi x1 x2) + 20 (x3 - 1/2)^2 + 10 x4 + 5 x5, "Friedman 1" without its noise (Friedman 1991)."""
+    """Return 10 sin(pi x1 x2) + 20 (x3 - 1/2)^2 + 10 x4 + 5 x5 (Friedman 1991)."""
     x1, x2, x3, x4, x5 = points.T
     return 10 * np.sin(np.pi * x1 * x2) + 20 * (x3 - 0.5) ** 2 + 10 * x4 + 5 * x5
 
@@ -98,7 +95,7 @@ FUNCTIONS: dict[str, Function] = {
             "L (m)",
             "K_w (m/yr)",
         ),
-        "Harper and Gupta 1983, BMI/ONWI-516; ranges of Morris, Mitchell and Ylvisaker 1993, Technometrics 35",
+        "Harper and Gupta 1983, BMI/ONWI-516; ranges of Morris et al. 1993, Technometrics 35",
     ),
     "otl_circuit": Function(
         otl_circuit,

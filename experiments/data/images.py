@@ -1,5 +1,4 @@
-"""Images of handwritten digits with labels: scikit-learn's, and MNIST from IDX files that the user
-has.
+"""Images of handwritten digits with labels: scikit-learn's, and MNIST from IDX files.
 
 References:
     LeCun, Cortes and Burges: the IDX format (magic number, sizes, bytes; all big-endian).
@@ -42,8 +41,7 @@ class LabelledImages(NamedTuple):
 
 
 def digit_images(test_share: float = 0.2, seed: int = 0) -> LabelledImages:
-    """Loads the 1,797 digits of 8 x 8 pixels that come with scikit-learn, and splits them at
-    random.
+    """Load scikit-learn's 1,797 digits of 8 x 8 pixels, split at random.
 
     Args:
         test_share: the share to test with, in [0, 1).
@@ -59,7 +57,8 @@ def digit_images(test_share: float = 0.2, seed: int = 0) -> LabelledImages:
         from sklearn.datasets import load_digits
     except ModuleNotFoundError:
         raise ValueError(
-            "the digits come with scikit-learn, which is not installed: pip install 'jaxbp[experiments]'"
+            "the digits come with scikit-learn, which is not installed: "
+            "pip install 'jaxbp[experiments]'"
         ) from None
     digits = load_digits()
     images, labels = digits.data / 16.0, digits.target.astype(np.int32)
@@ -69,7 +68,7 @@ def digit_images(test_share: float = 0.2, seed: int = 0) -> LabelledImages:
 
 
 def mnist_images(folder: str | Path) -> LabelledImages:
-    """Reads MNIST's four IDX files, plain or as .gz, from a folder.
+    """Read MNIST's four IDX files, plain or as .gz, from a folder.
 
     Args:
         folder: holds train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and
@@ -129,7 +128,7 @@ def _find(folder: Path, name: str) -> Path:
 
 
 def _read_idx(path: Path, num_dimensions: int) -> np.ndarray:
-    """Reads a file of unsigned bytes with so many dimensions, and checks magic number, sizes and length."""
+    """Read a file of unsigned bytes; check magic number, sizes and length."""
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
@@ -145,6 +144,6 @@ def _read_idx(path: Path, num_dimensions: int) -> np.ndarray:
     wanted = head + int(np.prod(sizes, dtype=object))
     if len(content) != wanted:
         raise ValueError(
-            f"{path} must be {wanted} bytes long for the sizes {sizes} that it names, got {len(content)}"
+            f"{path} must be {wanted} bytes long for its sizes {sizes}, got {len(content)}"
         )
     return np.frombuffer(content, np.uint8, offset=head).reshape(sizes)

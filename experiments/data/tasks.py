@@ -35,6 +35,11 @@ class Task(NamedTuple):
     scored: np.ndarray
     grid: Grid
 
+    def values(self, grid: Grid) -> np.ndarray:
+        """Return the values of the formula at the points of a grid."""
+        assert self.surface.function is not None
+        return self.surface.function(*grid.points.T)
+
     def nrmse(self, predict: Callable[[np.ndarray], np.ndarray]) -> float:
         """Return the root mean squared error over the standard deviation, on the scored points."""
         points, values = self.test.points[self.scored], self.test.values[self.scored]

@@ -78,7 +78,7 @@ def parse(config_type: type[Config], arguments: Sequence[str], description: str 
         if not ended.code:
             raise
     rows = (line.strip("│ ") for line in said.getvalue().splitlines() if line.startswith("│"))
-    parts = [[]]
+    parts: list[list[str]] = [[]]
     for row in rows:
         if row.startswith("──"):
             parts.append([])
@@ -91,8 +91,9 @@ def parse(config_type: type[Config], arguments: Sequence[str], description: str 
 
 
 def begin(config: Common) -> Path:
-    """Make the folder of the pictures, turn float64 on (unless a flag `x64` is off) and choose the
-    platform; return the folder.
+    """Make and return the folder of the pictures; turn float64 on and choose the platform.
+
+    A flag `x64` decides on float64.
     """
     folder = Path(config.out).expanduser()
     with contextlib.suppress(OSError):
@@ -179,13 +180,14 @@ def print_values(title: str, values: Mapping[str, object]) -> None:
 
 
 class Progress:
-    """A line for each phase of a run, with the time that the remaining phases take about.
+    """A line for each phase of a run, with the estimated time of the remaining phases.
 
     Attributes:
         phases: the seconds that each phase takes on two cores; what has passed corrects them.
     """
 
     def __init__(self, phases: Mapping[str, float], quiet: bool = False) -> None:
+        """Take the seconds of each phase; with `quiet` nothing is printed."""
         self.phases, self._quiet = dict(phases), quiet
         self._start = time.perf_counter()
 

@@ -1,4 +1,4 @@
-"""The catalogue of wrong backward passes as gradients and rules of one network, to test checkers."""
+"""The catalogue of wrong backward passes as gradients and rules of one network."""
 
 from collections.abc import Callable
 from typing import Any

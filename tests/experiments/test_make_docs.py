@@ -17,7 +17,7 @@ def test_a_stale_number_is_found_and_written(tmp_path, monkeypatch):
     content = {"result": {"errors": [1.0, 2.5e-6]}}
     (tmp_path / "figures" / "x.json").write_text(json.dumps(content))
     (tmp_path / "README.md").write_text("is <!--x errors.1 .1e-->3.0e-06<!--/--> now")
-    with pytest.raises(ValueError, match="make_docs.py`: README.md"):
+    with pytest.raises(ValueError, match=r"make_docs\.py`: README\.md"):
         make_docs.main(make_docs.Config(check=True))
     make_docs.main(make_docs.Config())
     text = (tmp_path / "README.md").read_text()

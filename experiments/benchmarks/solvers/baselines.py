@@ -1,4 +1,4 @@
-"""Baselines that are not networks: polynomials, radial basis functions, Gaussian processes, trees."""
+"""Baselines that are not networks: polynomials, radial functions, Gaussian processes, trees."""
 
 import contextlib
 import math
@@ -55,7 +55,7 @@ def function_baselines() -> dict[str, Solver]:
 
 
 def _chebyshev(degree: int, problem: Problem) -> Predict:
-    """Least squares on the products of Chebyshev polynomials of that total degree, by a pivoted QR."""
+    """Least squares on products of Chebyshev polynomials of a total degree, by pivoted QR."""
     from numpy.polynomial.chebyshev import chebvander
     from scipy.linalg import lstsq
 

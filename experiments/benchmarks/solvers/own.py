@@ -45,7 +45,7 @@ def _descend(problem: Problem, steps: int) -> Fitted:
     """The tutorial's start, loss and learning rate."""
     mlp = jaxbp.Mlp((problem.num_inputs, 64, 64, 64, 1), hidden="relu")
     params = tutorial_params(mlp, jnp.float32)
-    options = {"params": params, "loss": "half_squared_error"}
+    options: Any = {"params": params, "loss": "half_squared_error"}
     return _fit(problem, steps, mlp, jaxbp.first_order(optax.sgd(1e-3)), **options)
 
 

@@ -47,11 +47,11 @@ class Problem(NamedTuple):
 def standardized(train: Samples, test: Samples, seed: int) -> Problem:
     """Return a problem from samples in their own units."""
     inner, outer = standardizer(train.points), standardizer(train.values[:, np.newaxis])
-    scaled = (
+    train, test = (
         Samples(inner.standardize(x), outer.standardize(y[:, np.newaxis])[:, 0])
         for x, y in (train, test)
     )
-    return Problem(*scaled, seed)
+    return Problem(train, test, seed)
 
 
 def surface_problem(name: str, num_samples: int, seed: int) -> Problem:
