@@ -55,7 +55,7 @@ def main(config: Config) -> None:
     }
     print_values(sizes, values)
     title = f"{sizes} network, {' and '.join(dict.fromkeys(mlp.activation_names))}"
-    words: Any = {"report": report, "title": title, "lang": config.lang}
+    words: Any = {"report": report, "title": title}
 
     def save_page(path: Path) -> None:
         shown = {"lang": config.lang, "title": viz.translate(title, config.lang)}
