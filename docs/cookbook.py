@@ -118,7 +118,7 @@ def rms_norm_backward(residuals, u, projection=1.0):
 
 
 # Attention: S = Q K^T / sqrt(d), P = softmax(S), O = P V. dV = P^T u, dP = u V^T and
-# dS = P (dP - rowsum(P dP)); dQ = dS K / sqrt(d), dK = dS^T Q / sqrt(d). rowsum(P dP) = rowsum(u O).
+# dS = P (dP - rowsum(P dP)), rowsum(P dP) = rowsum(u O); dQ = dS K / sqrt(d), dK = dS^T Q / sqrt(d).
 
 
 def attention(q, k, v):
@@ -401,8 +401,8 @@ def fixed_point_backward(residuals, u, implicit=True, transposed=True):
 
 
 # ODE adjoint: y' = tanh(A y) from 0 to 1. The adjoint p' = -A^T (1 - tanh^2(A y)) p starts at
-# p(1) = u and runs back; dy0 = p(0), dA = integral of (1 - tanh^2) p y^T. Both by Runge-Kutta, whose
-# error is the rule's: 1e-8 with 40 steps.
+# p(1) = u and runs back; dy0 = p(0), dA = integral of (1 - tanh^2) p y^T. Both by Runge-Kutta, the
+# error of which is the rule's: 1e-8 with 40 steps.
 
 
 def slope(a, y):
@@ -441,7 +441,7 @@ def ode_backward(residuals, u, sign=1.0, along=True):
         return f, -sign * (a.T @ q), -jnp.outer(q, y)
 
     y1 = ode(a, y0)
-    y, p, of_a = runge_kutta(field, (y1, u, jnp.zeros_like(a)), 40, -1 / 40)
+    _, p, of_a = runge_kutta(field, (y1, u, jnp.zeros_like(a)), 40, -1 / 40)
     last = jnp.outer((1 - slope(a, y1) ** 2) * u, y1)
     return of_a if along else last, p
 

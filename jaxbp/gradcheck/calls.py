@@ -1,6 +1,4 @@
-"""A function under check: its arguments split into the arrays that move, other arrays and constants,
-the programs that differentiate it, and the dtypes inside it.
-"""
+"""A function under check: its arguments, the programs that differentiate it, the dtypes inside."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -20,11 +18,11 @@ if jax.__version_info__ < (0, 11):
     QUICKLY["xla_cpu_use_fusion_emitters"] = False
 
 
+@dataclass(frozen=True, eq=False)
 class ById:
     """A value without a hash, as a static argument of jit."""
 
-    def __init__(self, value: Any) -> None:
-        self.value = value
+    value: Any
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,8 @@ class Pass(NamedTuple):
     @classmethod
     def of(cls, xp: Any, mlp: Mlp, params: Any, inputs: Any, targets: Any, loss: Loss) -> "Pass":
         """Run a forward pass."""
-        z, a = [None], [inputs]
+        z: list[Any] = [None]
+        a = [inputs]
         for (weight, bias), activation in zip(params, mlp.activations, strict=True):
             product = xp.matmul(a[-1], weight, **({} if xp is np else {"precision": "highest"}))
             z.append(product if bias is None else product + bias[np.newaxis])
@@ -170,7 +171,8 @@ MISTAKES = tuple(Mistake(*row) for row in (
      lambda p, k, e, s: (e * s).astype(jnp.bfloat16).astype(e.dtype)),
     ("node error clipped", "node", 4, lambda p, k, e, s: p.xp.clip(e * s, -abs(e).max() / 20, 1)),
     ("weights not transposed on the way back", "carry", 3, lambda p, k, d: d @ p.w[k]),
-    ("weights not transposed anywhere", "carry", 0, lambda p, k, d: d @ p.w[k].reshape(p.w[k].T.shape)),
+    ("weights not transposed anywhere", "carry", 0,
+     lambda p, k, d: d @ p.w[k].reshape(p.w[k].T.shape)),
     ("carry: sign", "carry", 4, lambda p, k, d: -d @ p.w[k].T),
     ("carry: sign of the weights lost", "carry", 3, lambda p, k, d: d @ abs(p.w[k]).T),
     ("weights of the layer below", "carry", 3, lambda p, k, d: d @ p.w[k - 1].T),

@@ -10,7 +10,7 @@ from jaxbp.gradcheck.catalogue import MISTAKES, Pass, backward_by
 from jaxbp.losses import Loss
 from jaxbp.params import Mlp
 
-Leaves = list[tuple[np.ndarray, np.ndarray | None]]
+Leaves = Sequence[tuple[Any, Any]]
 MATCH = 1e-5  # relative to the leaf's norm: errors that small make two gradients the same
 MOST = 12  # elements that are listed
 
@@ -32,7 +32,7 @@ def as_layers(name: str, mlp: Mlp, given: Any) -> Leaves:
         arrays = [_numbers(value) for value in given.values()]
         weights = [array for array in arrays if array.ndim == 2]
         biases = [array for array in arrays if array.ndim == 1]
-        pairs = [*zip(weights, biases or [None] * len(weights), strict=False)]
+        pairs: list[Any] = [*zip(weights, biases or [None] * len(weights), strict=False)]
     else:
         pairs = [
             (layer[0], layer[1] if len(layer) > 1 else None)
@@ -44,7 +44,7 @@ def as_layers(name: str, mlp: Mlp, given: Any) -> Leaves:
         raise ValueError(
             f"{name} must have {mlp.num_layers} layers for sizes {mlp.sizes}, got {len(pairs)}"
         )
-    layers: Leaves = []
+    layers = []
     for k, (weight, bias) in enumerate(pairs):
         shape = mlp.sizes[k : k + 2]
         matrix = _numbers(weight)
@@ -90,8 +90,10 @@ def causes_of(
 
 def _of_all(p: Pass, hand: Leaves, right: Leaves, tolerance: float) -> Iterator[str]:
     """One factor for all elements."""
-    factor = _factor(*(np.concatenate([leaf.ravel() for leaf in _leaves(tree, hand)])
-                       for tree in (hand, right)), tolerance)  # fmt: skip
+    flat = [
+        np.concatenate([leaf.ravel() for leaf in _leaves(tree, hand)]) for tree in (hand, right)
+    ]
+    factor = _factor(flat[0], flat[1], tolerance)
     if factor is None:
         return
     names = [name for name, value in _known_factors(p) if _equal(value, factor, tolerance)]
@@ -170,9 +172,8 @@ def _of_leaves(mlp: Mlp, p: Pass, hand: Leaves, right: Leaves, tolerance: float)
                 yield f"{path} is transposed"
             for j, other in enumerate(right):
                 same = other[part == "bias"]
-                if j != k and same is not None and same.shape == got.shape:
-                    if _close(got, same, tolerance):
-                        yield f"{path} is that of layer {j + 1}"
+                if j != k and same is not None and _close(got, same, tolerance):
+                    yield f"{path} is that of layer {j + 1}"
 
 
 def _wrong_elements(mlp: Mlp, hand: Leaves, right: Leaves, tolerance: float) -> Iterator[str]:

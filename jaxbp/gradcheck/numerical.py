@@ -1,10 +1,10 @@
 """Numerical derivatives of a scalar function, one element at a time.
 
     central      (f(p + h) - f(p - h)) / 2h      error: h^2 f''' / 6 + rounding of f / h
-    complex      Im f(p + i h) / h               error: h^2 f''' / 6; no difference, so h can be tiny
+    complex      Im f(p + i h) / h               error: h^2 f''' / 6; no difference: h may be tiny
 
-Where a complex step as tiny as that vanishes in rounding, as in log(1 + exp(p + i h)), a longer one
-shows it, and the central difference stands in.
+Where a complex step as tiny as that vanishes in rounding, as in log(1 + exp(p + i h)), a longer
+one shows it, and the central difference stands in.
 
 References:
     Squire and Trapp 1998, SIAM Review 40 (the complex step).

@@ -130,7 +130,7 @@ class Report:
         return json.dumps(content, allow_nan=False)
 
     def __str__(self) -> str:
-        """The verdict, then the causes, the wrong rows, the faults, the notes and the right rows."""
+        """Verdict, causes, wrong rows, faults, notes and right rows, in this order."""
         wrong = sorted((row for row in self.rows if not row.ok), key=_badness, reverse=True)
         lines = [
             "ok" if self.ok else "WRONG",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -231,7 +232,7 @@ class _Checker:
         )
 
     def _look_inside(self, place: _Place) -> None:
-        """Choose the precision; find what can be compiled, and how often it can be differentiated."""
+        """Choose the precision, and find what can be compiled and differentiated."""
         operations: list[Any] = []
         for name in ("call", "reference"):
             call = getattr(self, name)
@@ -395,7 +396,7 @@ class _Checker:
             sizes = np.abs(leaf.astype(_widest(leaf)))
             relative = 8 * unit**0.75 if self.rtol is None else self.rtol
             limit = relative * sizes
-            if self.setting is OWN or leaf.size > BIG:  # where it is not measured, or at a high cost
+            if self.setting is OWN or leaf.size > BIG:  # rounding is not measured, or costs much
                 limit = limit + 8 * unit * float(np.linalg.norm(sizes[np.isfinite(sizes)]))
             if measured is not None:
                 limit = limit + measured[k]
@@ -415,9 +416,7 @@ class _Checker:
         return max(calls.unit_of(np.float64), narrow, self.units.get(WIDE, 0.0))
 
     def _measure(self, place: _Place, setting: Setting) -> None:
-        """Measure what rounding does to each element of the reference: by float32 beside float64,
-        and by small changes of the arguments.
-        """
+        """Measure rounding in each element: float32 beside float64, and changes of arguments."""
         if (setting, "bars") in place.measured:
             return
         call = self.reference if place.truth is not None and place.truth.bars else self.call
@@ -479,8 +478,9 @@ class _Checker:
         expected: Leaves,
         wrong: list[np.ndarray],
     ) -> list[np.ndarray]:
-        """Take out elements that another look explains: a kink, or a second order that is the
-        derivative of the rule's own first one.
+        """Take out elements that another look explains.
+
+        It is a kink, or a second order that is the derivative of the rule's own first one.
         """
         if kind == "bars":
             return self._without_kinks(place, setting, hand, expected, wrong)
@@ -591,7 +591,8 @@ class _Checker:
         call = self.reference or self.call
         probe = Probe(call, self.setting, place.point, self.fixed, place.cotangent)
         self._along(place, probe, "bars", hand.bars, budget)
-        if self.reference is None and hand.second and "second order" in self.methods:
+        two = hand.second and place.given and "second order" in self.methods
+        if self.reference is None and two:
             self._along(place, self._probe_of_rule(place), "second", hand.second, budget // 4)
 
     def _probe_of_rule(self, place: _Place) -> Probe:
@@ -619,7 +620,7 @@ class _Checker:
         got, limit = self._coordinates(place, kind, hand)
         edges = np.cumsum([0, *sizes])
         method = "central difference" if kind == "bars" else "second order"
-        for k, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+        for k, (low, high) in enumerate(pairwise(edges)):
             own = np.flatnonzero((elements >= low) & (elements < high))
             along = len(elements) + k
             part = slice(low, high)
@@ -634,19 +635,17 @@ class _Checker:
             probes = np.append(own, along)
             names = [*elements[own] - low, -1]
             if method in self.methods:
-                found = self._row_of_slopes(
-                    place, k, method, slopes, probes, names, hands, limits, size
-                )
+                columns = np.stack([hands, limits, size])
+                found = self._row_of_slopes(place, k, method, slopes, probes, names, columns)
                 kinked = bool((slopes.low[probes] != slopes.high[probes]).any())
                 if found is not None and (place.given or not (found.ok or kinked)):
                     self.rows.append(found)
+            if kind != "bars" or not place.given or "Taylor remainder" not in self.methods:
+                continue
             remainder = remainder_slope(slopes, int(along), slope, slack) if high > low else None
-            if remainder is not None and kind == "bars" and place.given:
-                if "Taylor remainder" in self.methods:
-                    self.rows.append(
-                        Row(self.paths[k], "Taylor remainder", abs(remainder - 2) / 2, 0.05, (),
-                            remainder, 2.0, self.setting.name)
-                    )  # fmt: skip
+            if remainder is not None:
+                numbers = abs(remainder - 2) / 2, 0.05, (), remainder, 2.0, self.setting.name
+                self.rows.append(Row(self.paths[k], "Taylor remainder", *numbers))
 
     def _coordinates(self, place: _Place, kind: str, hand: Leaves) -> tuple[np.ndarray, np.ndarray]:
         """Coordinates of cotangents, and the errors that are allowed for them."""
@@ -667,11 +666,10 @@ class _Checker:
         slopes: Slopes,
         probes: np.ndarray,
         names: list[int],
-        hand: np.ndarray,
-        limit: np.ndarray,
-        size: np.ndarray,
+        columns: np.ndarray,
     ) -> Row | None:
         """The row of a leaf's worst probe; None where no difference is conclusive."""
+        hand, limit, size = columns
         slope, low, high, error = (column[probes] for column in slopes[:4])
         known = error <= CONCLUSIVE * np.maximum(np.abs(slope), 0.01 * size)
         known |= (error < 1e-6) & (np.abs(slope) < 1e-6)
@@ -742,8 +740,10 @@ class _Checker:
         return replace(place, point=point, cotangent=self._draw(place.cotangent), measured={})
 
     def _search(self, place: _Place) -> None:
-        """Check at points that the caller did not give; a disagreement counts where differences of
-        the reference confirm it and it begins at a sharp edge on the way from the given point.
+        """Check at points that the caller did not give.
+
+        A disagreement counts where differences of the reference confirm it and it begins at a sharp
+        edge on the way from the given point.
         """
         total = sum(int(leaf.size) for leaf in place.point) + 1
         most = min(self.budget // 50, LARGE // (64 * total), 40)
@@ -824,9 +824,7 @@ class _Checker:
     def _confirmed(
         self, place: _Place, k: int, share: np.ndarray, hand: Leaves, expected: Leaves
     ) -> bool:
-        """Whether central differences of the reference agree with its autodiff, and not with the
-        rule, at one of the worst elements.
-        """
+        """Whether central differences agree with the reference and not with the rule."""
         assert self.reference is not None
         start = sum(num_coordinates(leaf) for leaf in place.point[:k])
         elements = start + np.argsort(-share, axis=None)[:LOOKS]

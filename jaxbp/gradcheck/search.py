@@ -1,6 +1,7 @@
 """Points at which a rule is checked beside the given one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -20,42 +21,45 @@ def points_near(
         gentle: only points near the given one, for iterations that may not converge elsewhere.
     """
 
-    def changed(change: object) -> Leaves:
-        return [np.asarray(change(leaf)).astype(leaf.dtype) for leaf in point]  # type: ignore[operator]
+    def changed(change: Callable[..., Any]) -> Leaves:
+        return [np.asarray(change(_wide(leaf))).astype(leaf.dtype) for leaf in point]
 
     def normal(leaf: np.ndarray) -> np.ndarray:
         return generator.standard_normal(leaf.shape)
 
-    def size(leaf: np.ndarray) -> float:
-        rms = float(np.sqrt(np.mean(np.abs(leaf.astype(complex)) ** 2))) if leaf.size else 1.0
-        return rms if 0 < rms < np.inf else 1.0
-
-    def wide(leaf: np.ndarray) -> np.ndarray:
-        return leaf.astype(complex if np.iscomplexobj(leaf) else float)
-
     for k in range(2):
-        yield f"a point near ({k + 1})", changed(lambda x: wide(x) + 0.1 * size(x) * normal(x))
+        yield f"a point near ({k + 1})", changed(lambda x: x + 0.1 * _size(x) * normal(x))
     for factor in FACTORS if not gentle else (1.1, 0.9):
-        yield f"arguments times {factor:g}", changed(lambda x, factor=factor: factor * wide(x))
+        yield f"arguments times {factor:g}", changed(lambda x, factor=factor: factor * x)
     if gentle:
         return
-    yield "other signs", changed(lambda x: wide(x) * generator.choice([-1.0, 1.0], x.shape))
-    yield "absolute values", changed(lambda x: np.abs(wide(x)))
+    yield "other signs", changed(lambda x: x * generator.choice([-1.0, 1.0], x.shape))
+    yield "absolute values", changed(lambda x: np.abs(x))
     yield "zeros", changed(np.zeros_like)
-    yield "ties", changed(lambda x: np.full_like(wide(x), wide(x).ravel()[0] if x.size else 0))
+    yield "ties", changed(lambda x: np.full_like(x, x.ravel()[:1].sum()))
     yield "pairs of ties", changed(_in_pairs)
     if len(point) > 1:
         for k in range(min(len(point), 4)):
             for factor in (-1.0, 5.0):
                 moved = [np.asarray(leaf) for leaf in point]
-                moved[k] = (factor * wide(moved[k])).astype(moved[k].dtype)
+                moved[k] = (factor * _wide(moved[k])).astype(moved[k].dtype)
                 yield f"argument {k} times {factor:g}", moved
     for k in range(4):
         scale = (1.0, 3.0, 10.0, 0.1)[k]
-        yield f"drawn, size {scale:g}", changed(lambda x, s=scale: s * size(x) * normal(x))
+        yield f"drawn, size {scale:g}", changed(lambda x, s=scale: s * _size(x) * normal(x))
     for scale in (1.0, 5.0):
         yield f"drawn near {scale:g}", changed(lambda x, s=scale: s + 0.3 * normal(x))
         yield f"drawn near {-scale:g}", changed(lambda x, s=scale: -s + 0.3 * normal(x))
+
+
+def _wide(leaf: np.ndarray) -> np.ndarray:
+    return np.asarray(leaf).astype(complex if np.iscomplexobj(leaf) else float)
+
+
+def _size(leaf: np.ndarray) -> float:
+    """The root mean square, 1 if it is 0."""
+    rms = float(np.sqrt(np.mean(np.abs(leaf) ** 2))) if leaf.size else 1.0
+    return rms if 0 < rms < np.inf else 1.0
 
 
 def _in_pairs(leaf: np.ndarray) -> np.ndarray:

@@ -73,24 +73,7 @@ def check_transformed(
     for name, members in subsets:
         names.append((f"with respect to {name} alone", members))
         expected[names[-1][0]] = ends[0][0], ends[0][1]
-    arguments = points, fixed, cotangents
-    failures = Failures()
-    try:
-        results = _in_all(call, tuple(names), *arguments)
-    except Exception:
-        results = {}
-        for name, members in names:
-            try:
-                results |= _in_all(call, ((name, members),), *arguments)
-            except Exception as error:
-                text = (
-                    f"{name}: raises {type(error).__name__}: {str(error).split(chr(10))[0][:100]}"
-                )
-                try:
-                    _in_all(call, ((name, members),), *arguments, derivatives=False)
-                    failures.faults.append(f"fails {text}")
-                except Exception:
-                    failures.notes.append(f"the function itself fails {text}")
+    results, failures = _run_each(call, names, (points, fixed, cotangents))
     pairs = []
     for name, members in names:
         if name not in results:
@@ -102,6 +85,28 @@ def check_transformed(
         for kind, got, want in zip(("value", "bars"), (value, bars), expected[name], strict=True):
             pairs.append((name, kind, [np.asarray(leaf) for leaf in got], list(want)))
     return pairs, failures
+
+
+def _run_each(
+    call: Call, names: Sequence[tuple[str, tuple[int, ...]]], arguments: tuple[Any, ...]
+) -> tuple[dict[str, Any], Failures]:
+    """Run all transformations in one program, or each alone if one of them raises."""
+    failures = Failures()
+    try:
+        return _in_all(call, tuple(names), *arguments), failures
+    except Exception:
+        results: dict[str, Any] = {}
+    for one in names:
+        try:
+            results |= _in_all(call, (one,), *arguments)
+        except Exception as error:
+            text = f"{one[0]}: raises {type(error).__name__}: {str(error).splitlines()[0][:100]}"
+            try:
+                _in_all(call, (one,), *arguments, derivatives=False)
+                failures.faults.append(f"fails {text}")
+            except Exception:
+                failures.notes.append(f"the function itself fails {text}")
+    return results, failures
 
 
 def _subsets(
@@ -149,27 +154,31 @@ def _in_all(
         return jax.lax.scan(body, None, moving)[1]
 
     first, bar = [leaf[0] for leaf in points], [leaf[0] for leaf in cotangents]
+
+    def over(members: tuple[int, ...]) -> Any:
+        axes = tuple(0 if k in members else None for k in range(len(points)))
+        moving = [leaf if k in members else leaf[0] for k, leaf in enumerate(points)]
+        return pull(jax.vmap(one, in_axes=axes), moving, cotangents)
+
+    def alone(members: tuple[int, ...]) -> Any:
+        def of_some(*moving: Any) -> Leaves:
+            known = dict(zip(members, moving, strict=True))
+            return one(*(known.get(k, leaf) for k, leaf in enumerate(first)))
+
+        return pull(of_some, [first[k] for k in members], bar)
+
+    whole: dict[str, Callable[[], Any]] = {
+        "under jit": lambda: pull(one, first, bar),
+        "under vmap": lambda: pull(jax.vmap(one), points, cotangents),
+        "under vmap of its gradient": lambda: jax.vmap(lambda some, bars: pull(one, some, bars))(
+            points, cotangents
+        ),
+        "in scan and checkpoint": lambda: pull(scanned, points, cotangents),
+    }
     results = {}
     for name, members in names:
-        if name == "under jit":
-            results[name] = pull(one, first, bar)
-        elif name == "under vmap":
-            results[name] = pull(jax.vmap(one), points, cotangents)
-        elif name == "under vmap of its gradient":
-            results[name] = jax.vmap(lambda some, bars: pull(one, some, bars))(points, cotangents)
-        elif name == "in scan and checkpoint":
-            results[name] = pull(scanned, points, cotangents)
-        elif name.startswith("under vmap over"):
-            axes = tuple(0 if k in members else None for k in range(len(points)))
-            moving = [leaf if k in members else leaf[0] for k, leaf in enumerate(points)]
-            results[name] = pull(jax.vmap(one, in_axes=axes), moving, cotangents)
+        if name in whole:
+            results[name] = whole[name]()
         else:
-
-            def some(*moving: Any, members: tuple[int, ...] = members) -> Leaves:
-                leaves = list(first)
-                for k, leaf in zip(members, moving, strict=True):
-                    leaves[k] = leaf
-                return one(*leaves)
-
-            results[name] = pull(some, [first[k] for k in members], bar)
+            results[name] = (over if name.startswith("under vmap over") else alone)(members)
     return results

@@ -39,7 +39,7 @@ def test_right_gradients_pass(seed, dtype):
 
 @pytest.mark.slow
 def test_a_trained_network_passes(x64):
-    """Near a minimum the terms of the gradient cancel, and every program's error grows against what is left."""
+    """Near a minimum the terms of the gradient cancel, and every program's error grows."""
     mlp = jaxbp.Mlp((2, 8, 1))
     inputs = np.random.default_rng(1).standard_normal((50, 2))
     targets = np.sin(inputs[:, :1])
@@ -135,7 +135,7 @@ def test_what_a_trace_is_allowed_grows_with_its_samples(x64):
 @pytest.mark.parametrize("name", ["node_errors", "activation_errors"])
 @pytest.mark.parametrize("layer", range(3))
 def test_a_wrong_error_of_a_trace_is_caught(name, layer, dtype):
-    """Judged relative to the leaf itself: a thousandth of a small number counts as much as that of a large one."""
+    """Relative to the leaf: a thousandth of a small number counts as that of a large one."""
     with jax.enable_x64(dtype is np.float64):
         trace = trace_of(dtype)
         arrays = list(getattr(trace, name))
@@ -146,7 +146,7 @@ def test_a_wrong_error_of_a_trace_is_caught(name, layer, dtype):
 
 
 def test_a_tiny_gradient_is_judged_relative_to_itself(x64):
-    """Targets that are met to 1e-8 leave a gradient of that size; a doubled one must not pass for being small."""
+    """Targets met to 1e-8 leave a gradient of that size; a doubled one must not pass."""
     trace = trace_of(np.float64)
     near = trace.activations[-1] + 1e-8
     tiny = jax.tree.map(np.asarray, jaxbp.backprop(MLP, trace.params, trace.inputs, near))
@@ -275,7 +275,7 @@ def test_the_library_s_own_rule_passes():
 
 
 def test_where_terms_cancel_four_roundings_of_each_parameter_are_allowed(x64):
-    """What is left of p - 0.99 p is a hundredth of p: a relative change of p by u is one by 100 u of it."""
+    """p - 0.99 p is a hundredth of p: a relative change of p by u is one by 100 u of it."""
     params = jax.tree.map(lambda leaf: np.float64(np.float32(leaf)), draw_params(MLP))
 
     def judge(moved):
@@ -291,7 +291,7 @@ def test_where_terms_cancel_four_roundings_of_each_parameter_are_allowed(x64):
 
 
 def test_digits_that_cancel_are_no_fault():
-    """Of 1 - cos x float32 knows three digits here: the rule is right, its numbers are as good as can be."""
+    """Of 1 - cos x float32 knows three digits here: the rule is right."""
     x = jnp.asarray([0.0101, 0.0123, 0.0077], jnp.float32)
     report = jaxbp.check_rule(*[lambda x: (1 - jnp.cos(x)) ** 2] * 2, x)
     assert report.ok, str(report)

@@ -12,7 +12,7 @@ import jaxbp
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "docs"))
 
-from cookbook import RECIPES  # noqa: E402
+from cookbook import RECIPES
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 QUICK = ("layer norm", "embedding", "stable norm")
