@@ -46,7 +46,8 @@ MOST_ROWS = 5  # times the units: what a band is chosen on
 MOST_HELD_OUT = 500
 LEAST_ROWS = 1.25  # times the units
 FEWER_UNITS = (128, 256)  # where the rows are too few for the first of the effort
-ROUGH = 1e-2  # of the standard deviation: if the widest band leaves more, units are missing, and many at once are tried
+# Of the standard deviation: if the widest band leaves more, many units are tried at once.
+ROUGH = 1e-2
 WIDER = (
     1.17  # times what holds as many functions as 0.6 of the units: the most that sampling supports
 )
@@ -64,7 +65,7 @@ TIE = 1.04  # of the mean squared error: the larger ridge is the safer one
 def climb(
     rows: Rows, effort: Effort, seed: int, budget: Budget, goal: float = GOAL
 ) -> Iterator[Trial]:
-    """Tries all bands with the fewest units, then more units in the best band and wider ones, until `goal` is met."""
+    """Try all bands with the fewest units, then more units in the best band and wider ones."""
     num_rows, num_inputs = len(rows.train.inputs), len(varying(rows.every.inputs))
     sizes = tuple(size for size in FEWER_UNITS if size < effort.bands[0]) + effort.bands
     enough = [size for size in sizes if LEAST_ROWS * size <= num_rows]
@@ -113,7 +114,7 @@ def _try(
     seed: list[int],
     budget: Budget,
 ) -> tuple[Trial, float]:
-    """Solves the output layer of one band for every ridge, and takes the one that the held-out rows prefer."""
+    """Solve the output layer of one band for every ridge; the held-out rows choose the ridge."""
     start = time.perf_counter()
     mlp = Mlp((rows.every.inputs.shape[1], units, rows.every.targets.shape[1]), hidden="sine")
     params = fill_ball(mlp, varying(rows.every.inputs), radius, np.random.default_rng(seed))
@@ -157,7 +158,7 @@ def widest(num_inputs: int, units: int) -> float:
 def fill_ball(
     mlp: Mlp, columns: np.ndarray, radius: float, generator: np.random.Generator
 ) -> Params:
-    """Pairs of a sine and a cosine, their frequencies evenly in the ball over these columns; a zero output layer."""
+    """Pairs of a sine and a cosine with frequencies evenly in the ball over these columns."""
     num_inputs, units, num_outputs = mlp.sizes
     frequencies = np.zeros((num_inputs, units // 2))
     phases = generator.random((len(columns) - 1, 1))
@@ -168,7 +169,7 @@ def fill_ball(
 def ball_frequencies(
     d: int, count: int, radius: float, phases: np.ndarray | float = 0.0
 ) -> np.ndarray:
-    """Frequencies (d, count) that fill half a ball evenly, d at most 3; phases (d - 1, 1) turn them."""
+    """Frequencies (d, count) that fill half a ball evenly; phases (d - 1, 1) turn them."""
     places = np.arange(count)
     radii = radius * ((places + 0.5) / count) ** (1 / d)
     turns = (places * RECURRENCE[d][:, np.newaxis] + phases) % 1

@@ -5,8 +5,8 @@
 
 The boxes stand on a grid of step h, so that each point lies in two of them along each input. Their
 networks share their units: sine and cosine units whose frequencies fill a ball, or distance units
-with the rows of the box as centres. Only the output layers differ, and each is solved by itself: the
-cost grows in proportion to the rows.
+with the rows of the box as centres. Only the output layers differ, each solved by itself: the cost
+grows in proportion to the rows.
 
 Legend: n points, d inputs, b boxes, m units of a box, k outputs, t terms of the polynomial.
 

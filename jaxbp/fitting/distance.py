@@ -1,4 +1,4 @@
-"""Distance units: a hidden layer that reads how far a point is from its centres, beside a polynomial.
+"""Distance units: a hidden layer that reads the distance of a point from its centres.
 
     outputs = phi(x, c_j) weight + polynomial(x) trend
 
@@ -6,10 +6,10 @@ With the samples as centres and a solved output layer this is kriging, also call
 regression or a radial basis function. Radial kernels read the scaled distance r; the kernel
 "product" multiplies one factor for each input:
 
-    radial   s = r^2 = sum over i of ((x_i - c_i) / l_i)^2,  value phi(r),  slope psi(r) = -phi'(r) / r
+    radial   r^2 = sum over i of ((x_i - c_i) / l_i)^2,  value phi(r),  psi(r) = -phi'(r) / r
     product  prod over i of (1 + a_i exp(-((x_i - c_i) / l_i)^2 / 2))
 
-The backward pass is written by hand: with W = units_bar * psi, points_bar = -(x sum(W) - W c) / l^2.
+The backward pass is written by hand: W = units_bar * psi, points_bar = -(x sum(W) - W c) / l^2.
 
 Legend: n points, d inputs, m centres, k outputs, t terms of the polynomial.
 
@@ -146,6 +146,18 @@ class Distance:
         d, m, k = self.sizes
         terms = (1, 1 + d, 1 + d + d * (d + 1) // 2)[self.degree]
         return DistanceParams((m, d), (d,), (d,), (m, k), (terms, k))
+
+    def padded(self, params: DistanceParams) -> tuple["Distance", DistanceParams]:
+        """The same function with units of weight 0 up to a power of two.
+
+        Models of any number of rows then share a few compiled programs.
+        """
+        d, m, k = self.sizes
+        extra = (1 << (m - 1).bit_length()) - m
+        centres = np.pad(params.centres, ((0, extra), (0, 0)), mode="edge")
+        weight = np.pad(params.weight, ((0, extra), (0, 0)))
+        network = Distance(self.kernel, (d, m + extra, k), self.degree)
+        return network, params._replace(centres=centres, weight=weight)
 
     def __str__(self) -> str:
         """Number and kernel of the units."""

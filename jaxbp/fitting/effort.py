@@ -79,6 +79,6 @@ class Budget:
 
     @property
     def left(self) -> float:
-        """Operations that are left, at least those of half the budget: a winner is always fitted once more."""
+        """Operations that are left, at least half the budget: a winner is fitted once more."""
         spent = time.perf_counter() - self.began if self.by_clock else self.planned
         return RATE * min(1e9, max(self.seconds - spent, 0.5 * self.seconds))

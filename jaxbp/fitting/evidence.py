@@ -1,4 +1,4 @@
-"""Kriging of few rows in closed form: the evidence of its lengths and noise, and leave-one-out errors.
+"""Kriging in closed form: the evidence of its lengths and noise, and leave-one-out errors.
 
 With the kernel matrix Phi of the rows, the polynomial F beside it and the noise share v,
 
@@ -7,7 +7,7 @@ With the kernel matrix Phi of the rows, the polynomial F beside it and the noise
     E = m/2 sum over outputs of log(T^T P T) + k/2 log det(Z^T K Z),   m = n - t
     leave-one-out error e_i = weight_i / P_ii,   its variance s^2 / P_ii,   s^2 = T^T P T / m
 
-E is the negative restricted log evidence, the amplitude s of each output integrated out. Its gradient
+E is the negative restricted log evidence, the amplitude s of each output at its best. Its gradient
 is written by hand: G = Z (k/2 (Z^T K Z)^-1 - sum m/2 a a^T / T^T P T) Z^T, dE/dlog l_i = sum G psi
 ((x_i - z_i) / l_i)^2, dE/dlog v = v tr G.
 
@@ -126,7 +126,7 @@ class Kriging:
         return min(found, key=lambda one: one.fun).x
 
     def solve(self, theta: np.ndarray, strengths: np.ndarray | None = None) -> "Solved":
-        """Solve the output layer and the polynomial; the noise is raised where rounding asks for it."""
+        """Solve the output layer and the polynomial; rounding bounds the noise from below."""
         lengths = np.exp(theta[:-1])
         strengths = np.zeros(len(lengths)) if strengths is None else strengths
         phi = evaluate(np, self.kernel, self.x, lengths, strengths, self.x)[0]

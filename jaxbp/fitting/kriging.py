@@ -67,7 +67,7 @@ class KrigingFit:
         theta: np.ndarray | None = None,
         strengths: np.ndarray | None = None,
     ) -> "KrigingFit":
-        """Fit to rows (n, d), (n, k), with as many evaluations of the evidence, from theta if given."""
+        """Fit to rows (n, d), (n, k), after a search from theta with so many evaluations."""
         rows = Kriging(kernel, scalers[0].standardize(points), scalers[1].standardize(outputs))
         if evaluations:
             theta = rows.search(evaluations, theta)

@@ -47,7 +47,7 @@ class Model:
         input_scaler: maps points to standard units.
         output_scaler: maps outputs to standard units.
         flat: whether the outputs are (n,) rather than (n, k).
-        bars: what `std`, `interval` and `error` read; None where there is nothing to calibrate them.
+        bars: read by `std`, `interval` and `error`; None where nothing calibrates them.
         history: the candidates that `fit_model` tried.
         names: of the columns of points, then of outputs; may be empty.
     """
@@ -130,7 +130,7 @@ class Model:
         return replace(self, terms=jax.tree.map(np.asarray, tuple(terms)))
 
     def standardize(self, points: np.ndarray, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Map samples to inputs (n, d) and targets (n, k) in standard units, in the dtype of the parameters."""
+        """Map samples to inputs (n, d) and targets (n, k) in standard units."""
         dtype = self.terms[0].dtype
         targets = self.output_scaler.standardize(outputs.reshape(len(outputs), -1))
         return self.input_scaler.standardize(points).astype(dtype), targets.astype(dtype)
@@ -155,8 +155,9 @@ class Model:
         with jax.enable_x64(True):
             array = np.asarray(as_points(points, jnp.float64, self.num_inputs))
             tiles = [array[first : first + TILE] for first in range(0, max(1, len(array)), TILE)]
-            # Models that differ in words alone share a compiled program.
-            plain = replace(self, bars=None, history=(), names=())
+            # Models that differ in words or the number of rows share a compiled program.
+            terms = tuple(term.padded() for term in self.terms)
+            plain = replace(self, terms=terms, bars=None, history=(), names=())
             return np.concatenate(
                 [np.asarray(_predict(plain, padded(tile)), float)[: len(tile)] for tile in tiles]
             )
@@ -226,7 +227,7 @@ class Model:
         return predicted, deviation.reshape(predicted.shape)
 
     def score(self, points: Any, outputs: Any) -> Score:
-        """Compares the predictions at points with the true outputs, (n,) or (n, k) as in the fit."""
+        """Compare the predictions at points with the true outputs, (n,) or (n, k)."""
         return Score(self(np.asarray(points)), np.asarray(outputs))
 
     def _repr_html_(self) -> str:
@@ -265,8 +266,7 @@ class Model:
         return "\n".join(lines)
 
     def save(self, path: str | Path) -> None:
-        """Writes the model to one file, whole or not at all, for `load` to read: every number,
-        scalers, names, history.
+        """Write the model to one file, whole or not at all, for `load` to read.
 
         Raises:
             ValueError: path is a directory, or the parameters are neither float32 nor float64.
@@ -279,8 +279,7 @@ class Model:
 
 
 def load(path: str | Path) -> Model:
-    """Reads a model that `Model.save` wrote; it is checked before any of it is used, and nothing in
-    it is run.
+    """Read a model that `Model.save` wrote; it is checked first, and nothing in it is run.
 
     Args:
         path: the file.

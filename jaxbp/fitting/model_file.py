@@ -1,7 +1,7 @@
 """The file of a model: what `Model.save` writes and `load` reads.
 
-The description says what the static fields of the model are; the arrays are the leaves of its pytree,
-each under its path, and their shapes follow from the description.
+The description holds the static fields of the model; the arrays are the leaves of its pytree, each
+under its path, and their shapes follow from the description.
 """
 
 from pathlib import Path
@@ -66,7 +66,7 @@ def write_model(path: Path, **model: Any) -> None:
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """Read what a file says of its model: networks, names, history, and the versions that wrote it."""
+    """Read the description: networks, names, history, and the versions that wrote the file."""
     return read_archive(path, WHAT, _layout)[0]
 
 
@@ -168,6 +168,12 @@ def _layout(description: dict[str, Any]) -> dict[str, Slot]:
         raise ValueError(
             f"it must name {num_inputs} inputs and {num_outputs} outputs, got names {names}"
         )
+    _check_history_and_bars(description)
+    skeleton = _named(_skeleton(description))
+    return {name: Slot(leaf.shape, leaf.dtype.name) for name, leaf in skeleton.items()}
+
+
+def _check_history_and_bars(description: dict[str, Any]) -> None:
     for row in _get(description, "history", list, tuple):
         if [type(some) for some in row] != [str, float, float, bool]:
             raise ValueError(f"its history must list name, error, seconds and choice, got {row}")
@@ -175,8 +181,6 @@ def _layout(description: dict[str, Any]) -> dict[str, Slot]:
         Distance(_get(description["bars"], "kernel", str), (1, 1, 1))
         if _get(description["bars"], "rows", int) < 1:
             raise ValueError(f"its bars must have rows, got {description['bars']['rows']}")
-    skeleton = _named(_skeleton(description))
-    return {name: Slot(leaf.shape, leaf.dtype.name) for name, leaf in skeleton.items()}
 
 
 def _get(table: Any, name: str, *types: type) -> Any:

@@ -6,7 +6,7 @@
     networks    where these leave much and no noise explains it: tanh networks by Gauss-Newton
 
 A fifth of the rows is held out and decides; the kriging, which cannot explode between the rows, is
-taken where another is not clearly better, or differs from it there by more than either can be wrong.
+taken where another is not clearly better, or differs there by more than both can be wrong.
 The winner is fitted once more to all rows. `model.history` lists what was tried.
 
 Legend: n rows, d inputs, k outputs.
@@ -112,7 +112,10 @@ def fit_model(
     points, columns = points[order], columns[order]
     with jax.enable_x64(True), one_blas_thread():
         scalers = standardizer(points), standardizer(columns)
-        rows = [scaler.standardize(part) for scaler, part in zip(scalers, (points, columns))]
+        rows = [
+            scaler.standardize(part)
+            for scaler, part in zip(scalers, (points, columns), strict=True)
+        ]
         splits = split(*rows)
         if len(varying(rows[0])) == 0 or len(varying(rows[1])) == 0:
             terms = _linear(splits[0].every)
@@ -179,7 +182,7 @@ def _best(
     scalers: tuple[Standardizer, Standardizer],
     points: np.ndarray,
 ) -> Trial:
-    """Choose the least error; the kriging where it is as good, or where another leaves it between rows.
+    """Choose the least error; the kriging where it is as good, or where another is far from it.
 
     Of noisy rows one whose noise the evidence chose is taken, unless another is surely better.
     """

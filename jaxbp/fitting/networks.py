@@ -1,4 +1,4 @@
-"""Tanh networks trained by Gauss-Newton from node errors: several starts at once, the best few averaged."""
+"""Tanh networks trained by Gauss-Newton from node errors, the best few starts averaged."""
 
 import time
 from functools import partial
@@ -28,7 +28,7 @@ LOOK, PATIENCE = (
 def try_networks(
     rows: Rows, hidden: tuple[int, ...], num_starts: int, effort: Effort, seed: int, budget: Budget
 ) -> Trial | None:
-    """Trains networks of one architecture from several starts and averages the best of them, if there is time."""
+    """Train one architecture from several starts and average the best, if there is time."""
     num_inputs, num_outputs = rows.every.inputs.shape[1], rows.every.targets.shape[1]
     most = max(1, MOST_ROWS // num_outputs)
     side = min(most, len(rows.train.inputs)) * num_outputs

@@ -9,8 +9,7 @@ from jaxbp._html import number, table
 
 
 class Score(float):
-    """How predictions do: the number itself is R2, the share of the variance that is explained, as
-    scikit-learn has it.
+    """R2, the share of the variance that predictions explain, as in scikit-learn.
 
     Attributes:
         rmse: root mean square error, in the units of the outputs.

@@ -1,4 +1,4 @@
-"""Several inputs: one spectrum by evidence, read as a product kernel at the samples and as sine units.
+"""Several inputs: one spectrum by evidence, as a product kernel at the samples and as sine units.
 
 The kernel at the samples (`KrigingFit`) is exact where rows are few. Sine units with frequencies
 drawn from the same spectrum approximate it, and their least-squares problem has the square root of

@@ -37,10 +37,7 @@ from jax import Array
 from scipy.optimize import minimize
 
 LEAST_NOISE = 1e-12  # of the variance: below it the Cholesky factorization fails
-SHARES = (
-    0.2,
-    0.8,
-)  # of the units that read an input, at least and most: a rare one is drawn more often and weighs less
+SHARES = (0.2, 0.8)  # least and most of the units that read an input; weights make up for it
 SMOOTH_EVALUATIONS = 30  # from the smooth start, and again from the best probe
 CLEAN = 1e-4  # noise above it may be waves that the smooth start cannot follow
 PROBES = tuple((length, noise) for length in (0.5, 1.2, 3.0, 8.0) for noise in (1e-6, 1e-3, 3e-2))
@@ -70,7 +67,7 @@ class Spectrum(NamedTuple):
 def energy_and_gradient(
     theta: Array, x: Array, y: Array, mean: Array, width: Array
 ) -> tuple[Array, Array]:
-    """E and dE/dtheta at theta (2 d + 2,), with a wide normal prior N(mean, width^2); x (n, d) and y (n, k)."""
+    """E and dE/dtheta at theta (2 d + 2,) under a normal prior; x (n, d) and y (n, k)."""
     n, d = x.shape
     length, strength = jnp.exp(theta[:d]), jnp.exp(theta[d : 2 * d])
     scale, noise = jnp.exp(theta[-2]), jnp.exp(theta[-1])
@@ -105,24 +102,21 @@ def energy_and_gradient(
     return energy + 0.5 * jnp.sum(away**2), gradient
 
 
-def choose_spectrum(
-    x: Any, y: Any, *, evaluations: int, start: np.ndarray | None = None
-) -> Spectrum:
-    """Maximises the evidence by L-BFGS; bounded by evaluations, so that the same rows give the same
-    spectrum.
+def choose_spectrum(x: Any, y: Any, *, evaluations: int) -> Spectrum:
+    """Maximise the evidence by L-BFGS, from long lengths and, if noise remains, the best of probes.
+
+    The number of evaluations is bounded, so that the same rows give the same spectrum.
 
     Args:
         x: (n, d) standardized inputs.
         y: (n, k) standardized targets.
         evaluations: of E, about as many at most.
-        start: theta to go on from; without it the search starts from long lengths, and from the
-            best of twelve probes too if the noise stays high there.
     """
     d = x.shape[1]
     mean = np.r_[np.full(d, np.log(4.0)), np.full(d, np.log(0.2)), 0.0, np.log(1e-8)]
     width = np.r_[np.full(d, 2.0), np.full(d, 3.0), 5.0, 30.0]
     bounds = [(-1.5, 6.0)] * d + [(-12.0, 6.0)] * d + [(-10.0, 15.0), (np.log(LEAST_NOISE), 2.0)]
-    best, count = (np.inf, np.r_[mean[:-1], np.log(CLEAN)] if start is None else start), 0
+    best, count = (np.inf, np.r_[mean[:-1], np.log(CLEAN)]), 0
 
     def value(theta: np.ndarray) -> tuple[float, np.ndarray]:
         nonlocal best, count
@@ -139,16 +133,14 @@ def choose_spectrum(
         options = {"maxfun": most, "maxiter": most, "maxcor": 20, "ftol": 1e-7}
         minimize(value, theta, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
 
-    if start is None:
-        search(best[1], SMOOTH_EVALUATIONS)
-        # Where the lengths are too long, waves look like noise, and the search does not come back
-        # from there.
-        if best[1][-1] > np.log(CLEAN):
-            probes = [
-                np.r_[np.full(d, np.log(length)), mean[d:-1], np.log(noise)]
-                for length, noise in PROBES
-            ]
-            search(min(probes, key=lambda theta: value(theta)[0]), SMOOTH_EVALUATIONS)
+    search(best[1], SMOOTH_EVALUATIONS)
+    # Where the lengths are too long, waves look like noise, and the search does not come back
+    # from there.
+    if best[1][-1] > np.log(CLEAN):
+        probes = [
+            np.r_[np.full(d, np.log(length)), mean[d:-1], np.log(noise)] for length, noise in PROBES
+        ]
+        search(min(probes, key=lambda theta: value(theta)[0]), SMOOTH_EVALUATIONS)
     # A step to where the factorization fails ends a search early: it goes on from the best point
     # with an empty memory.
     for _ in range(4):
@@ -164,7 +156,7 @@ def choose_spectrum(
 def draw_frequencies(
     theta: np.ndarray, num_inputs: int, pairs: int, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draws frequencies (d, pairs) from the spectrum, and the widths (pairs,) that make their average the kernel."""
+    """Draw frequencies (d, pairs), and the widths (pairs,) that make their average the kernel."""
     length, strength = np.exp(theta[:num_inputs]), np.exp(theta[num_inputs : 2 * num_inputs])
     share = strength / (1 + strength)
     drawn = np.clip(share, *SHARES)

@@ -1,4 +1,4 @@
-"""Standardizing: each column, or its logarithm, shifted to mean 0 and scaled to standard deviation 1."""
+"""Standardizing: each column, or its logarithm, shifted to mean 0 and scaled to deviation 1."""
 
 from typing import Any, NamedTuple
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxbp.fitting.distance import Distance
 from jaxbp.network import predict
 from jaxbp.params import Mlp
 
@@ -40,6 +41,12 @@ class Term:
             params = jax.tree.map(as_jax, self.params)
             outputs = predict(self.network, params, inputs.astype(params[0].weight.dtype))
         return as_jax(self.scale)[jnp.newaxis] * outputs
+
+    def padded(self) -> "Term":
+        """The same function, of a size that it shares with others."""
+        if not isinstance(self.network, Distance):
+            return self
+        return Term(*self.network.padded(self.params), self.scale)
 
     @property
     def dtype(self) -> Any:

@@ -1,4 +1,4 @@
-"""Boxes: their blend against NumPy, gradients against differences, and the file of a model of boxes."""
+"""Boxes: a surface and its slopes, the blend, and the file of a model of boxes."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Fitting: the output layer against NumPy, the evidence's gradient, and what `fit_model` reaches and refuses."""
+"""`fit_model`: the evidence of a spectrum, bands, budgets, accuracy and errors."""
 
 import math
 import time
@@ -134,7 +134,7 @@ def test_noise_is_not_overfitted():
 
 @pytest.fixture(scope="module")
 def several():
-    """Two inputs and a constant one; two outputs and a constant one; units of the data far from 1."""
+    """Two inputs and a constant one, two outputs and a constant one, units far from 1."""
     generator = np.random.default_rng(6)
     points = np.column_stack(
         [generator.uniform(0, 1e4, 60), np.full(60, 0.1), generator.uniform(-1e-3, 1e-3, 60)]
@@ -344,7 +344,7 @@ def test_a_climb_ends_at_the_goal(climbed):
 
 
 def test_units_drawn_from_a_spectrum_have_its_kernel_on_average():
-    """Inputs that few units read, half of them, and nearly all: where draws are clipped, weights make up for it."""
+    """Inputs that few units read, half of them, and nearly all."""
     length, strength, scale, pairs = (
         np.array([0.7, 1.5, 3.0]),
         np.array([0.05, 1.0, 30.0]),

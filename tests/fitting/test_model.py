@@ -1,4 +1,4 @@
-"""`Model`: a fitted function in the units of its data, judged by NumPy; a pytree that JAX transforms."""
+"""`Model` against NumPy, and as a pytree that JAX transforms."""
 
 import copy
 import pickle
@@ -23,7 +23,7 @@ POINTS = np.random.default_rng(0).uniform([-100, 3], [300, 4], (7, 2))
 
 @cache
 def model_of(num_outputs=0, dtype=np.float64):
-    """A model with random parameters around made-up samples; 0 outputs stands for (n,) rather than (n, 1)."""
+    """A model with random parameters; 0 outputs stands for (n,) rather than (n, 1)."""
     generator = np.random.default_rng(1)
     mlp = MLPS[num_outputs == 3]
     points = generator.uniform([-100, 3], [300, 4], (50, 2))
@@ -94,7 +94,7 @@ def test_jax_in_jax_out(x64):
 
 
 def test_what_was_compiled_without_x64_leaves_the_numbers_alone():
-    """A jitted function that closes over a model keeps float32 copies of its numbers; they are nobody else's."""
+    """A jitted function that closes over a model keeps float32 copies of its own."""
     with jax.enable_x64(True):
         model = jaxbp.Model.for_data(
             MLPS[0], draw_params(MLPS[0], 3), POINTS, by_numpy(model_of(), POINTS)
@@ -160,7 +160,7 @@ def test_it_passes_through_transformations_as_a_pytree(x64):
 
 @pytest.mark.parametrize("num_outputs", [0, 3])
 def test_its_gradient_at_points_is_that_of_numpy(num_outputs, x64):
-    """In the units of the data: slopes by central differences of the NumPy program, and a Hessian that is symmetric."""
+    """Slopes by central differences of the NumPy program, and a symmetric Hessian."""
     model, weights = (
         model_of(num_outputs),
         np.random.default_rng(3).standard_normal(max(1, num_outputs)),
