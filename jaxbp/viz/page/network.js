@@ -327,7 +327,7 @@ function fit() {
     scale = Math.min(room().width / columns.offsetWidth, room().height / columns.offsetHeight);
     if (scale >= legible) break;
   }
-  const smallest = page.narrow.matches ? 0.7 : 0.45;
+  const smallest = page.narrow.matches ? 0.6 : 0.45;
   return { level: Math.min(level, LEVELS.short), scale: Math.min(1.35, Math.max(smallest, scale)) };
 }
 // In a large window the room is what the other parts leave; else the diagram is as high as it needs.
