@@ -151,7 +151,7 @@ def panel_grid(
 
 
 def plot(ax: "Axes", x: Any, y: Any, position: int, highlighted: bool = False) -> Any:
-    """Plot a curve in the colour and dashes of its position; what the scale cannot show is a gap."""
+    """Plot a curve in the look of its position; numbers beyond the scale leave gaps."""
     values = np.asarray(y, float)
     low, high = (1e-280, 1e280) if ax.get_yscale() == "log" else (-np.inf, np.inf)
     shown = np.where((low <= values) & (values <= high) & np.isfinite(values), values, np.nan)

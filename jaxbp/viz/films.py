@@ -226,7 +226,7 @@ def _gif(film: Film, dpi: float) -> bytes:
     strip = Image.new("RGB", (wide, high * len(frames)))  # one palette for all
     for place, frame in enumerate(frames):
         strip.paste(frame, (0, high * place))
-    strip = strip.quantize(256, kmeans=2, dither=0)
+    strip = strip.quantize(256, kmeans=2, dither=Image.Dither.NONE)
     boxes = [(0, high * place, wide, high * (place + 1)) for place in range(len(frames))]
     first, *later = map(strip.crop, boxes)
     first.save(buffer, "GIF", save_all=True, append_images=later, duration=times, loop=0)

@@ -118,16 +118,15 @@ def draw_gradient_flow(history: LayerHistory, *, title: str = "") -> Drawing:
         lines: dict[str, list[Any]] = {}
         for name, values in panels.items():
             ax = axes[name]
+            log = name != DEAD and np.isfinite(values).any()
+            ax.set(xlabel="step", title=name, yscale="log" if log else "linear")
             lines[name] = ax.plot(history.step, values, **look)
             for line, colour in zip(lines[name], colours, strict=True):
                 line.set_color(colour)
-            ax.set(xlabel="step", title=name)
             ax.grid(alpha=0.25, linewidth=0.6)
             if name == DEAD:
                 ax.set_ylim(-0.04, 1.04)
-            elif np.isfinite(values).any():
-                ax.set_yscale("log")
-            else:
+            elif not log:
                 middle: Any = {"ha": "center", "va": "center", "backgroundcolor": "w"}
                 ax.text(0.5, 0.5, "0 everywhere", transform=ax.transAxes, **middle)
                 ax.set_yticks([])

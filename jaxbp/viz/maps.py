@@ -42,7 +42,7 @@ def fill(ax: "Axes", where: Where, values: np.ndarray, levels: np.ndarray) -> An
     """Fill the bands between levels, draw every second one as a line with numbers, mark gaps."""
     finite = mark_gaps(ax, where, values)
     low, high = levels[0], levels[-1]
-    mesh = None if isinstance(where, Grid) else _triangles(where, values)
+    mesh: Any = None if isinstance(where, Grid) else _triangles(where, values)
     flat = mesh is None and not (isinstance(where, Grid) and min(where.shape) > 1)
     if np.abs(levels).max() >= HUGE or flat or not finite.any():
         return colour(ax, where, values, cmap=SEQUENTIAL, vmin=low, vmax=high)
@@ -51,6 +51,8 @@ def fill(ax: "Axes", where: Where, values: np.ndarray, levels: np.ndarray) -> An
     lines: Any = {"levels": levels[::2], "linewidths": 0.5}
     lines["colors"] = ["white" if level < middle else "black" for level in levels[::2]]
     shown = np.clip(np.where(finite, values, low), -HUGE, HUGE)
+    filled: Any
+    drawn: Any
     if isinstance(where, Grid):
         table = np.ma.masked_array(shown, ~finite).reshape(where.shape)
         filled = ax.contourf(where.x, where.y, table, **bands)

@@ -139,7 +139,7 @@ def draw_network(
         shown = number(value, 4)
         place = _free_place(start, end, shown, taken, others)
         if place is not None:
-            numbers[edge] = ax.text(*place, shown, bbox=BOX, zorder=2.5, **text)
+            numbers[edge] = ax.text(place[0], place[1], shown, bbox=BOX, zorder=2.5, **text)
     return texts, numbers
 
 
