@@ -24,6 +24,7 @@ from jaxbp.fitting.standardizing import Standardizer
 LEVELS = np.r_[
     np.linspace(0, 0.95, 20), 0.975, 0.99, 0.995, 0.999
 ]  # of the quantiles that are kept
+PRIOR = 10.0  # leave-one-out errors that the posterior is worth
 FEW = 50  # errors: of fewer the quantiles are Student's
 
 
@@ -81,7 +82,9 @@ def error_bars(
     solved = fitted.solved
     if best is posterior:
         standardized = fitted.standardized()
-        deviation = solved.amplitude * fitted.calibration()
+        # Few errors say little: the posterior itself counts as much as some more of them.
+        squares = np.sum(standardized**2, axis=0) + PRIOR
+        deviation = solved.amplitude * np.sqrt(squares / (len(standardized) + PRIOR))
         measured = np.sqrt(np.mean(fitted.left_out() ** 2, axis=0))
     else:
         errors = best.predictions - targets
