@@ -10,6 +10,7 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
+import browser as chromium
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +18,6 @@ import optax
 import pytest
 from architectures import targets_for
 
-import browser as chromium
 import jaxbp
 from jaxbp.activations import ACTIVATIONS
 from jaxbp.losses import LOSSES
