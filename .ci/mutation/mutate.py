@@ -1,8 +1,8 @@
 """Judge the tests: change one expression of `jaxbp/` at a time, run the tests that execute it, list
 what lives.
 
-    python tests/mutate.py --coverage lines.json --number 60 --only dense network backprop losses
-    python tests/mutate.py --coverage lines.json --number 60 --only dense network backprop losses
+    python .ci/mutation/mutate.py --coverage lines.json --number 60 --only dense network backprop losses
+    python .ci/mutation/mutate.py --coverage lines.json --number 60 --only dense network backprop losses
     --these 3a91c0 --slow
 
 First every quick test runs once under `coverage`, which tells the lines of the package that it
@@ -44,7 +44,7 @@ from typing import Any, NamedTuple
 from equivalent_changes import reason
 from executed_lines import run_tests
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 LEFT_OUT = {"viz", "_html", "_version", "__init__"}
 # Test files about other things than what the package computes, or long ones about whole programs.
 APART = {"house", "source_documents", "page", "pages", "experiments", "benchmark", "contest"}
@@ -262,7 +262,7 @@ def main() -> None:
     )
     paths = [
         str(path.relative_to(ROOT))
-        for path in sorted(ROOT.glob("tests/test_*.py"))
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
         if path.stem[5:] not in APART
     ]
     stale = [
