@@ -1,8 +1,8 @@
-"""Where the boxes of a graph stand and how its edges run between them, in inches.
+"""Places of the boxes of a graph and routes of its edges, in inches.
 
 A column holds the nodes of one length of the longest path from an input. An edge over several
 columns gets a point of its own in each, so that it passes between the boxes. Columns that do not
-fit into the width go on in a band below.
+fit into the width continue in a band below.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,11 +12,9 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from scipy.optimize import isotonic_regression
 
-GAP, MARGIN, LANE = (
-    0.45,
-    0.5,
-    0.06,
-)  # between columns; beside the bands; between edges from one band to the next
+GAP = 0.45  # between columns
+MARGIN = 0.5  # beside the bands
+LANE = 0.06  # between edges from one band to the next
 SPACE = 0.14  # between the boxes of a column
 SWEEPS = 8
 
@@ -37,7 +35,7 @@ class Box(NamedTuple):
 
 
 class GraphLayout(NamedTuple):
-    """What `place` returns: the extent, the centre of each node, the corners of each edge in the order given."""
+    """The extent, the centre of each node, and the corners of each edge in the order given."""
 
     width: float
     height: float
@@ -48,7 +46,7 @@ class GraphLayout(NamedTuple):
 def place(
     boxes: Mapping[int, Box], edges: Sequence[tuple[int, int]], max_width: float
 ) -> GraphLayout:
-    """Places the boxes and routes the edges.
+    """Place the boxes and route the edges.
 
     Args:
         boxes: the size of each node, parents before children.
@@ -75,7 +73,7 @@ def place(
 
 
 def _columns(boxes: Mapping[int, Box], edges: Sequence[tuple[int, int]]) -> dict[int, int]:
-    """The length of the longest path to each node; what has no parents stands right before its first child."""
+    """Return the longest path to each node; one without parents is right before its children."""
     depth = dict.fromkeys(boxes, 0)
     for parent, child in sorted(edges, key=lambda edge: edge[1]):
         depth[child] = max(depth[child], depth[parent] + 1)
@@ -89,7 +87,7 @@ def _columns(boxes: Mapping[int, Box], edges: Sequence[tuple[int, int]]) -> dict
 def _heights(
     columns: dict[int, list[Item]], chains: Sequence[Sequence[Item]], sizes: Mapping[Item, Box]
 ) -> dict[Item, float]:
-    """How high each item stands: in sweeps to and fro, each near the middle of its neighbours, none over another."""
+    """Return heights: in sweeps to and fro each item moves to the middle of its neighbours."""
     neighbours: dict[Item, tuple[list[Item], list[Item]]] = {item: ([], []) for item in sizes}
     for chain in chains:
         for left, right in pairwise(chain):
@@ -118,7 +116,7 @@ def _stack(
     sizes: Mapping[Item, Box],
     heights: dict[Item, float],
 ) -> None:
-    """Puts items below each other in their order, as near to where they want to be as their sizes allow."""
+    """Put items below each other, as near to the wanted heights as their sizes allow."""
     offsets = [0.0]
     for above, item in pairwise(members):
         offsets.append(offsets[-1] - (sizes[above].height + sizes[item].height) / 2 - SPACE)
@@ -140,7 +138,7 @@ def _assemble(
     heights: Mapping[Item, float],
     max_width: float,
 ) -> GraphLayout:
-    """Breaks the columns into bands, puts these below each other, and runs the edges."""
+    """Break the columns into bands, put these below each other, and run the edges."""
     widths = {
         column: max(sizes[item].width for item in members) for column, members in columns.items()
     }
@@ -203,7 +201,7 @@ def _assemble(
 def _ports(
     chains: Sequence[Sequence[Item]], centres: Mapping[Item, Point], sizes: Mapping[Item, Box]
 ) -> dict[tuple[int, int], Point]:
-    """Where each edge leaves its parent (0) and enters its child (1): spread over the side in the order of its ends."""
+    """Return where each edge leaves its parent (0) and enters its child (1), by their heights."""
     found = {}
     for end in (0, 1):
         sides: dict[Item, list[tuple[float, int]]] = {}

@@ -1,4 +1,4 @@
-"""What a traced function is: nodes with forward values and derivatives, and their text form."""
+"""A traced function: nodes with forward values and derivatives, and their text form."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,8 +10,13 @@ from jaxbp._text import summary
 
 MAX_DRAWN = 60  # nodes; more of them cannot be read in a picture
 SIGNS = {
-    **{"mul": "×", "add": "+", "sub": "−", "div": "÷", "neg": "−"},
-    **{"integer_pow": "power", "dot_general": "matmul"},
+    "mul": "×",
+    "add": "+",
+    "sub": "−",
+    "div": "÷",
+    "neg": "−",
+    "integer_pow": "power",
+    "dot_general": "matmul",
 }
 
 
@@ -21,11 +26,10 @@ class Node:
 
     Attributes:
         index: its place in `Graph.nodes`.
-        operation: "input", "constant", or what made it: the primitive's name, or that of a function
-            with a rule.
+        operation: "input", "constant", the primitive's name, or that of a function with a rule.
         name: of an input, the argument and the path in it, such as `params[0].weight`; empty
             otherwise.
-        parents: the indices of what it was made of, in the order of the operation's arguments.
+        parents: the indices of the operation's arguments, in their order.
         value: the forward value.
         derivative: d output / d value, of the value's shape; None where the value is not of a
             floating dtype.
@@ -45,12 +49,12 @@ class Node:
 
     @property
     def label(self) -> str:
-        """What pictures call it: an argument's name, the sign or the name of an operation, `constant`."""
+        """Its name in pictures: that of an argument or an operation, or `constant`."""
         return self.name or SIGNS.get(self.operation, self.operation)
 
 
 class Graph(NamedTuple):
-    """What `trace_graph` returns.
+    """A computational graph, as returned by `trace_graph`.
 
     Attributes:
         nodes: in an order in which parents come before children; inputs first, as many as the
@@ -63,11 +67,11 @@ class Graph(NamedTuple):
 
     @property
     def edges(self) -> list[tuple[int, int]]:
-        """The indices of parent and child of each edge; twice where an operation takes a value twice."""
+        """Indices of parent and child of each edge; a value taken twice has two edges."""
         return [(parent, node.index) for node in self.nodes for parent in node.parents]
 
     def named(self, name: str) -> Node:
-        """Returns the input of that name.
+        """Return the input of that name.
 
         Raises:
             ValueError: no input has this name; those that there are are listed.
@@ -79,21 +83,15 @@ class Graph(NamedTuple):
         raise ValueError(f"name must be one of the inputs {known}; got {name!r}")
 
     def __str__(self) -> str:
-        """One line a node: what made it of what, its value, the output's derivative to it."""
+        """One line a node: operation and arguments, value, the output's derivative to it."""
         lines = []
         for node in self.nodes:
-            made = (
-                f"{node.operation}({', '.join(f'%{parent}' for parent in node.parents)})"
-                if node.parents
-                else ""
-            )
-            label = node.name or made or node.operation
-            derivative = (
-                ""
-                if node.derivative is None
-                else f"   d output / d this = {summary(node.derivative, 6, 6)}"
-            )
-            lines.append(f"%{node.index} {label} = {summary(node.value, 6, 6)}{derivative}")
+            of = ", ".join(f"%{parent}" for parent in node.parents)
+            label = node.name or (f"{node.operation}({of})" if of else node.operation)
+            line = f"%{node.index} {label} = {summary(node.value, 6, 6)}"
+            if node.derivative is not None:
+                line += f"   d output / d this = {summary(node.derivative, 6, 6)}"
+            lines.append(line)
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:

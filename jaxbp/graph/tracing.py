@@ -1,8 +1,7 @@
-"""The computational graph of any JAX function: what each operation made, and the derivative of the
-output to it.
+"""The computational graph of any JAX function: values, and the output's derivatives to them.
 
 The function is traced to a jaxpr and run operation by operation. Going back, a node's derivative is
-the sum of what its children pass down, each by the rule of its own operation alone:
+the sum of the terms that its children pass down, each by the rule of its own operation alone:
 
     dy/dy = 1,  dy/da = sum over the children c of a of (dy/dc) (dc/da)
 
@@ -12,6 +11,7 @@ node, because its own rule is what `jax.grad` uses; so do `scan` and `cond`.
 
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -30,38 +30,40 @@ REFUSED = {
 }  # by reverse mode
 
 
+@dataclass(eq=False)
 class _Draft:
-    """A node while the graph grows: no derivative yet, and the rule by which it passes its own on to its parents."""
+    """A node while the graph grows.
 
-    def __init__(
-        self, operation: str, name: str, parents: tuple["_Draft", ...], value: Any, pull: Any = None
-    ) -> None:
-        self.operation, self.name, self.parents, self.value, self.pull = (
-            operation,
-            name,
-            parents,
-            value,
-            pull,
-        )
-        self.bar: Any = None
-        self.depends = operation == "input" or any(parent.depends for parent in parents)
+    `pull` is the rule by which it passes its derivative `bar` on to its parents.
+    """
+
+    operation: str
+    name: str
+    parents: tuple["_Draft", ...]
+    value: Any
+    pull: Any = None
+    bar: Any = None
+    depends: bool = False  # on an input
+
+    def __post_init__(self) -> None:
+        self.depends = self.operation == "input" or any(one.depends for one in self.parents)
 
 
 def trace_graph(function: Callable[..., Any], *arguments: Any) -> Graph:
-    """Runs a function and differentiates it, operation by operation.
+    """Run a function and differentiate it, operation by operation.
 
     Args:
         function: of arrays and pytrees of arrays, to one scalar of a floating dtype. It may use
             jit, custom_vjp, custom_jvp, remat, scan, select and where; a `cond` is one node, the
             branch taken inside it.
-        *arguments: what to call it with; numbers, arrays, pytrees of them.
+        *arguments: of the function; numbers, arrays, pytrees of them.
 
     Returns:
         The graph. Operations that the output does not depend on are left out; inputs never are.
 
     Raises:
-        ValueError: the output is not one scalar, or the function holds what reverse mode cannot
-            pass: a while loop, a callback.
+        ValueError: the output is not one scalar, or the function holds a while loop or a callback,
+            which reverse mode cannot pass.
         TypeError: an argument holds something that is not an array, or the output is not of a
             floating dtype.
     """
@@ -93,22 +95,16 @@ def trace_graph(function: Callable[..., Any], *arguments: Any) -> Graph:
     needed = _ancestors(output) | set(inputs)
     kept = [draft for draft in drafts if draft in needed]
     places = {id(draft): index for index, draft in enumerate(kept)}
-    nodes = [
-        Node(
-            index,
-            draft.operation,
-            draft.name,
-            tuple(places[id(parent)] for parent in draft.parents),
-            draft.value,
-            _derivative(draft),
-        )
-        for index, draft in enumerate(kept)
-    ]
+    nodes = []
+    for index, draft in enumerate(kept):
+        parents = tuple(places[id(parent)] for parent in draft.parents)
+        derivative = _derivative(draft)
+        nodes.append(Node(index, draft.operation, draft.name, parents, draft.value, derivative))
     return Graph(tuple(nodes), places[id(output)])
 
 
 def _names(function: Callable[..., Any], arguments: tuple[Any, ...]) -> list[str]:
-    """The argument and the path in it for each leaf: `params[0].weight`."""
+    """Return the argument and the path in it for each leaf: `params[0].weight`."""
     try:
         roots = [str(name) for name in inspect.signature(function).bind(*arguments).arguments]
         roots = roots if len(roots) == len(arguments) else []
@@ -124,7 +120,7 @@ def _names(function: Callable[..., Any], arguments: tuple[Any, ...]) -> list[str
 def _run(
     jaxpr: Any, constants: Sequence[_Draft], inputs: Sequence[_Draft], drafts: list[_Draft]
 ) -> list[_Draft]:
-    """Runs a jaxpr's operations in order, adds a draft for each to `drafts`, returns those of its outputs."""
+    """Run a jaxpr's operations in order, add their drafts, and return those of its outputs."""
     drafts.extend(constants)
     known: dict[Var, _Draft] = dict(
         zip((*jaxpr.constvars, *jaxpr.invars), (*constants, *inputs), strict=True)
@@ -159,7 +155,7 @@ def _run(
 
 
 def _apply(equation: Any, parents: list[_Draft]) -> list[_Draft]:
-    """Runs one operation and keeps the rule by which it goes back."""
+    """Run one operation and keep the rule of its backward pass."""
     values = [parent.value for parent in parents]
     moving = [i for i, value in enumerate(values) if _is_float(value)]
     if equation.primitive.name == "custom_vjp_call":  # its rule has nothing for enclosed arrays
@@ -182,7 +178,7 @@ def _apply(equation: Any, parents: list[_Draft]) -> list[_Draft]:
 
 
 def _operation(equation: Any) -> str:
-    """The primitive's name; of a function with a rule of its own, the function's."""
+    """Return the primitive's name; of a function with a rule of its own, the function's."""
     if equation.primitive.name not in ("custom_jvp_call", "custom_vjp_call"):
         return str(equation.primitive.name)
     inner = equation.params["call_jaxpr"]
@@ -190,7 +186,7 @@ def _operation(equation: Any) -> str:
 
 
 def _go_back(output: _Draft, drafts: list[_Draft]) -> None:
-    """From the output to the inputs: each node passes its derivative on to its parents."""
+    """Pass derivatives from the output to the inputs, from each node to its parents."""
     output.bar = jnp.ones_like(output.value)
     for draft in reversed(drafts):
         if draft.bar is None or draft.pull is None:
