@@ -69,7 +69,7 @@ def test_node_errors(experiment):
     text, found = experiment(node_errors)
     assert found["ok"]
     assert found["share"] <= 1
-    assert len(found["values"]) == 6 * 4 + 20 + 6
+    assert len(found["values"]) == 3 + 6 * 4 + 20 + 6
     # In NumPy, from the numbers that the script prints as its matrices.
     x, y = np.array([0.5, -1, 2]), np.array([1.0, 0])
     w1 = np.array([[0.1, -0.2, 0.4, 0.3], [-0.3, 0.2, 0.1, -0.1], [0.2, 0.5, -0.4, 0.1]])
