@@ -118,7 +118,8 @@ def rms_norm_backward(residuals, u, projection=1.0):
 
 
 # Attention: S = Q K^T / sqrt(d), P = softmax(S), O = P V. dV = P^T u, dP = u V^T and
-# dS = P (dP - rowsum(P dP)), rowsum(P dP) = rowsum(u O); dQ = dS K / sqrt(d), dK = dS^T Q / sqrt(d).
+# dS = P (dP - rowsum(P dP)), rowsum(P dP) = rowsum(u O). dQ = dS K / sqrt(d), and dK the same with
+# dS^T Q.
 
 
 def attention(q, k, v):

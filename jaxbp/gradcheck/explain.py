@@ -32,7 +32,8 @@ def as_layers(name: str, mlp: Mlp, given: Any) -> Leaves:
         arrays = [_numbers(value) for value in given.values()]
         weights = [array for array in arrays if array.ndim == 2]
         biases = [array for array in arrays if array.ndim == 1]
-        pairs: list[Any] = [*zip(weights, biases or [None] * len(weights), strict=False)]
+        known: list[Any] = [*biases] or [None] * len(weights)
+        pairs: list[Any] = [*zip(weights, known, strict=False)]
     else:
         pairs = [
             (layer[0], layer[1] if len(layer) > 1 else None)
