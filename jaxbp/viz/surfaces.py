@@ -83,7 +83,7 @@ def draw_surface_comparison(
             ax.set_title(wrap(name, 66 // num_columns))
         maps, scales = {}, {name: error_scale(error) for name, error in errors.items()}
         if several:
-            maps = _draw_size_maps(below, where, errors, labels[2])
+            maps = _draw_size_maps(list(below), where, errors, labels[2])
         else:
             for name, error in errors.items():
                 maps[name], _ = draw_error(below[0], where, error, "error: predicted − true")
