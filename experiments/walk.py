@@ -77,6 +77,8 @@ def main(config: Config) -> None:
         "values": {entry.name: entry.value for entry in ledger.entries},
         "ok": report.ok,
     }
+    if mlp == node_errors.MLP:
+        files["playground.html"] = lambda path: viz.save_page(path=path, lang=config.lang)
     finish(config, folder, stem, numbers, files)
 
 
