@@ -43,4 +43,4 @@ for path in SITE.rglob("*.html"):
 for name, phrases in WANTED.items():
     text = json.dumps(json.loads((SITE / name).read_text(encoding="utf-8")), ensure_ascii=False)
     failures += [f"{name} does not contain {phrase}" for phrase in phrases if phrase.lower() not in text.lower()]
-sys.exit("\n".join(failures))
+sys.exit("\n".join(failures) or 0)

@@ -18,7 +18,7 @@ MLP = jaxbp.Mlp((3, 5, 4, 2), hidden="tanh")
 PARAMS = draw_params(MLP, dtype=np.float32)
 POINTS = np.random.default_rng(0).standard_normal((7, 3)).astype(np.float32)
 OUTPUTS = np.asarray(jaxbp.predict(MLP, PARAMS, POINTS))
-DOCUMENT = (Path(__file__).parent.parent / "docs" / "interchange.md").read_text(encoding="utf-8")
+DOCUMENT = (Path(__file__).parent.parent / "docs" / "en" / "reference" / "interchange.md").read_text(encoding="utf-8")
 THEIRS = {
     "PyTorch": ("torch", "module(torch.tensor(points)).detach().numpy()"),
     "Flax": ("flax.linen", "Network().apply(variables, points)"),
@@ -36,7 +36,7 @@ def test_the_recipe_for_another_library_gives_the_same_outputs(library):
     names = {"points": POINTS}
     with jax.enable_x64(False), jax.numpy_rank_promotion("allow"):
         for block in blocks:
-            exec(compile(block, f"docs/interchange.md, {library}", "exec"), names)
+            exec(compile(block, f"docs/en/reference/interchange.md, {library}", "exec"), names)
         theirs = np.asarray(eval(outputs, names))
         for params in (names["params"], names["back"]):
             ours = jaxbp.predict(names["mlp"], params, POINTS)

@@ -10,7 +10,7 @@ import pytest
 
 import jaxbp
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "docs"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "docs" / "en" / "rules"))
 
 from cookbook import RECIPES
 

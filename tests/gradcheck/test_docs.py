@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-PAGE = Path(__file__).parents[2] / "docs" / "testing_custom_vjp.md"
+PAGE = Path(__file__).parents[2] / "docs" / "en" / "rules" / "pytest.md"
 
 
 def test_the_file_to_copy_passes():
