@@ -1,6 +1,6 @@
 """Check what the site generator does not: navigation, requests to other hosts, search in both languages.
 
-    python .ci/check_site.py DOCS SITE
+python .ci/check_site.py DOCS SITE
 """
 
 import json
@@ -11,7 +11,9 @@ from pathlib import Path
 import yaml
 
 DOCS, SITE = map(Path, sys.argv[1:])
-REQUEST = re.compile(r"""<(?:script|img|iframe|link rel="stylesheet")[^>]*?(?:src|href)=["']?(https?:)?//""")
+REQUEST = re.compile(
+    r"""<(?:script|img|iframe|link rel="stylesheet")[^>]*?(?:src|href)=["']?(https?:)?//"""
+)
 WANTED = {"search.json": ("node error", "fit_model"), "zh/search.json": ("节点误差", "fit_model")}
 
 
@@ -42,5 +44,9 @@ for path in SITE.rglob("*.html"):
         failures.append(f"{path} requests a file of another host")
 for name, phrases in WANTED.items():
     text = json.dumps(json.loads((SITE / name).read_text(encoding="utf-8")), ensure_ascii=False)
-    failures += [f"{name} does not contain {phrase}" for phrase in phrases if phrase.lower() not in text.lower()]
+    failures += [
+        f"{name} does not contain {phrase}"
+        for phrase in phrases
+        if phrase.lower() not in text.lower()
+    ]
 sys.exit("\n".join(failures) or 0)

@@ -28,7 +28,7 @@ class Config:
 def main(config: Config) -> None:
     """Rewrite the documents whose numbers changed."""
     stale = []
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+    for path in [*ROOT.glob("README*.md"), *sorted((ROOT / "docs").rglob("*.md"))]:
         old = path.read_text(encoding="utf-8")
         new = MARK.sub(filled, old)
         if new != old:
