@@ -8,7 +8,6 @@ import sys
 import types
 from pathlib import Path
 
-import jax
 import pytest
 
 import jaxbp
@@ -28,7 +27,8 @@ def run_python(code):
 def test_importing_loads_no_picture_and_touches_no_device():
     code = (
         "import sys, jaxbp; from jax._src import xla_bridge;"
-        "print('matplotlib' in sys.modules, xla_bridge.backends_are_initialized(), jaxbp.viz.__name__)"
+        "print('matplotlib' in sys.modules, xla_bridge.backends_are_initialized(),"
+        "jaxbp.viz.__name__)"
     )
     assert run_python(code) == "False False jaxbp.viz"
 
