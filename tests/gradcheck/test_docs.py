@@ -7,7 +7,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "en" / "rules" / "pytest.md"
 
 
 def test_the_file_to_copy_passes():
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    code, *_ = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     names = {}
     exec(code, names)
     tests = [value for name, value in names.items() if name.startswith("test_")]
