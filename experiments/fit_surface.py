@@ -238,7 +238,7 @@ def measure(fit: Fit, task: Task) -> dict[str, Any]:
     rmse = float(np.sqrt(np.mean(error**2)))
     mlp, params = fit.model.mlp, fit.model.params
     inputs, targets = fit.model.standardize(*task.train)
-    checked = {"gradient_ok": None, "gradient_error_over_bound": None}
+    checked: dict[str, Any] = {"gradient_ok": None, "gradient_error_over_bound": None}
     if isinstance(mlp, jaxbp.Mlp):  # the checker does not read distance units and boxes
         report = jaxbp.check_gradients(mlp, params, inputs[:CHECKED], targets[:CHECKED])
         checked = {"gradient_ok": report.ok, "gradient_error_over_bound": report.share}
