@@ -453,6 +453,7 @@ class _Checker:
                 # The rule's own rounding changes from draw to draw, and a wrong rule does not.
                 noise = rough - hand
                 noise = np.abs(noise - noise.mean(axis=0))
+                noise = np.where(np.isfinite(noise), noise, 0)  # a NaN of the rule is no rounding
                 spread = scale * (np.abs(narrow - exact) + noise) + unit / NUDGE * np.abs(
                     exact - here
                 )

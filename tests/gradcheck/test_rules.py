@@ -555,3 +555,10 @@ def test_integers_are_passed_on():
     report = jaxbp.check_rule(f, f, jnp.ones(3), jnp.arange(3))
     assert report, report
     assert {row.path for row in report.rows if row.method == "autodiff"} == {"arguments[0]"}
+
+
+def test_a_nan_of_the_rule_alone_is_wrong():
+    x = draw(np.float32, 3)
+    wrong = unary(jnp.sin, lambda x: jnp.cos(x).at[1].set(jnp.nan))
+    report = check_rule(wrong, jnp.sin, x)
+    assert {row.place for row in report.rows if not row.ok and row.place} == {(1,)}
