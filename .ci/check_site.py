@@ -1,4 +1,4 @@
-"""Check what the site generator does not: navigation, requests to other hosts, search in both languages.
+"""Check navigation, requests to other hosts and search, which the site generator does not.
 
 python .ci/check_site.py DOCS SITE
 """

@@ -1,4 +1,5 @@
-"""Networks, parameters and samples drawn from a seed, over all that the correctness statement covers."""
+"""Networks, parameters and samples drawn from a seed, over all that the correctness statement
+covers."""
 
 from itertools import pairwise
 from typing import Any, NamedTuple

@@ -1,4 +1,5 @@
-"""A forward and a backward pass in NumPy float64, written without a look at the library: loops over layers, no JAX."""
+"""A forward and a backward pass in NumPy float64, written without a look at the library: loops over
+layers, no JAX."""
 
 import numpy as np
 from scipy.special import erf, expit, log_softmax, logsumexp, softmax

@@ -46,7 +46,8 @@ def table(tmp_path):
 
 
 def stand_in(points, outputs, *, seconds, seed, names, on_candidate):
-    """Takes the least-squares plane as a network of one layer, so that the command is tested and not the fit."""
+    """Takes the least-squares plane as a network of one layer, so that the command is tested and
+    not the fit."""
     assert (seconds, seed) == (2.0, 3)
     columns = np.column_stack([points, np.ones(len(points))])
     plane = np.linalg.lstsq(columns, outputs.reshape(len(outputs), -1), rcond=None)[0]

@@ -1,4 +1,5 @@
-"""Faults of the surroundings: disks, folders, signals, outputs. The last good file stays, one line says what failed."""
+"""Faults of the surroundings: disks, folders, signals, outputs. The last good file stays, one line
+says what failed."""
 
 import errno
 import os
@@ -34,7 +35,8 @@ OPTIONS = {"steps": 12, "record_every": 3, "solver": jaxbp.first_order(optax.ada
 
 
 def mount(*arguments):
-    """Mounts, or skips the test where that is not possible: on other systems, and for users who may not."""
+    """Mounts, or skips the test where that is not possible: on other systems, and for users who may
+    not."""
     program = shutil.which("mount")
     if (
         program is None
@@ -46,14 +48,15 @@ def mount(*arguments):
 
 
 def immutable(folder, mode):
-    """Lets nobody write to a folder, not even root; a disk on which a file is open is not made read-only."""
+    """Lets nobody write to a folder, not even root; a disk on which a file is open is not made
+    read-only."""
     program = shutil.which("chattr")
     if (
         program is None
         or subprocess.run([program, mode, folder], check=False, capture_output=True).returncode
     ):
         pytest.skip(
-            "NO MOUNT: a folder that root cannot write to needs Linux, its root, and a disk that knows chattr"
+            "NO MOUNT: a folder that root cannot write to needs Linux, its root, and a disk that knows chattr"  # noqa: E501
         )
 
 
@@ -263,7 +266,7 @@ def test_checkpoints_are_where_they_were_asked_for(tmp_path, monkeypatch, name):
 def test_pictures_need_no_display(tmp_path):
     code = (
         "import sys, numpy as np; from jaxbp import viz\n"
-        "viz.save_figure(viz.draw_curves(np.arange(3), {'a': np.array([1.0, np.nan, 2.0])}).figure, sys.argv[1])"
+        "viz.save_figure(viz.draw_curves(np.arange(3), {'a': np.array([1.0, np.nan, 2.0])}).figure, sys.argv[1])"  # noqa: E501
     )
     hidden = ("DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND")
     environment = {name: value for name, value in os.environ.items() if name not in hidden}

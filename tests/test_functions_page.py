@@ -9,7 +9,7 @@ import pytest
 
 import jaxbp
 
-PAGE = (Path(__file__).parents[1] / "docs" / "en" / "reference" / "functions.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "en" / "reference" / "functions.md").read_text("utf-8")
 NAMED = set(re.findall(r"`([A-Za-z_.]+)(?:\(\))?`", PAGE))
 
 

@@ -18,7 +18,9 @@ MLP = jaxbp.Mlp((3, 5, 4, 2), hidden="tanh")
 PARAMS = draw_params(MLP, dtype=np.float32)
 POINTS = np.random.default_rng(0).standard_normal((7, 3)).astype(np.float32)
 OUTPUTS = np.asarray(jaxbp.predict(MLP, PARAMS, POINTS))
-DOCUMENT = (Path(__file__).parent.parent / "docs" / "en" / "reference" / "interchange.md").read_text(encoding="utf-8")
+DOCUMENT = (
+    Path(__file__).parent.parent / "docs" / "en" / "reference" / "interchange.md"
+).read_text("utf-8")
 THEIRS = {
     "PyTorch": ("torch", "module(torch.tensor(points)).detach().numpy()"),
     "Flax": ("flax.linen", "Network().apply(variables, points)"),

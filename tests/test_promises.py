@@ -52,7 +52,8 @@ def test_long_sums_over_a_batch_round_little():
     ("num_samples", "width"), [(256, 128), (257, 128), (32, 1024), (32, 1023), (1, 2**15)]
 )
 def test_a_sum_over_the_samples_is_one_whichever_way_it_is_taken(num_samples, width, axis, x64):
-    """Of n terms, added one by one in any order, a sum is off by at most (n - 1) u times that of their sizes."""
+    """Of n terms, added one by one in any order, a sum is off by at most (n - 1) u times that of
+    their sizes."""
     terms = np.random.default_rng(0).standard_normal((num_samples, width))
     for dtype in (np.float32, np.float64):
         rounded = terms.astype(dtype)

@@ -26,7 +26,8 @@ PLAIN = {"hidden": (16,), "solver": "gauss_newton", "steps": 30, "random_state":
 
 @pytest.fixture(autouse=True, scope="module")
 def _quick_to_compile():
-    """Many shapes are compiled and little is computed: LLVM's optimizations would take most of the time."""
+    """Many shapes are compiled and little is computed: LLVM's optimizations would take most of the
+    time."""
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
@@ -184,7 +185,7 @@ def test_rows_too_few_to_hold_any_out():
 
 
 def test_without_scikit_learn_the_extra_is_named():
-    code = "import sys; sys.modules['sklearn'] = None; sys.modules['sklearn.base'] = None; import jaxbp.sklearn"
+    code = "import sys; sys.modules['sklearn'] = None; sys.modules['sklearn.base'] = None; import jaxbp.sklearn"  # noqa: E501
     root = str(Path(jaxbp.__file__).parent.parent)
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=root

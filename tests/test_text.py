@@ -1,4 +1,4 @@
-"""Numbers and foreign texts: what a person reads is what was meant, and nothing steers a terminal."""
+"""Numbers and foreign texts are written as meant, and nothing steers a terminal."""
 
 import csv
 import io

@@ -188,7 +188,7 @@ def test_binary_targets():
         ),
         (
             (PARAMS[0], PARAMS[1]._replace(weight=PARAMS[1].weight.T)),
-            r"params\[1\]\.weight must have shape \(4, 1\) .*got \(1, 4\), its transpose: pass weight\.T",
+            r"params\[1\]\.weight must have shape \(4, 1\) .*got \(1, 4\), its transpose: pass weight\.T",  # noqa: E501
         ),
     ],
 )
@@ -325,8 +325,8 @@ def test_a_constant_column_cannot_be_standardized():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "sin(x", "z", "x.real", "x.__class__", "__import__('os')", "lambda: 0", "[x for x in y]", "x if y else 1",
-     "x < y", "'a'", "True", "1j", "sin()", "sin(x, y)", "sin(x=1)", "open(x)", "x; y", "x = 1", "f'{x}'", "x[0]", "*x",
+    ["", "sin(x", "z", "x.real", "x.__class__", "__import__('os')", "lambda: 0", "[x for x in y]", "x if y else 1",  # noqa: E501
+     "x < y", "'a'", "True", "1j", "sin()", "sin(x, y)", "sin(x=1)", "open(x)", "x; y", "x = 1", "f'{x}'", "x[0]", "*x",  # noqa: E501
      "(" * 500, "x" * 2000],
 )  # fmt: skip
 def test_formulas_that_are_none(text):

@@ -143,7 +143,7 @@ def test_the_chain_over_the_probability_can_be_followed(x64):
 
 
 def test_probabilities_of_classes(x64):
-    mlp, params, shaped, samples, loss = exercise("three classes")
+    mlp, _, shaped, samples, loss = exercise("three classes")
     trace = jax.jit(jaxbp.backprop, static_argnums=(0, 4))(
         mlp, jaxbp_layers(shaped), *samples, loss
     )

@@ -1,4 +1,5 @@
-"""The hand-written gradient against independent judges, within the bound of the correctness statement."""
+"""The hand-written gradient against independent judges, within the bound of the correctness
+statement."""
 
 import dataclasses
 from functools import partial
@@ -37,7 +38,8 @@ SMOOTH = [
 
 
 def relative_errors(hand, judge):
-    """|| hand - judge || / || judge || for each leaf; the plain norm where the judge's is below 1e-30."""
+    """|| hand - judge || / || judge || for each leaf; the plain norm where the judge's is below
+    1e-30."""
     errors = []
     for got, want in zip(jax.tree.leaves(hand), jax.tree.leaves(judge), strict=True):
         got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
@@ -67,7 +69,8 @@ def test_every_leaf_agrees_with_float64_autodiff(seed):
     case = draw_case(seed)
 
     def compute(narrow, wide):
-        """All gradients of one case in one program: the rule in both precisions, the sweep in one or the other."""
+        """All gradients of one case in one program: the rule in both precisions, the sweep in one
+        or the other."""
         swept = [jaxbp.backprop(case.mlp, *arguments, case.loss) for arguments in (narrow, wide)]
         ruled = [by_vjp(jaxbp.predict, case, *arguments) for arguments in (narrow, wide)]
         judge = by_vjp(jaxbp.reference_predict, case, *wide)
@@ -81,7 +84,7 @@ def test_every_leaf_agrees_with_float64_autodiff(seed):
         )
         for position, dtype in enumerate(("float32", "float64")):
             if dtype == "float32" and flips:
-                continue  # on the two sides of a kink there are two gradients, both right: no bound holds between them
+                continue  # on the two sides of a kink there are two gradients, both right: no bound holds between them  # noqa: E501
             allowed = rounding_bound(case.mlp, len(case.inputs), dtype)
             answers = [
                 (ruled[position], judge),
@@ -115,7 +118,8 @@ def test_the_cases_cover_what_the_statement_names():
 
 @pytest.mark.parametrize("seed", range(12))
 def test_numpy_agrees(seed, x64):
-    """In float64 a judge that does not share a line with JAX; both round, so both bounds are allowed."""
+    """In float64 a judge that does not share a line with JAX; both round, so both bounds are
+    allowed."""
     case = draw_case(1000 + seed)
     value, expected, _ = oracle.backprop(
         case.mlp.activation_names, case.params, case.inputs, case.targets, case.loss
@@ -129,7 +133,8 @@ def test_numpy_agrees(seed, x64):
 @pytest.mark.parametrize("num_samples", [32_769, pytest.param(131_072, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("seed", SMOOTH)
 def test_numpy_agrees_on_large_batches(seed, num_samples):
-    """Some versions of XLA summed long rows wrongly, and a long float32 sum in one run loses digits."""
+    """Some versions of XLA summed long rows wrongly, and a long float32 sum in one run loses
+    digits."""
     case = draw_case(seed, num_samples)
     value, expected, inputs_bar = oracle.backprop(
         case.mlp.activation_names, case.params, case.inputs, case.targets, case.loss
@@ -228,7 +233,8 @@ def test_dropout_masks_keep_the_expectation(rate):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_adjoint_identity(seed, x64):
-    """<u, J v> = <J^T u, v> with J v by forward mode of the reference and J^T u by the hand-written rule."""
+    """<u, J v> = <J^T u, v> with J v by forward mode of the reference and J^T u by the hand-written
+    rule."""
     case = draw_case(300 + seed)
     params, inputs, _ = cast(case, np.float64)
     generator = np.random.default_rng(seed)
@@ -330,7 +336,8 @@ def test_the_two_steps_at_once_are_the_two_steps(axis, x64):
     ("sizes", "num_samples"), [((2, 64, 64, 64, 1), 1000), ((8, 128, 128, 4), 300)]
 )
 def test_the_sweep_spends_no_operations_beside_the_formula(sizes, num_samples):
-    """6 for a weight and sample, without those for the cotangent of the inputs; slopes and biases come on top."""
+    """6 for a weight and sample, without those for the cotangent of the inputs; slopes and biases
+    come on top."""
     mlp = jaxbp.Mlp(sizes)
     shapes = (num_samples, sizes[0]), (num_samples, sizes[-1])
     arguments = (

@@ -60,7 +60,8 @@ def lowered_one_by_one(function, *arguments):
 
 
 def assert_computes(program, function, *arguments):
-    """The program for all platforms on this one: equal up to the rounding of sums of some ten float32 terms."""
+    """The program for all platforms on this one: equal up to the rounding of sums of some ten
+    float32 terms."""
     found, right = program.call(*arguments), jax.jit(function)(*arguments)
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(right), strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-6, atol=2e-6)

@@ -169,8 +169,8 @@ def test_a_sigmoid_before_a_loss_on_logits_is_refused(loss, output):
 def test_a_page_asks_for_named_ones(tmp_path):
     mlp, params, samples = problem()
     path = tmp_path / "page.html"
-    with pytest.raises(ValueError, match="for a page, .* got an own one, 'bent'"):
+    with pytest.raises(ValueError, match=r"for a page, .* got an own one, 'bent'"):
         jaxbp.viz.save_page((mlp, params), *samples, path)
-    with pytest.raises(ValueError, match="for a page, .* got an own one, 'log_cosh'"):
+    with pytest.raises(ValueError, match=r"for a page, .* got an own one, 'log_cosh'"):
         jaxbp.viz.save_page((jaxbp.Mlp((2, 12, 1)), params), *samples, path, loss=LOG_COSH)
     assert not path.exists()

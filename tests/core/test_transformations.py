@@ -38,7 +38,8 @@ def problem_of(mlp):
 
 
 def assert_close(left, right):
-    """Equal up to rounding: 1e-12 of the largest number, hundreds of units for sums of hundreds of terms."""
+    """Equal up to rounding: 1e-12 of the largest number, hundreds of units for sums of hundreds of
+    terms."""
     for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-12 * max(1.0, np.abs(b).max()))
 
@@ -114,7 +115,8 @@ def test_shard_map_agrees_with_the_reference(num_devices, check_vma, problem):
 
 @pytest.mark.parametrize("num_devices", [2, 8])
 def test_gradients_of_shards_average_to_that_of_the_batch(num_devices, problem):
-    """Both ways to train on several devices: by autodiff of predict inside the shards, and by the sweep."""
+    """Both ways to train on several devices: by autodiff of predict inside the shards, and by the
+    sweep."""
     mlp, params, inputs, _ = problem
     targets = jnp.ones((8, mlp.sizes[-1]))
     mesh = jax.make_mesh(
@@ -147,7 +149,7 @@ def test_gradients_of_shards_average_to_that_of_the_batch(num_devices, problem):
 
 @pytest.mark.parametrize("check_vma", [True, False])
 def test_a_shard_of_a_wide_layer_is_summed_by_a_product(check_vma):
-    """Of n terms, added in any order, a sum is off by at most (n - 1) u times that of their sizes."""
+    """A sum of n terms in any order is off by at most (n - 1) u times the sum of their sizes."""
     terms = np.random.default_rng(0).standard_normal((2 * SHORT, MANY // SHORT)).astype(np.float32)
     mesh = jax.make_mesh((2,), ("batch",), axis_types=(AxisType.Auto,), devices=jax.devices()[:2])
     specs = {"in_specs": PartitionSpec("batch"), "out_specs": PartitionSpec()}

@@ -10,7 +10,8 @@ from jaxbp.viz import Grid
 
 
 def test_target_has_the_tutorials_figures():
-    """facts: on the tutorial's grid minimum -15.7616, maximum 54.7280, mean 5.4574, deviation 11.3860."""
+    """facts: on the tutorial's grid minimum -15.7616, maximum 54.7280, mean 5.4574, deviation
+    11.3860."""
     surface = data.surface("target")
     z = surface.function(*Grid.over(surface.domain, 100).points.T)
     np.testing.assert_allclose(
@@ -43,8 +44,8 @@ def test_known_values(name, point, value):
 
 # As MATLAB's manual and Franke's report write them.
 FORMULAS = {
-    "peaks": "3*(1-x)**2*exp(-(x**2) - (y+1)**2) - 10*(x/5 - x**3 - y**5)*exp(-x**2-y**2) - 1/3*exp(-(x+1)**2 - y**2)",
-    "franke": "3/4*exp(-1/4*(9*x-2)**2 - 1/4*(9*y-2)**2) + 3/4*exp(-1/49*(9*x+1)**2 - 1/10*(9*y+1)) "
+    "peaks": "3*(1-x)**2*exp(-(x**2) - (y+1)**2) - 10*(x/5 - x**3 - y**5)*exp(-x**2-y**2) - 1/3*exp(-(x+1)**2 - y**2)",  # noqa: E501
+    "franke": "3/4*exp(-1/4*(9*x-2)**2 - 1/4*(9*y-2)**2) + 3/4*exp(-1/49*(9*x+1)**2 - 1/10*(9*y+1)) "  # noqa: E501
     "+ 1/2*exp(-1/4*(9*x-7)**2 - 1/4*(9*y-3)**2) - 1/5*exp(-(9*x-4)**2 - (9*y-7)**2)",
     "himmelblau": "(x**2 + y - 11)**2 + (x + y**2 - 7)**2",
     "target": "sin(x) + x*cos(y) + y + 3**(x/3)",

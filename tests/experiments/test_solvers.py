@@ -40,7 +40,8 @@ def line():
 
 
 def off_by(error, *, seconds=0.0, steps=0, where=lambda points: True):
-    """Trains a model whose predictions are off by `error` at alternating signs, at the points where that holds."""
+    """Trains a model whose predictions are off by `error` at alternating signs, at the points where
+    that holds."""
 
     def train(problem, budget):
         def predict(points):
@@ -79,7 +80,8 @@ def test_of_settings_with_the_whole_budget_the_best_counts(line):
 
 
 def test_settings_are_chosen_on_held_out_samples_only(line):
-    """One setting is perfect where it is judged and bad among the samples, the other the reverse: the other counts."""
+    """One setting is perfect where it is judged and bad among the samples, the other the reverse:
+    the other counts."""
     settings = {
         "perfect where judged": off_by(1.0, where=lambda x: x < 2),
         "perfect on samples": off_by(1.0, where=lambda x: x > 2),
@@ -92,7 +94,8 @@ def test_settings_are_chosen_on_held_out_samples_only(line):
 
 
 def test_trials_end_in_time(line, monkeypatch):
-    """Of a fit that takes 3 s, on a clock of our own, 10 s hold one trial, reserving 6 s for all the samples."""
+    """Of a fit that takes 3 s, on a clock of our own, 10 s hold one trial, reserving 6 s for all
+    the samples."""
     now, begun = [0.0], []
     monkeypatch.setattr(rules.time, "perf_counter", lambda: now[0])
 

@@ -279,7 +279,8 @@ def test_a_walk_of_many_units_has_its_sizes_in_the_names(experiment, tmp_path):
 
 
 def test_numbers_that_changed_are_found_and_named(experiment, tmp_path, tmp_path_factory):
-    """Within the tolerance nothing differs; a number that was changed beyond it is named, and so is a missing one."""
+    """Within the tolerance nothing differs; a number that was changed beyond it is named, and so is
+    a missing one."""
     experiment(node_errors, steps=2)
     path, other = tmp_path / "node_errors.json", tmp_path_factory.mktemp("changed")
     changed = json.loads(path.read_text())

@@ -1,4 +1,5 @@
-"""The graph of a function: its values are the function's, its derivatives at the inputs are jax.grad's."""
+"""The graph of a function: its values are the function's, its derivatives at the inputs are
+jax.grad's."""
 
 import re
 from itertools import pairwise
@@ -117,7 +118,8 @@ def test_apples_and_oranges(x64):
 
 
 def test_every_derivative_is_that_of_the_output_to_the_node(x64):
-    """Judged by cutting the function at the node: d f / d (sin x) of f = sin(x)^2 exp(x) is 2 sin(x) exp(x)."""
+    """Judged by cutting the function at the node: d f / d (sin x) of f = sin(x)^2 exp(x) is 2
+    sin(x) exp(x)."""
     graph = jaxbp.trace_graph(lambda x: jnp.sin(x) ** 2 * jnp.exp(x), 0.6)
     by_operation = {node.operation: float(node.derivative) for node in graph.nodes}
     s, e = np.sin(0.6), np.exp(0.6)
@@ -202,7 +204,8 @@ def test_what_it_cannot_follow_it_says(function, argument, error, message):
 
 
 def random_boxes(generator, num_nodes):
-    """Boxes of all sizes; each node but the first few takes one to three earlier ones, a pair may be there twice."""
+    """Boxes of all sizes; each node but the first few takes one to three earlier ones, a pair may
+    be there twice."""
     boxes = {node: Box(*generator.uniform((0.5, 0.26), (1.6, 0.7))) for node in range(num_nodes)}
     edges = [
         (int(parent), child)
@@ -280,7 +283,8 @@ def test_an_edge_past_columns_has_a_point_in_each():
 
 
 def test_long_paths_do_not_cross_each_other():
-    """Each column names the two paths in another order; one sweep along them is enough to see that they are two."""
+    """Each column names the two paths in another order; one sweep along them is enough to see that
+    they are two."""
     boxes = dict.fromkeys(range(60), Box(0.5, 0.3))
     edges = [(node, (node // 2 + 1) * 2 + (node + (node // 2) % 3 % 2) % 2) for node in range(58)]
     layout = place(boxes, edges, 1e3)

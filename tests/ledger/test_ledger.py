@@ -61,7 +61,8 @@ def test_it_agrees_with_autodiff_for_every_activation(activation, x64):
 @pytest.mark.parametrize("loss", LOSS_NAMES)
 @pytest.mark.parametrize("num_samples", [1, 4])
 def test_products_of_the_factors_are_the_values(loss, num_samples, x64):
-    """Judged without the library: d = e phi' and the gradients as sums of products of their factors."""
+    """Judged without the library: d = e phi' and the gradients as sums of products of their
+    factors."""
     ledger = trace_of(jaxbp.Mlp((2, 3, 2), hidden="tanh"), loss, num_samples).ledger()
     assert ledger.largest_difference < 1e-14
     for entry in ledger.entries:

@@ -5,8 +5,8 @@ import subprocess
 
 import numpy as np
 import pytest
-
 from browser import BROWSER
+
 from jaxbp import viz
 from jaxbp.viz import Grid
 

@@ -561,7 +561,7 @@ def test_maps_paths_and_images_hold_what_they_were_given():
 
 
 def plane_trace(mlp, grid):
-    """Both passes for each point of a grid by itself, as one call under vmap; and the parameters."""
+    """Both passes for each point of a grid by itself, under vmap; and the parameters."""
     params = jaxbp.init(mlp, jax.random.key(3), "normal", scale=1.0)
     points = grid.points[:, np.newaxis]
     targets = np.sin(points[..., :1])

@@ -175,7 +175,7 @@ def test_texts_are_translated_part_by_part():
         "true": "真实值",
         "layer 3": "第 3 层",
         "f: loss\nepoch   largest 0.5 at (1, 2)": "f:损失\n轮   最大 0.5,位于 (1, 2)",
-        "error: predicted − true\nlargest −3 at (0, 1)": "误差:预测值 − 真实值\n最大 −3,位于 (0, 1)",
+        "error: predicted − true\nlargest −3 at (0, 1)": "误差:预测值 − 真实值\n最大 −3,位于 (0, 1)",  # noqa: E501
         "hidden nodes: nothing to show": "隐藏结点:没有可画的值",
         "5 of 9\nnot finite": "9 个中有 5 个\n不是有限数",
         "a name": "a name",
