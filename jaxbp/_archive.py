@@ -148,8 +148,8 @@ def _read(archive: zipfile.ZipFile, layout: Layout) -> tuple[dict[str, Any], dic
         array = read_npy(archive.read(info))
         found, right = (array.shape, array.dtype.str), np.dtype(slot.dtype).newbyteorder("<")
         if found != (slot.shape, right.str) or not array.flags.c_contiguous:
-            wanted = f"{slot.dtype} {slot.shape}"
-            raise ValueError(f"its member {name} should be {wanted}, it is {found[1]} {found[0]}")
+            expected = f"{slot.dtype} {slot.shape}"
+            raise ValueError(f"its member {name} should be {expected}, it is {found[1]} {found[0]}")
         arrays[name] = array.astype(slot.dtype)
     return description, arrays
 

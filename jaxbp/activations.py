@@ -34,7 +34,7 @@ class Activation:
     Raises:
         ValueError: the name is not a text, or value or slope is not a hashable function.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> import jaxbp
         >>> cubic = jaxbp.Activation("cubic", lambda z: z**3, lambda z, a: 3 * z**2)
@@ -58,7 +58,7 @@ class Activation:
     def by_autodiff(cls, name: str, value: Callable[[Array], Array]) -> "Activation":
         """Make an activation whose slope JAX derives from its value.
 
-        Example:
+        Examples:
             >>> import jax
             >>> import jaxbp
             >>> mish = jaxbp.Activation.by_autodiff("mish", jax.nn.mish)

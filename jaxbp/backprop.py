@@ -166,7 +166,7 @@ def loss_and_gradient(
             activation is the sigmoid that the loss applies itself.
         TypeError: an array does not hold real numbers.
 
-    Example:
+    Examples:
         One linear unit, half squared error: dL/dw = (a - y) x.
 
         >>> import jaxbp
@@ -211,7 +211,7 @@ def backprop(
 ) -> Trace:
     """Run both passes by hand and keep every number; arguments as for `loss_and_gradient`.
 
-    Example:
+    Examples:
         >>> import jaxbp
         >>> trace = jaxbp.backprop(
         ...     jaxbp.Mlp((2, 1)), [([[0.25], [0.5]], [0.5])], [[1, 0]], [[0]], "half_squared_error"

@@ -77,7 +77,7 @@ def solve_output(
             is negative.
         TypeError: inputs or targets are not real numbers.
 
-    Example:
+    Examples:
         >>> import jax, numpy as np, jaxbp
         >>> inputs = np.linspace(-1, 1, 50, dtype=np.float32)[:, None]
         >>> mlp = jaxbp.Mlp((1, 20, 1))

@@ -42,7 +42,7 @@ class Loss:
     Raises:
         ValueError: the name is not a text, or values or gradient is not a hashable function.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> import jaxbp
         >>> quartic = jaxbp.Loss(

@@ -153,7 +153,7 @@ def predict(mlp: Mlp, params: Any, inputs: Any) -> Array:
         TypeError: an array does not hold real numbers, or forward-mode autodiff was requested (of
             a function that is jitted already, JAX's own error comes instead).
 
-    Example:
+    Examples:
         >>> import jaxbp
         >>> jaxbp.predict(jaxbp.Mlp((2, 1)), [([[0.25], [0.5]], [0.5])], [[1, 0]]).tolist()
         [[0.75]]

@@ -27,7 +27,7 @@ class Layer(NamedTuple):
         weight: (fan_in, fan_out).
         bias: (fan_out,), or None in a network without biases.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> import jaxbp
         >>> layer = jaxbp.Layer(jnp.array([[0.34], [0.56]]), jnp.array([0.54]))
@@ -36,7 +36,7 @@ class Layer(NamedTuple):
     """
 
     weight: Array
-    bias: Array | None = None
+    bias: Any = None  # not Array | None, which would ask every reader of a bias to test for None
 
 
 Params = tuple[Layer, ...]
@@ -56,7 +56,7 @@ class Mlp:
     Raises:
         ValueError: a size is not a positive whole number, or an activation is not known.
 
-    Example:
+    Examples:
         >>> import jaxbp
         >>> mlp = jaxbp.Mlp((2, 64, 64, 1), hidden=("tanh", "relu"))
         >>> mlp.num_layers, mlp.num_params, mlp.activation_names
@@ -200,7 +200,7 @@ def init(
         Glorot and Bengio 2010; He et al. 2015; LeCun et al. 1998; Sitzmann et al. 2020, section
         3.2.
 
-    Example:
+    Examples:
         >>> import jax
         >>> import jaxbp
         >>> params = jaxbp.init(jaxbp.Mlp((2, 8, 1)), jax.random.key(0), scheme="he")

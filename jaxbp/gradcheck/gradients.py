@@ -138,7 +138,7 @@ def explain_gradient(
     Raises:
         ValueError: a shape does not fit, the batch is empty, or the loss is not known.
 
-    Example:
+    Examples:
         >>> mlp = jaxbp.Mlp((2, 1), output="identity")
         >>> report = jaxbp.explain_gradient(
         ...     [([[0.7744], [0.0]], [0.7744])], mlp, [([[0.34], [0.56]], [0.54])],

@@ -91,7 +91,7 @@ def check_rule(
             or a method is not known.
         TypeError: no argument or no result is real or complex.
 
-    Example:
+    Examples:
         >>> square = jax.custom_vjp(jnp.square)
         >>> square.defvjp(lambda x: (x * x, x), lambda x, bar: (2 * x * bar,))
         >>> check_rule(square, jnp.square, jnp.arange(3.0)).ok

@@ -39,7 +39,7 @@ class KeepBest(Callback):
 
     Without validation samples the training loss decides. In `fit_many` each network keeps its own.
 
-    Example:
+    Examples:
         >>> import jaxbp
         >>> jaxbp.KeepBest()
         KeepBest()
@@ -61,7 +61,7 @@ class EarlyStopping(Callback):
     Raises:
         ValueError: patience is not a positive whole number.
 
-    Example:
+    Examples:
         >>> import jaxbp
         >>> jaxbp.EarlyStopping(patience=5)
         EarlyStopping(patience=5)
@@ -86,7 +86,7 @@ class EarlyStopping(Callback):
 class RecordLayers(Callback):
     """Measure every layer at each record: see `LayerRecord` and `FitResult.layers`.
 
-    Example:
+    Examples:
         >>> import jaxbp
         >>> jaxbp.RecordLayers()
         RecordLayers()
@@ -112,7 +112,7 @@ class Checkpoint(Callback):
     Raises:
         ValueError: every is not a positive whole number.
 
-    Example:
+    Examples:
         >>> import jaxbp
         >>> checkpoint = jaxbp.Checkpoint("run", every=500, resume=True)
     """

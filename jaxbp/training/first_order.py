@@ -157,7 +157,7 @@ def first_order(
             beside an optimizer that is made already.
         ValueError: a number is out of range.
 
-    Example:
+    Examples:
         >>> import optax, jaxbp
         >>> jaxbp.first_order(optax.adam, learning_rate=1e-3).settings
         {'learning_rate': 0.001}
@@ -208,7 +208,7 @@ def dropout_masks(mlp: Mlp, key: Array, rate: Any, num_samples: int, dtype: DTyp
     Raises:
         ValueError: the rate is out of range.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp, jaxbp
         >>> mlp, key = jaxbp.Mlp((2, 8, 1)), jax.random.key(0)
         >>> mask, none = jaxbp.dropout_masks(mlp, key, 0.5, 4, jnp.float32)
@@ -260,7 +260,7 @@ def named_optimizer(
         ValueError: a name is not known, the learning rate is negative or not finite, or steps is
             negative.
 
-    Example:
+    Examples:
         >>> import jaxbp
         >>> from jaxbp.training import named_optimizer
         >>> solver = jaxbp.first_order(named_optimizer("adam", 1e-2, "cosine", steps=100))

@@ -167,7 +167,7 @@ def gauss_newton(*, momentum: Any = 0.95, damping: Any = 0.1) -> GaussNewton:
     Raises:
         ValueError: an argument is out of range.
 
-    Example:
+    Examples:
         >>> import jaxbp
         >>> jaxbp.gauss_newton(damping=0.03)
         GaussNewton(momentum=0.95, damping=0.03)

@@ -102,7 +102,7 @@ def fit(  # noqa: PLR0913
             type.
         OSError: a checkpoint cannot be written; earlier ones stay.
 
-    Example:
+    Examples:
         >>> import jax, numpy as np, optax, jaxbp
         >>> inputs = np.linspace(-1, 1, 64, dtype=np.float32)[:, None]
         >>> mlp = jaxbp.Mlp((1, 8, 1))
@@ -187,7 +187,7 @@ def fit_many(  # noqa: PLR0913
             infinite.
         TypeError: an array does not hold real numbers, or solver or callbacks have another type.
 
-    Example:
+    Examples:
         >>> from functools import partial
         >>> import jax, numpy as np, optax, jaxbp
         >>> inputs = np.linspace(-1, 1, 64, dtype=np.float32)[:, None]

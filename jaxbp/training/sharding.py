@@ -35,7 +35,7 @@ def use_platform(name: str = "auto") -> jax.Device:
     Raises:
         ValueError: the name is not known, or there is no such device.
 
-    Example:
+    Examples:
         >>> from jaxbp.training import use_platform
         >>> use_platform("auto").platform in ("cpu", "gpu", "tpu")
         True

@@ -47,7 +47,7 @@ class Solver:
     them compiles nothing, and stacked along a leading axis they differ between the networks of
     `fit_many`. Everything else is static and hashable.
 
-    Example:
+    Examples:
         >>> import dataclasses, jax, jaxbp
         >>> from jaxbp.training import Solver
         >>> @jax.tree_util.register_dataclass
