@@ -49,6 +49,7 @@ def trace_of(*sizes, samples):
         rows,
         rows,
         rows,
+        inputs,
         params,
         np.ones(()),
     )

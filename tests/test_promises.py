@@ -131,7 +131,12 @@ def test_central_differences_refuse_a_gradient_by_themselves(x64, monkeypatch):
     )
     right = jaxbp.loss_and_gradient(*arguments)[1]
     wrong = (*right[:2], right[2]._replace(weight=1.001 * right[2].weight))
-    monkeypatch.setattr(gradients, "compare", lambda *_: [])
+    compare = gradients.compare
+
+    def lenient(*some):
+        return [row._replace(allowed=np.inf) for row in compare(*some)]
+
+    monkeypatch.setattr(gradients, "compare", lenient)
     monkeypatch.setattr(gradients, "allowances", lambda *_: [1e-14] * 6)
     assert jaxbp.check_gradients(*arguments, gradient=right).ok
     report = jaxbp.check_gradients(*arguments, gradient=wrong)
