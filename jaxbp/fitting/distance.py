@@ -37,11 +37,13 @@ class Kernel(NamedTuple):
         formula: (numpy or jax.numpy, s) -> phi and psi.
         degree: of the polynomial beside it.
         at_zero: phi(0).
+        even: whether all inputs share one length.
     """
 
     formula: Callable[[Any, Any], tuple[Any, Any]]
     degree: int = 1
     at_zero: float = 1.0
+    even: bool = False
 
 
 def _root(xp: Any, s: Any) -> Any:
@@ -89,6 +91,7 @@ def _quintic(xp: Any, s: Any) -> tuple[Any, Any]:
 
 
 PRODUCT = "product"
+EVEN = "even Gaussian"  # ridge regression where its length is long
 KERNELS = {
     "Matern 1/2": Kernel(_matern_12),
     "Matern 3/2": Kernel(_matern_32),
@@ -97,6 +100,7 @@ KERNELS = {
     "Gaussian": Kernel(_gaussian),
     "cubic": Kernel(_cubic, at_zero=0.0),
     "quintic": Kernel(_quintic, degree=2, at_zero=0.0),
+    EVEN: Kernel(_gaussian, degree=0, even=True),
 }
 
 

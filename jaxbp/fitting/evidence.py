@@ -105,6 +105,9 @@ class Kriging:
         mean = np.r_[np.full(len(lengths), usual), NOISE[0]]
         width = np.r_[np.full(len(lengths), LENGTHS[1]), NOISE[1]]
         away = (theta - mean) / width
+        if KERNELS[self.kernel].even:  # one length counts once
+            away[:-1] /= len(lengths) ** 0.5
+            width[:-1] *= len(lengths) ** 0.5
         if not (np.isfinite(energy) and np.isfinite(gradient).all()):
             return FAILED, np.zeros_like(theta)
         return float(energy + 0.5 * np.sum(away**2)), gradient + away / width
@@ -112,18 +115,26 @@ class Kriging:
     def search(self, evaluations: int, start: np.ndarray | None = None) -> np.ndarray:
         """Minimise E by L-BFGS from theta, or from the best two of some starts; returns theta."""
         d = self.x.shape[1]
-        grid = SCALE_FREE if KERNELS[self.kernel].at_zero == 0 else STARTS
-        starts = [start]
-        if start is None:
+        if start is not None:
+            starts = [start]
+        else:
+            grid = SCALE_FREE if KERNELS[self.kernel].at_zero == 0 else STARTS
             tried = [np.log(np.r_[np.full(d, length * d**0.5), noise]) for length, noise in grid]
             starts = sorted(tried, key=lambda theta: self.energy(theta)[0])[:2]
-        bounds = [(-5.0, 6.0)] * d + [(np.log(LEAST_NOISE), 5.0)]
-        options = {"maxfun": evaluations, "maxiter": evaluations, "ftol": 1e-6}
-        found = [
-            minimize(self.energy, one, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-            for one in starts
-        ]
-        return min(found, key=lambda one: one.fun).x
+        # One column for each parameter that is free.
+        free = np.eye(d + 1)
+        if KERNELS[self.kernel].even:
+            free = np.column_stack([np.r_[np.ones(d), 0], free[-1]])
+        bounds = [(-5.0, 6.0)] * (free.shape[1] - 1) + [(np.log(LEAST_NOISE), 5.0)]
+        limits = {"maxfun": evaluations, "maxiter": evaluations, "ftol": 1e-6}
+        how: Any = {"jac": True, "method": "L-BFGS-B", "bounds": bounds, "options": limits}
+
+        def energy(short: np.ndarray) -> tuple[float, np.ndarray]:
+            value, gradient = self.energy(free @ short)
+            return value, gradient @ free
+
+        found = [minimize(energy, one @ free / free.sum(axis=0), **how) for one in starts]
+        return free @ min(found, key=lambda one: one.fun).x
 
     def solve(self, theta: np.ndarray, strengths: np.ndarray | None = None) -> "Solved":
         """Solve the output layer and the polynomial; rounding bounds the noise from below."""

@@ -6,17 +6,23 @@ two errors: leave-one-out, which has to reach over gaps twice as wide as a new p
 over the ends, and the deviation of the posterior between the rows, multiplied by what the
 leave-one-out errors are over theirs.
 
+One length for each of several inputs can explain noise, and leave-one-out errors do not show it,
+because the lengths were chosen with all rows. Of noisy rows five folds decide, with lengths and
+noise chosen anew in each: a linear function, an even Gaussian, or what the evidence chose. Each
+has to be better by a standard error than the simpler one (Breiman et al. 1984).
+
 Legend: n rows, d inputs, k outputs.
 """
 
 import itertools
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from jaxbp.fitting.distance import KERNELS, Distance, DistanceParams
+from jaxbp.fitting.distance import EVEN, KERNELS, Distance, DistanceParams
 from jaxbp.fitting.evidence import Kriging, Solved, rms
 from jaxbp.fitting.rows import Rows, Trial, held_out_targets
 from jaxbp.fitting.score import Candidate
@@ -31,8 +37,12 @@ ORDER = ("Matern 5/2", "Matern 3/2", "Matern 1/2", "Matern 7/2", "Gaussian", "cu
 SCALES = 10.0  # the largest over the smallest positive number that calls for a logarithm
 REFERENCES = 401  # points between the rows
 ALL_NOISE = 20.0  # logarithm of a noise beside which the units are nothing
+LARGEST = 1e100  # its square is finite
 ROUNDING = 1e-15  # in standard units: smaller errors mean nothing
 SURE = 2.0  # standard errors
+NOISY = 1e-4  # of the variance: squared errors above it call for folds
+SMALLER = 0.25  # times the median square: far better, whatever the largest errors say
+FOLDS = 5
 LEAST_CALIBRATION = (
     0.1  # what a kernel that is too rough for the function overstates is not believed to be more
 )
@@ -48,6 +58,7 @@ class KrigingFit:
         theta: as in `Kriging`.
         strengths: (d,) of the product kernel, or None.
         solved: the solution over the rows that it was fitted to.
+        folds: squared errors as of `fold_squares`, where they were needed for the choice.
     """
 
     kernel: str
@@ -55,6 +66,7 @@ class KrigingFit:
     theta: np.ndarray
     strengths: np.ndarray | None
     solved: Solved
+    folds: np.ndarray | None = None
 
     @classmethod
     def of(
@@ -237,19 +249,73 @@ def choose_kriging(points: np.ndarray, outputs: np.ndarray, most: int = MOST) ->
 
 
 def _simplest(best: KrigingFit, points: np.ndarray, outputs: np.ndarray) -> KrigingFit:
-    """The polynomial alone, unless leave-one-out errors surely prefer the units beside it."""
+    """The simplest of the best, the polynomial and an even Gaussian that the errors allow."""
     scalers = standardizer(points), standardizer(outputs)
     theta = np.r_[np.zeros(points.shape[1]), ALL_NOISE]
     alone = KrigingFit.of("Matern 1/2", scalers, points, outputs, theta=theta)
+    simple = [alone]
+    if points.shape[1] > 1:
+        even = KrigingFit.of(EVEN, scalers, points[:FEW], outputs[:FEW], EVALUATIONS)
+        simple.append(even.fit(points, outputs))
     squares = [
-        np.mean(np.minimum(np.abs(fit.left_out() / scalers[1].scale), 1e100) ** 2, axis=1)
-        for fit in (alone, best)
+        np.mean(np.minimum(np.abs(fit.left_out() / scalers[1].scale), LARGEST) ** 2, axis=1)
+        for fit in (best, *simple)
     ]
-    gain = squares[0] - squares[1]
-    sure = min(SURE, len(points) ** 0.5 / 3) * gain.std() / len(points) ** 0.5
-    # A few large errors can hide that all others are much smaller.
-    smaller = np.median(squares[1]) < 0.25 * np.median(squares[0])
-    return best if smaller or gain.mean() > sure else alone
+    if points.shape[1] == 1:
+        gain = squares[1] - squares[0]
+        sure = min(SURE, len(points) ** 0.5 / 3) * gain.std() / len(points) ** 0.5
+        # A few large errors can hide that all others are much smaller.
+        smaller = np.median(squares[0]) < SMALLER * np.median(squares[1])
+        return best if smaller or gain.mean() > sure else alone
+    if np.median(squares[0]) < NOISY:
+        return best
+
+    def searched(fit: KrigingFit) -> Callable[[np.ndarray, np.ndarray], KrigingFit]:
+        if fit is alone:
+            return fit.fit
+        return lambda p, o: KrigingFit.of(
+            fit.kernel, fit.scalers, p[:FEW], o[:FEW], EVALUATIONS
+        ).fit(p, o)
+
+    chosen, *others = [
+        replace(fit, folds=fold_squares(searched(fit), points, outputs)) for fit in (*simple, best)
+    ]
+    for fit in others:
+        chosen = better(chosen, fit)
+    return chosen
+
+
+def better(simple: KrigingFit, other: KrigingFit) -> KrigingFit:
+    """The one that folds prefer, the first unless the other is better by a standard error.
+
+    Two that have a length for each input have nothing to be sure of.
+    """
+    assert simple.folds is not None
+    assert other.folds is not None
+    gain = simple.folds - other.folds
+    even = len(np.unique(simple.theta[:-1])) == 1
+    return other if gain.mean() > even * gain.std() / len(gain) ** 0.5 else simple
+
+
+def fold_squares(
+    fit: Callable[[np.ndarray, np.ndarray], KrigingFit], points: np.ndarray, outputs: np.ndarray
+) -> np.ndarray:
+    """Squared errors in standard units, over the outputs, of rows left out by folds of one size.
+
+    Args:
+        fit: of other rows, with everything chosen anew.
+        points: (n, d), of which a few hundred are used.
+        outputs: (n, k).
+    """
+    points, outputs = points[:SOME], outputs[:SOME]
+    size, scale = len(points) // FOLDS, standardizer(outputs).scale
+    squares = []
+    for first in range(0, FOLDS * size, size):
+        held = slice(first, first + size)
+        train = np.delete(np.arange(len(points)), held)
+        errors = (fit(points[train], outputs[train])(points[held]) - outputs[held]) / scale
+        squares.append(np.mean(np.minimum(np.abs(errors), LARGEST) ** 2, axis=1))
+    return np.concatenate(squares)
 
 
 def _polynomial_terms(kernel: str, num_inputs: int) -> int:

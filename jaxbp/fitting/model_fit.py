@@ -7,6 +7,7 @@
 
 A fifth of the rows is held out and decides; the kriging, which cannot explode between the rows, is
 taken where another is not clearly better, or differs there by more than both can be wrong.
+Of noisy rows of several inputs five folds choose among krigings, a ridge regression among them.
 The winner is fitted once more to all rows. `model.history` lists what was tried.
 
 Legend: n rows, d inputs, k outputs.
@@ -29,7 +30,15 @@ from jaxbp.fitting.bars import error_bars
 from jaxbp.fitting.boxes import try_boxes
 from jaxbp.fitting.effort import EFFORTS, Budget, Effort
 from jaxbp.fitting.evidence import rms
-from jaxbp.fitting.kriging import between, choose_kriging, kriging_trial
+from jaxbp.fitting.kriging import (
+    NOISY,
+    SMALLER,
+    SURE,
+    better,
+    between,
+    choose_kriging,
+    kriging_trial,
+)
 from jaxbp.fitting.model import Candidate, Model
 from jaxbp.fitting.networks import try_networks
 from jaxbp.fitting.rows import (
@@ -57,7 +66,6 @@ EXPECTED_OF_SINES = 1e-3  # what leaves more after the bands is too rough for si
 EXACT = 1e-8  # of the held-out standard deviation: below it nothing more is tried
 ROUGH = 1e-3  # networks reach 1e-4 where rows are many: below this they do not win
 SAFER = 1.1  # times the least error, for the kriging to be taken
-NOISY = 1e-4  # of the variance: of noisy rows the evidence of all knows more than the few held out
 WORST = 1.5  # times the least error: never taken
 DIFFERS = 10.0  # times the errors of both, between the rows
 
@@ -166,7 +174,8 @@ def _trials(
     if few_inputs and num_rows > MANY_ROWS and least() > GOAL:
         yield from try_boxes(rows, num_inputs, budget, rough=least() > EXPECTED_OF_SINES)
     if not exact() and num_inputs > 1 and not (few_inputs and num_rows > ROWS_OF_BANDS):
-        yield from try_units(splits, scalers, effort, seed, budget)
+        folded = before[0].kriging.folds is not None
+        yield from try_units(splits, scalers, effort, seed, budget, folded)
     noise = max(trial.noise for trial in before)
     for hidden, num_starts in effort.networks:
         if num_rows < FEW or least() < max(ROUGH, 2 * np.sqrt(noise)):
@@ -184,23 +193,28 @@ def _best(
 ) -> Trial:
     """Choose the least error; the kriging where it is as good, or where another is far from it.
 
-    Of noisy rows one whose noise the evidence chose is taken, unless another is surely better.
+    Among krigings with errors of folds these decide. Of noisy rows another has to be surely better.
     """
-    safe = trials[0]
-    least = min(trial.candidate.held_out for trial in trials)
+    safe, others = trials[0], trials[1:]
+    for trial in trials[1:]:
+        if trial.kriging is not None and trial.kriging.folds is not None:
+            others = [one for one in others if one is not trial]
+            if better(safe.kriging, trial.kriging) is trial.kriging:
+                safe = trial
+    # Of noisy rows the evidence and the folds of all know more than the few held out.
+    if safe.noise > NOISY or safe.kriging.folds is not None:
+        bound = safe.candidate.held_out / WORST
+        others = [
+            trial
+            for trial in others
+            if trial.candidate.held_out < bound or _surely_better(trial, safe, splits)
+        ]
+    least = min([trial.candidate.held_out for trial in others], default=np.inf)
     if safe.candidate.held_out <= SAFER * least:
         return safe
     references = between(points, len(points) if points.shape[1] > 1 else 4 * len(points) + 1)
-    assert safe.kriging is not None
     expected = scalers[1].standardize(safe.kriging(references))
-    for trial in sorted(trials, key=lambda one: one.candidate.held_out):
-        if trial is safe:
-            return safe
-        best = trial
-        for other in trials:
-            near = other.candidate.held_out <= WORST * best.candidate.held_out
-            if other.noise > NOISY and near and not _surely_better(best, other, splits):
-                best = other
+    for best in sorted(others, key=lambda one: one.candidate.held_out):
         if best.kriging is not None:
             return best
         predictions = predicted(best.terms, jnp.asarray(scalers[0].standardize(references)))
@@ -212,11 +226,12 @@ def _best(
 
 
 def _surely_better(one: Trial, other: Trial, splits: list[Rows]) -> bool:
-    """Whether the rows held out prefer it by more than two standard errors of the difference."""
+    """Whether the rows held out prefer it by two standard errors, or four times in the median."""
     targets = held_out_targets(splits)
     squares = [np.mean((trial.predictions - targets) ** 2, axis=1) for trial in (one, other)]
     gain = squares[1] - squares[0]
-    return bool(gain.mean() > 2 * gain.std() / np.sqrt(len(gain)))
+    sure = gain.mean() > SURE * gain.std() / np.sqrt(len(gain))
+    return bool(sure or np.median(squares[0]) < SMALLER * np.median(squares[1]))
 
 
 def _linear(batch: Batch) -> tuple[Any, ...]:

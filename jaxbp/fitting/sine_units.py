@@ -9,14 +9,15 @@ Legend: n rows, d inputs, k outputs.
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from jaxbp.fitting.bands import paired
 from jaxbp.fitting.distance import PRODUCT
 from jaxbp.fitting.effort import Budget, Effort
-from jaxbp.fitting.kriging import KrigingFit, kriging_trial
+from jaxbp.fitting.kriging import EVALUATIONS, KrigingFit, fold_squares, kriging_trial
 from jaxbp.fitting.rows import Rows, Terms, Trial, one_term, trial_of, varying
 from jaxbp.fitting.spectrum import choose_spectrum, draw_frequencies
 from jaxbp.fitting.standardizing import Standardizer
@@ -29,6 +30,7 @@ TRIAL_UNITS = 2048  # enough to compare candidates by
 MOST_ROWS = 5  # times the units: what a trial is fitted to
 PENALTIES = 10.0 ** np.arange(-28, 1.0)  # of the largest squared singular value
 COMPILING = 1.0  # seconds
+ROWS_OF_FOLDS = 200  # that a spectrum is chosen on in each
 WELL_KNOWN = 1e-4  # noise above it leaves nothing for more units to gain
 
 
@@ -101,8 +103,18 @@ def try_units(
     effort: Effort,
     seed: int,
     budget: Budget,
+    folded: bool = False,
 ) -> list[Trial]:
-    """Try the spectrum as a product kernel and as sine units, if there is time."""
+    """Try the spectrum as a product kernel and as sine units, if there is time.
+
+    Args:
+        splits: the rows in standard units.
+        scalers: of the rows.
+        effort: bounds rows, evaluations and units.
+        seed: of the frequencies.
+        budget: what time is left.
+        folded: whether five folds are to choose between this and another kriging.
+    """
     every = splits[0].every
     inputs, targets = np.asarray(every.inputs), np.asarray(every.targets)
     columns, few = varying(inputs), min(len(inputs), effort.rows)
@@ -116,17 +128,45 @@ def try_units(
     noise = float(np.exp(theta[-1]))
     trials = []
     if len(inputs) <= effort.kriging_rows:
-        d, strengths = len(columns), np.zeros(inputs.shape[1])
-        strengths[columns] = np.exp(theta[d : 2 * d])
-        lengths = np.zeros(inputs.shape[1])
-        lengths[columns] = theta[:d]
-        own = np.r_[lengths, theta[-1] - theta[-2]]
         points = scalers[0].restore(inputs), scalers[1].restore(targets)
-        fitted = KrigingFit.of(PRODUCT, scalers, *points, theta=own, strengths=strengths)
+        fitted = product_kriging(theta, scalers, *points)
+        if folded:
+            squares = fold_squares(partial(_searched, scalers), *points)
+            fitted = replace(fitted, folds=squares)
         trials.append(kriging_trial(fitted, splits, scalers, time.perf_counter() - start))
+        if folded:
+            return trials
     solve = len(splits) * 2.0 * len(inputs) * min(len(inputs), TRIAL_UNITS) ** 2
     if budget.allows(solve, effort.operations, overhead=COMPILING):
         units = SineUnits(theta, effort, seed, budget)
         trial = trial_of("sine units of a spectrum by evidence", units, splits, noise)
         trials.append(trial._replace(refit=units.refit))
     return trials
+
+
+def product_kriging(
+    theta: np.ndarray,
+    scalers: tuple[Standardizer, Standardizer],
+    points: np.ndarray,
+    outputs: np.ndarray,
+) -> KrigingFit:
+    """The kriging of a spectrum."""
+    columns = varying(points)
+    d, strengths = len(columns), np.zeros(points.shape[1])
+    strengths[columns] = np.exp(theta[d : 2 * d])
+    lengths = np.zeros(points.shape[1])
+    lengths[columns] = theta[:d]
+    own = np.r_[lengths, theta[-1] - theta[-2]]
+    return KrigingFit.of(PRODUCT, scalers, points, outputs, theta=own, strengths=strengths)
+
+
+def _searched(
+    scalers: tuple[Standardizer, Standardizer], points: np.ndarray, outputs: np.ndarray
+) -> KrigingFit:
+    """The same with a spectrum chosen for few rows."""
+    inputs, targets = scalers[0].standardize(points), scalers[1].standardize(outputs)
+    columns = varying(points)
+    theta = choose_spectrum(
+        inputs[:ROWS_OF_FOLDS, columns], targets[:ROWS_OF_FOLDS], evaluations=EVALUATIONS
+    ).theta
+    return product_kriging(theta, scalers, points, outputs)
