@@ -62,7 +62,9 @@ def test_the_verdicts_of_narrow_panels_do_not_run_into_each_other():
         GRID, X, {"exact": X, "near": X + 1e-9 * Y, "far": X + 2 * Y}
     )
     drawn.figure.draw_without_rendering()
-    titles = [ax.title.get_window_extent() for ax in drawn.figure.axes if "predicted" in ax.get_title()]
+    titles = [
+        ax.title.get_window_extent() for ax in drawn.figure.axes if "predicted" in ax.get_title()
+    ]
     assert len(titles) == 3
     assert not any(a.overlaps(b) for i, a in enumerate(titles) for b in titles[:i])
 
