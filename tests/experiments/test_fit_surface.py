@@ -91,10 +91,11 @@ def test_the_main_job_is_as_accurate_as_it_says(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "prefix"),
     [
-        pytest.param(("--surface", "terrain"), "terrain_", marks=pytest.mark.slow),
+        (("--surface", "terrain"), "terrain_"),
         (("--expression", "sin(x)*cos(y)", "--domain", -3, 3, 0, 1, "--quiet"), "expression_"),
     ],
 )
