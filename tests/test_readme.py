@@ -137,3 +137,7 @@ def test_nothing_tells_of_a_machine():
             assert not re.search(
                 r"/(home|Users|work|root|tmp)/\w", text.replace("/(home|Users|work|root|tmp)/", "")
             ), path
+
+
+def test_the_citation_has_the_version_of_the_package():
+    assert f"\nversion: {jaxbp.__version__}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
