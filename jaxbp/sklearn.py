@@ -247,4 +247,5 @@ class Classifier(ClassifierMixin, _Network):
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
         """Predict the most probable class (n,) at points X (n, d)."""
-        return self.classes_[self._outputs(X).argmax(axis=1)]
+        places = self._outputs(X).argmax(axis=1)
+        return self.classes_[places]

@@ -52,3 +52,11 @@ def pytest_terminal_summary(terminalreporter):
     for missing, what in MISSING.items():
         if count := sum(missing in reason for reason in reasons):
             terminalreporter.write_sep("!", f"{missing}: {count} {what}", red=True, bold=True)
+
+
+@pytest.fixture(autouse=True)
+def _drop_programs(request):
+    """Drop the compiled programs of a long test: XLA fails when a process holds thousands."""
+    yield
+    if request.node.get_closest_marker("slow"):
+        jax.clear_caches()

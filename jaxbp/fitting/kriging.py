@@ -240,6 +240,9 @@ def choose_kriging(points: np.ndarray, outputs: np.ndarray, most: int = MOST) ->
                 if len(points) > FEW:
                     fit = fit.fit(points[:SOME], outputs[:SOME])
                 found.append((fit.error(references), fit))
+    if not found:  # too few rows for a linear trend in so many inputs
+        scalers = standardizer(points), standardizer(outputs)
+        return KrigingFit.of(EVEN, scalers, points, outputs, EVALUATIONS)
     found.sort(key=lambda one: one[0])
     if len(points) <= FEW:
         return _simplest(found[0][1], points, outputs)
