@@ -70,6 +70,7 @@ def test_an_exported_program_runs_without_jaxbp_gradient_included(tmp_path, plat
 
 
 def test_an_unknown_platform_is_refused(tmp_path):
+    pytest.importorskip("flatbuffers")
     for num_inputs, argument in ((0, "num_inputs"), (1, r"platforms\[0\]")):
         with pytest.raises(ValueError, match=argument):
             jaxbp.export_program(jnp.sin, num_inputs, tmp_path / "x", platforms=("gpu",))

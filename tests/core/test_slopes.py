@@ -73,7 +73,7 @@ def test_slopes_are_right_to_four_units_in_the_last_place(name, dtype, x64):
 def test_a_saturated_unit_has_the_right_gradient(name, z):
     """One weight, x = 1, t = 0, half squared error: dL/dw = a phi'(z), in float32."""
     mlp = jaxbp.Mlp((1, 1), output=name)
-    params = [([[z]], [0.0])]
+    params = [(np.float32([[z]]), np.float32([0.0]))]
     a = logistic(mpmath.mpf(z)) if name == "sigmoid" else mpmath.tanh(mpmath.mpf(z))
     expected = float(a * EXACT[name](mpmath.mpf(z))[0])
     _, gradient = jaxbp.loss_and_gradient(mlp, params, [[1]], [[0]], "half_squared_error")
