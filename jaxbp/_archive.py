@@ -84,7 +84,7 @@ def write_archive(
             np.lib.format.write_array(member, stored, (1, 0), False)
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue())
         archive.comment = bytes(DIGEST)
-    content = file.getbuffer()[:-DIGEST]
+    content = memoryview(file.getvalue())[:-DIGEST]
     with atomic_write(path, durable=True) as partial, partial.open("wb") as output:
         output.write(content)
         output.write(sha256(content).hexdigest().encode())
