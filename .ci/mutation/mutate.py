@@ -8,16 +8,16 @@ what lives.
 First every quick test runs once under `coverage`, which tells the lines of the package that it
 executes; jax's caches are cleared between tests, so that each traces what it calls. `--coverage`
 keeps what was seen in a file: a later run measures only the test files that were edited meanwhile.
-A change is then judged by the tests that execute its line,
+A change is then tested by the tests that execute its line,
 quick ones first, up to `--seconds` of them. Where an import executes the line (constants, tables,
-defaults), or nothing does (what processes of their own run), those judge that execute anything of
-its module. `--slow` tries what lives against the long tests too.
+defaults), or nothing does (what processes of their own run), the tests that execute anything of
+its module are run. `--slow` tries what lives against the long tests too.
 
 A change lives where these tests pass with it: either a test is missing, or it changes nothing that
 can be seen. What
 was looked at and cannot be seen stands in `equivalent_changes.py` with its reason, and is counted
-apart. `viz/` and `_html` are left out: most of their numbers are widths and shades, which the eye
-judges.
+apart. `viz/` and `_html` are left out: most of their numbers are widths and shades, which are looked
+at.
 
 Changes are drawn by a hash of their texts, so that an edit of the package changes the sample where
 it changed the text. Some processes share them, a copy of the package each. Every run of tests is
@@ -162,7 +162,7 @@ def measure(file: str) -> dict[str, Any]:
     return found
 
 
-def judges(change: Change, files: dict[str, Any], limit: float) -> tuple[list[str], float]:
+def tests_of(change: Change, files: dict[str, Any], limit: float) -> tuple[list[str], float]:
     """The tests to run for a change, quick ones first, and how long they take."""
     right = {
         test for file in files.values() for test in file["seconds"] if test not in file["failed"]
@@ -170,9 +170,7 @@ def judges(change: Change, files: dict[str, Any], limit: float) -> tuple[list[st
     seconds = {test: took for file in files.values() for test, took in file["seconds"].items()}
     modules = [file["lines"].get(change.module, {}) for file in files.values()]
     tests = {test for lines in modules for test in lines.get(change.before, [])}
-    if (
-        not tests or "" in tests
-    ):  # an import executes it: whoever uses the module may see the change
+    if not tests or "" in tests:  # an import executes it: any user of the module may see the change
         touching = [
             file
             for file, lines in zip(files.values(), modules, strict=True)
@@ -254,7 +252,7 @@ def main() -> None:
     known = {
         name: reason(change.module, change.before, change.after) for name, change in drawn.items()
     }
-    judged = {name: drawn[name] for name in flags.these or drawn if flags.these or not known[name]}
+    tried = {name: drawn[name] for name in flags.these or drawn if flags.these or not known[name]}
     files = (
         json.loads(flags.coverage.read_text("utf-8"))
         if flags.coverage and flags.coverage.exists()
@@ -309,27 +307,29 @@ def main() -> None:
                     flags.coverage.write_text(json.dumps(files), encoding="utf-8")
             files = {path: files[path] for path in paths}
             running = {}
-            for name, change in judged.items():
+            for name, change in tried.items():
                 running[
-                    pool.submit(verdict, change, *judges(change, files, flags.seconds), flags.slow)
+                    pool.submit(
+                        verdict, change, *tests_of(change, files, flags.seconds), flags.slow
+                    )
                 ] = name
             ends = Counter()
             for future in as_completed(running):
                 ends[future.result()] += 1
                 if future.result() != "found":
                     print(
-                        f"{running[future]} {future.result()}: {judged[running[future]]}",
+                        f"{running[future]} {future.result()}: {tried[running[future]]}",
                         flush=True,
                     )
                 print(
-                    f"{ends.total()} of {len(judged)}, {ends['lives']} live",
+                    f"{ends.total()} of {len(tried)}, {ends['lives']} live",
                     end="\r",
                     file=sys.stderr,
                     flush=True,
                 )
     kinds = Counter(why.split(":")[0] for why in known.values() if why)
     print(
-        f"{len(judged)} of {len(drawn)} changes judged: {dict(ends)}; not to be seen, by their kind: {dict(kinds)}"
+        f"{len(tried)} of {len(drawn)} changes tried: {dict(ends)}; not to be seen, by their kind: {dict(kinds)}"
     )
 
 
