@@ -237,10 +237,12 @@ def measure(fit: Fit, task: Task) -> dict[str, Any]:
     place = int(np.abs(error).argmax())
     rmse = float(np.sqrt(np.mean(error**2)))
     mlp, params = fit.model.mlp, fit.model.params
-    inputs, targets = fit.model.standardize(*task.train)
+    samples = fit.model.standardize(*task.train)
     checked: dict[str, Any] = {"gradient_ok": None, "gradient_error_over_bound": None}
     if isinstance(mlp, jaxbp.Mlp):  # the checker does not read distance units and boxes
-        report = jaxbp.check_gradients(mlp, params, inputs[:CHECKED], targets[:CHECKED])
+        checked_samples = (part[:CHECKED].astype(params[0].weight.dtype) for part in samples)
+        with jax.enable_x64(True):  # fit_model's network is in float64 with --no-x64 too
+            report = jaxbp.check_gradients(mlp, params, *checked_samples)
         checked = {"gradient_ok": report.ok, "gradient_error_over_bound": report.share}
     return {
         "parameters": fit.model.num_params,

@@ -22,7 +22,7 @@ STEPS = 10.0 ** -np.arange(2, 11)  # of the scale of the argument
 KINK = 0.03  # ratio of second differences over a factor of ten in h: 0.01 if smooth, 0.1 at a kink
 CONCLUSIVE = 0.05  # error of a difference, relative to its size or to that of the gradient
 PADDED = 64  # evaluations: their number is a multiple of it, so that fewer programs are compiled
-REMAINDER_RATIO = 30  # of rounding: the least Taylor remainder whose slope is read
+REMAINDER_RATIO = 100  # of rounding: the least Taylor remainder whose slope is read
 
 
 class Slopes(NamedTuple):
@@ -159,7 +159,9 @@ def _slopes_of(
 def remainder_slope(slopes: Slopes, probe: int, hand: float, floor: float) -> float | None:
     """Return the slope of |phi(x + h v) - phi(x) - h s| over h: 2 for a right s, 1 for a wrong one.
 
-    None where the remainder vanishes in rounding, and where higher terms or a kink dominate.
+    None where the remainder vanishes in rounding, and where higher terms or a kink dominate. Beyond
+    a kink at a distance the remainder of a right s falls as h too, but at the next step, before the
+    kink, it is gone.
     """
     steps, ahead = slopes.steps[probe], slopes.ahead[probe]
     remainder = np.abs(ahead - slopes.here - steps * hand)
@@ -169,6 +171,8 @@ def remainder_slope(slopes: Slopes, probe: int, hand: float, floor: float) -> fl
     if last < 1 or not clear[last - 1] or slopes.low[probe] != slopes.high[probe]:
         return None
     found = float(np.log10(remainder[last - 1] / remainder[last]))
+    if found < 1.2 and last + 1 < len(remainder) and 20 * remainder[last + 1] < remainder[last]:
+        return None
     return found if 0.9 < found < 1.2 or 1.9 < found < 2.1 else None
 
 
