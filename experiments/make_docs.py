@@ -1,8 +1,10 @@
 """Write numbers of figures/*.json into the marks of README.md and docs/; with --check, compare.
 
-A mark names a file, a path in its result and a format, and encloses the number:
+A mark names a file, a path in its result and a format, and encloses the number; of a dictionary or
+a list it encloses all numbers, as cells of a table. A factor changes the unit:
 
-    <!--fit_surface fit_model.nrmse .1e-->1.4e-12<!--/-->
+    <!--fit_surface fit_model/nrmse .1e-->1.4e-12<!--/-->
+    <!--speed 1000 * disk .2f-->1.09 | 0.75 | 0.70<!--/-->
 """
 
 import json
@@ -14,7 +16,7 @@ from typing import Any
 from shared.experiment import run
 
 ROOT = Path(__file__).parents[1]
-MARK = re.compile(r"<!--(\w+) ([^<>]+) ([^\s<>-]+)-->(.*?)<!--/-->")
+MARK = re.compile(r"<!--(\w+) (?:(\d+) \* )?([^<>]+) ([^\s<>-]+)-->(.*?)<!--/-->")
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,16 @@ def main(config: Config) -> None:
 
 
 def filled(mark: re.Match[str]) -> str:
-    """Return a mark with its present number."""
-    file, path, form, _ = mark.groups()
+    """Return a mark with its present numbers."""
+    file, factor, path, form, _ = mark.groups()
     content = json.loads((ROOT / "figures" / f"{file}.json").read_text(encoding="utf-8"))
     value: Any = content["result"]
-    for name in path.split("."):
+    for name in path.split("/"):
         value = value[int(name)] if isinstance(value, list) else value[name]
-    return f"<!--{file} {path} {form}-->{value:{form}}<!--/-->"
+    several = value.values() if isinstance(value, dict) else value
+    values = several if isinstance(value, (dict, list)) else [value]
+    cells = [f"{number * int(factor or 1):{form}}" for number in values]
+    return mark[0].partition("-->")[0] + f"-->{' | '.join(cells)}<!--/-->"
 
 
 if __name__ == "__main__":
