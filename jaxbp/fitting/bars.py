@@ -36,7 +36,8 @@ class ErrorBars:
     Attributes:
         kernel: of the kriging, as in `Distance`.
         input_scaler: of its inputs.
-        centres: (m, d) its rows in standard units.
+        axes: (d, d) along which its lengths count.
+        centres: (m, d) its rows in standard units along the axes.
         theta: (d + 1,) logarithms of lengths and noise.
         strengths: (d,) of the product kernel.
         deviation: (k,) in standard units of the outputs.
@@ -46,6 +47,7 @@ class ErrorBars:
 
     kernel: str = field(metadata={"static": True})
     input_scaler: Standardizer
+    axes: Any
     centres: Any
     theta: Any
     strengths: Any
@@ -58,7 +60,7 @@ class ErrorBars:
         centres = np.asarray(self.centres)
         rows = Kriging(self.kernel, centres, np.zeros((len(centres), 1)))
         solved = rows.solve(np.asarray(self.theta), np.asarray(self.strengths))
-        variance = solved.variance(self.input_scaler.standardize(points))
+        variance = solved.variance(self.input_scaler.standardize(points) @ np.asarray(self.axes))
         return np.sqrt(variance)[:, np.newaxis] * np.asarray(self.deviation)
 
     def factor(self, coverage: float) -> float:
@@ -100,7 +102,10 @@ def error_bars(
         quantiles = np.quantile(relative, LEVELS)
         quantiles[-3:] = np.maximum(quantiles[-3:], norm.ppf((1 + LEVELS[-3:]) / 2))
     theta = np.log(np.r_[solved.lengths, solved.noise])
-    known = (fitted.kernel, fitted.scalers[0], solved.rows.x, theta, solved.strengths, deviation)
+    known = (
+        *(fitted.kernel, fitted.scalers[0], fitted.axes, solved.rows.x),
+        *(theta, solved.strengths, deviation),
+    )
     references = between(points)
     predicted = model(references).reshape(len(references), -1)
     deviations = ErrorBars(*known, quantiles, measured).std(references) * scaler.slope(predicted)

@@ -1,15 +1,16 @@
 """Distance units: a hidden layer that reads the distance of a point from its centres.
 
-    outputs = phi(x, c_j) weight + polynomial(x) trend
+    outputs = phi(z, c_j) weight + polynomial(z) trend,   z = x axes
 
 With the samples as centres and a solved output layer this is kriging, also called Gaussian process
 regression or a radial basis function. Radial kernels read the scaled distance r; the kernel
 "product" multiplies one factor for each input:
 
-    radial   r^2 = sum over i of ((x_i - c_i) / l_i)^2,  value phi(r),  psi(r) = -phi'(r) / r
-    product  prod over i of (1 + a_i exp(-((x_i - c_i) / l_i)^2 / 2))
+    radial   r^2 = sum over i of ((z_i - c_i) / l_i)^2,  value phi(r),  psi(r) = -phi'(r) / r
+    product  prod over i of (1 + a_i exp(-((z_i - c_i) / l_i)^2 / 2))
 
-The backward pass is written by hand: W = units_bar * psi, points_bar = -(x sum(W) - W c) / l^2.
+The backward pass is written by hand: W = units_bar * psi, z_bar = -(z sum(W) - W c) / l^2, x_bar =
+z_bar axes^T.
 
 Legend: n points, d inputs, m centres, k outputs, t terms of the polynomial.
 
@@ -108,13 +109,15 @@ class DistanceParams(NamedTuple):
     """Parameters of distance units.
 
     Attributes:
-        centres: (m, d) in standard units.
-        lengths: (d,) of each input.
+        axes: (d, d), one a column: the units read x axes.
+        centres: (m, d) in standard units along the axes.
+        lengths: (d,) along each axis.
         strengths: (d,) a of the product kernel; unused by the others.
         weight: (m, k) of the output layer.
         trend: (t, k) coefficients of the polynomial.
     """
 
+    axes: Any
     centres: Any
     lengths: Any
     strengths: Any
@@ -149,7 +152,7 @@ class Distance:
         """The shapes of the parameters."""
         d, m, k = self.sizes
         terms = (1, 1 + d, 1 + d + d * (d + 1) // 2)[self.degree]
-        return DistanceParams((m, d), (d,), (d,), (m, k), (terms, k))
+        return DistanceParams((d, d), (m, d), (d,), (d,), (m, k), (terms, k))
 
     def padded(self, params: DistanceParams) -> tuple["Distance", DistanceParams]:
         """The same function with units of weight 0 up to a power of two.
@@ -204,8 +207,8 @@ def _factor(xp: Any, centres: Any, lengths: Any, strengths: Any, x: Any, i: int)
 def _outputs(layer: Distance, params: DistanceParams, inputs: Array) -> Array:
     # The weights cancel: in float32 nothing would be left of float64 parameters.
     with jax.enable_x64(True):
-        x = inputs.astype(params.weight.dtype)
-        hidden = evaluate(jnp, layer.kernel, *params[:3], x)[0]
+        x = inputs.astype(params.weight.dtype) @ params.axes
+        hidden = evaluate(jnp, layer.kernel, *params[1:4], x)[0]
         polynomial = jnp.concatenate(monomials(jnp, x, layer.degree), axis=1)
         return (hidden @ params.weight + polynomial @ params.trend).astype(inputs.dtype)
 
@@ -221,9 +224,9 @@ def _backward(
 ) -> tuple[DistanceParams, Array]:
     params, inputs = residuals
     with jax.enable_x64(True):
-        x = inputs.astype(params.weight.dtype)
+        x = inputs.astype(params.weight.dtype) @ params.axes
         bar = outputs_bar.astype(params.weight.dtype)
-        hidden, psi = evaluate(jnp, layer.kernel, *params[:3], x)
+        hidden, psi = evaluate(jnp, layer.kernel, *params[1:4], x)
         polynomial = jnp.concatenate(monomials(jnp, x, layer.degree), axis=1)
         units_bar = bar @ params.weight.T
         parts = [_input_bar(layer.kernel, params, x, i, units_bar * psi) for i in range(x.shape[1])]
@@ -232,15 +235,16 @@ def _backward(
         )
         x_bar += _polynomial_bar(layer.degree, x, bar @ params.trend.T)
         weights_bar = hidden.T @ bar, polynomial.T @ bar
-        params_bar = DistanceParams(centres_bar, lengths_bar, strengths_bar, *weights_bar)
-        return params_bar, x_bar.astype(inputs.dtype)
+        axes_bar = inputs.astype(x.dtype).T @ x_bar
+        params_bar = DistanceParams(axes_bar, centres_bar, lengths_bar, strengths_bar, *weights_bar)
+        return params_bar, (x_bar @ params.axes.T).astype(inputs.dtype)
 
 
 def _input_bar(
     kernel: str, params: DistanceParams, x: Array, i: int, weighted: Array
 ) -> tuple[Array, ...]:
     """The cotangents of one column of the inputs and of what belongs to it."""
-    centres, lengths, strengths = params[:3]
+    centres, lengths, strengths = params[1:4]
     difference, factor = _factor(jnp, centres, lengths, strengths, x, i)
     strength_bar = jnp.zeros_like(lengths[i])
     if kernel == PRODUCT:

@@ -8,8 +8,12 @@ With the kernel matrix Phi of the rows, the polynomial F beside it and the noise
     leave-one-out error e_i = weight_i / P_ii,   its variance s^2 / P_ii,   s^2 = T^T P T / m
 
 E is the negative restricted log evidence, the amplitude s of each output at its best. Its gradient
-is written by hand: G = Z (k/2 (Z^T K Z)^-1 - sum m/2 a a^T / T^T P T) Z^T, dE/dlog l_i = sum G psi
-((x_i - z_i) / l_i)^2, dE/dlog v = v tr G.
+with respect to a metric A, distances being |A^T (x_i - x_j)|, is written by hand:
+
+    G = Z (k/2 (Z^T K Z)^-1 - sum m/2 a a^T / T^T P T) Z^T,   dE/dlog v = v tr G
+    dE/dA = -sum over i, j of G_ij psi_ij (x_i - x_j) (x_i - x_j)^T A
+
+A length l_i for each input is A = diag(1 / l).
 
 Legend: n rows, d inputs, k outputs, t terms of the polynomial; theta = log of (l (d,), v).
 
@@ -18,6 +22,7 @@ References:
     (leave-one-out); Handcock and Stein 1993 (restricted evidence).
 """
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -53,7 +58,6 @@ class Kriging:
         self.polynomial = np.concatenate(monomials(np, x, self.degree), axis=1)
         self.reflectors = lapack.dgeqrf(self.polynomial)[:2]
         self.projected = self._project(targets)
-        self.squares = [(column[:, None] - column[None, :]) ** 2 for column in x.T]
 
     def _multiply(self, columns: np.ndarray, transpose: str) -> np.ndarray:
         columns = np.asfortranarray(columns)
@@ -77,64 +81,90 @@ class Kriging:
         lower, failed = lapack.dpotrf(inner, lower=1)
         return lower, failed == 0
 
-    def energy(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
-        """E and dE/dtheta under the wide prior, for radial kernels."""
-        lengths, noise = np.exp(theta[:-1]), float(np.exp(theta[-1]))
-        total = sum(
-            square / length**2 for square, length in zip(self.squares, lengths, strict=True)
-        )
-        phi, psi = KERNELS[self.kernel].formula(np, total)
-        lower, fine = self._factor(phi, noise)
+    @cached_property
+    def _differences(self) -> np.ndarray:
+        """x_i - x_j, (d, n n)."""
+        return np.stack([np.subtract.outer(column, column).ravel() for column in self.x.T])
+
+    def energy(self, metric: np.ndarray, log_noise: float) -> tuple[float, np.ndarray, float]:
+        """E, dE/dA and dE/dlog v at a metric A (d, d) under the wide prior, for radial kernels."""
         m, k = self.projected.shape
+        total = np.sum((metric.T @ self._differences) ** 2, axis=0).reshape(len(self.x), -1)
+        phi, psi = KERNELS[self.kernel].formula(np, total)
+        lower, fine = self._factor(phi, np.exp(log_noise))
         if not fine:
-            return FAILED, np.zeros_like(theta)
+            return FAILED, np.zeros_like(metric), 0.0
         a = lapack.dpotrs(lower, self.projected, lower=1)[0]
         fit = np.maximum(np.sum(self.projected * a, axis=0), 1e-290)
         energy = m / 2 * np.sum(np.log(fit)) + k * np.log(np.diag(lower)).sum()
         inverse = np.tril(lapack.dpotri(lower, lower=1)[0])
         inverse += np.tril(inverse, -1).T
         inner_bar = k / 2 * inverse - (a * (m / 2 / fit)) @ a.T
-        matrix_bar = self._lift(self._lift(inner_bar).T) * psi
-        slopes = [
-            np.sum(matrix_bar * square) / length**2
-            for square, length in zip(self.squares, lengths, strict=True)
-        ]
-        gradient = np.array([*slopes, noise * np.trace(inner_bar)])
+        weights = (self._lift(self._lift(inner_bar).T) * psi).ravel()
+        metric_bar = -((self._differences * weights) @ self._differences.T) @ metric
+        noise_bar = float(np.exp(log_noise) * np.trace(inner_bar))
         # Distances grow with the root of d; without that many short lengths look like noise.
-        usual = LENGTHS[0] + 0.5 * np.log(len(lengths))
-        mean = np.r_[np.full(len(lengths), usual), NOISE[0]]
-        width = np.r_[np.full(len(lengths), LENGTHS[1]), NOISE[1]]
-        away = (theta - mean) / width
+        left, strengths, right = np.linalg.svd(metric)
+        away = (-np.log(strengths) - LENGTHS[0] - 0.5 * np.log(len(metric))) / LENGTHS[1]
+        slope = away / LENGTHS[1]
         if KERNELS[self.kernel].even:  # one length counts once
-            away[:-1] /= len(lengths) ** 0.5
-            width[:-1] *= len(lengths) ** 0.5
-        if not (np.isfinite(energy) and np.isfinite(gradient).all()):
-            return FAILED, np.zeros_like(theta)
-        return float(energy + 0.5 * np.sum(away**2)), gradient + away / width
+            away, slope = away / len(metric) ** 0.5, slope / len(metric)
+        away_noise = (log_noise - NOISE[0]) / NOISE[1]
+        energy += 0.5 * np.sum(away**2) + 0.5 * away_noise**2
+        metric_bar -= (left * (slope / strengths)) @ right
+        if not (np.isfinite(energy) and np.isfinite(metric_bar).all()):
+            return FAILED, np.zeros_like(metric), 0.0
+        return float(energy), metric_bar, noise_bar + away_noise / NOISE[1]
+
+    def energy_of(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        """E and dE/dtheta for a length along each axis."""
+        metric = np.diag(np.exp(-theta[:-1]))
+        value, metric_bar, noise_bar = self.energy(metric, theta[-1])
+        return value, np.r_[-np.diag(metric_bar * metric), noise_bar]
 
     def search(self, evaluations: int, start: np.ndarray | None = None) -> np.ndarray:
         """Minimise E by L-BFGS from theta, or from the best two of some starts; returns theta."""
         d = self.x.shape[1]
+        # One column for each parameter that is free.
+        free = np.eye(d + 1)
+        if KERNELS[self.kernel].even:
+            free = np.column_stack([np.r_[np.ones(d), 0], free[-1]])
+
+        def energy(short: np.ndarray) -> tuple[float, np.ndarray]:
+            value, gradient = self.energy_of(free @ short)
+            return value, gradient @ free
+
         if start is not None:
             starts = [start]
         else:
             grid = SCALE_FREE if KERNELS[self.kernel].at_zero == 0 else STARTS
             tried = [np.log(np.r_[np.full(d, length * d**0.5), noise]) for length, noise in grid]
-            starts = sorted(tried, key=lambda theta: self.energy(theta)[0])[:2]
-        # One column for each parameter that is free.
-        free = np.eye(d + 1)
-        if KERNELS[self.kernel].even:
-            free = np.column_stack([np.r_[np.ones(d), 0], free[-1]])
+            starts = sorted(tried, key=lambda one: energy(one @ free / free.sum(axis=0))[0])[:2]
         bounds = [(-5.0, 6.0)] * (free.shape[1] - 1) + [(np.log(LEAST_NOISE), 5.0)]
-        limits = {"maxfun": evaluations, "maxiter": evaluations, "ftol": 1e-6}
-        how: Any = {"jac": True, "method": "L-BFGS-B", "bounds": bounds, "options": limits}
-
-        def energy(short: np.ndarray) -> tuple[float, np.ndarray]:
-            value, gradient = self.energy(free @ short)
-            return value, gradient @ free
-
-        found = [minimize(energy, one @ free / free.sum(axis=0), **how) for one in starts]
+        shorts = [one @ free / free.sum(axis=0) for one in starts]
+        found = [_minimize(energy, short, evaluations, bounds) for short in shorts]
         return free @ min(found, key=lambda one: one.fun).x
+
+    def turn(self, evaluations: int, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Minimise E over all entries of the metric, from the lengths of theta.
+
+        A distance depends on A A^T alone: the left singular vectors of A are the new axes, its
+        singular values the inverse lengths along them.
+
+        Returns:
+            The axes (d, d), one a column, and theta along them.
+        """
+        d = self.x.shape[1]
+
+        def energy(entries: np.ndarray) -> tuple[float, np.ndarray]:
+            value, metric_bar, noise_bar = self.energy(entries[:-1].reshape(d, d), entries[-1])
+            return value, np.r_[metric_bar.ravel(), noise_bar]
+
+        bounds = [(None, None)] * d * d + [(np.log(LEAST_NOISE), 5.0)]
+        start = np.r_[np.diag(np.exp(-theta[:-1])).ravel(), theta[-1]]
+        entries = _minimize(energy, start, evaluations, bounds).x
+        axes, strengths, _ = np.linalg.svd(entries[:-1].reshape(d, d))
+        return axes, np.r_[-np.log(strengths), entries[-1]]
 
     def solve(self, theta: np.ndarray, strengths: np.ndarray | None = None) -> "Solved":
         """Solve the output layer and the polynomial; rounding bounds the noise from below."""
@@ -210,6 +240,11 @@ class Solved:
         total = at_zero - np.sum(reached * (units + left), axis=1)
         total -= np.sum((left @ self._root) ** 2, axis=1)
         return np.maximum(total, 0) + self.noise
+
+
+def _minimize(energy: Any, start: np.ndarray, evaluations: int, bounds: list[Any]) -> Any:
+    limits = {"maxfun": evaluations, "maxiter": evaluations, "ftol": 1e-6}
+    return minimize(energy, start, jac=True, method="L-BFGS-B", bounds=bounds, options=limits)
 
 
 def rms(error: Any) -> float:

@@ -6,6 +6,10 @@ two errors: leave-one-out, which has to reach over gaps twice as wide as a new p
 over the ends, and the deviation of the posterior between the rows, multiplied by what the
 leave-one-out errors are over theirs.
 
+Lengths count along the inputs, or along turned axes where the evidence gains enough by them: a
+function of a few directions, such as sin(x1 + x2), needs fewer rows there. Of the best krigings the
+axes are turned, and every kernel is tried along those that were found.
+
 One length for each of several inputs can explain noise, and leave-one-out errors do not show it,
 because the lengths were chosen with all rows. Of noisy rows five folds decide, with lengths and
 noise chosen anew in each: a linear function, an even Gaussian, or what the evidence chose. Each
@@ -31,7 +35,8 @@ from jaxbp.fitting.term import Term
 
 FEW, SOME, MOST = 128, 400, 2000  # rows for the first search, for its refinement, for the solution
 EVALUATIONS, MORE = 40, 12  # of the evidence, in the first search and the refinement
-REFINED = 2  # candidates
+GAIN = 3.0  # of the evidence, for the axes to be turned: 20 to 1
+REFINED, TURNS = 2, 80  # candidates, and evaluations of the evidence to turn their axes
 # Each starts from the lengths of the one before where inputs are many.
 ORDER = ("Matern 5/2", "Matern 3/2", "Matern 1/2", "Matern 7/2", "Gaussian", "cubic", "quintic")
 SCALES = 10.0  # the largest over the smallest positive number that calls for a logarithm
@@ -43,9 +48,8 @@ SURE = 2.0  # standard errors
 NOISY = 1e-4  # of the variance: squared errors above it call for folds
 SMALLER = 0.25  # times the median square: far better, whatever the largest errors say
 FOLDS = 5
-LEAST_CALIBRATION = (
-    0.1  # what a kernel that is too rough for the function overstates is not believed to be more
-)
+# What a kernel that is too rough for the function overstates is not believed to be more.
+LEAST_CALIBRATION = 0.1
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class KrigingFit:
         theta: as in `Kriging`.
         strengths: (d,) of the product kernel, or None.
         solved: the solution over the rows that it was fitted to.
+        axes: (d, d) along which the lengths count, one a column.
         folds: squared errors as of `fold_squares`, where they were needed for the choice.
     """
 
@@ -66,6 +71,7 @@ class KrigingFit:
     theta: np.ndarray
     strengths: np.ndarray | None
     solved: Solved
+    axes: np.ndarray
     folds: np.ndarray | None = None
 
     @classmethod
@@ -78,22 +84,52 @@ class KrigingFit:
         evaluations: int = 0,
         theta: np.ndarray | None = None,
         strengths: np.ndarray | None = None,
+        axes: np.ndarray | None = None,
     ) -> "KrigingFit":
         """Fit to rows (n, d), (n, k), after a search from theta with so many evaluations."""
-        rows = Kriging(kernel, scalers[0].standardize(points), scalers[1].standardize(outputs))
+        axes = np.eye(points.shape[1]) if axes is None else axes
+        x = scalers[0].standardize(points) @ axes
+        rows = Kriging(kernel, x, scalers[1].standardize(outputs))
         if evaluations:
             theta = rows.search(evaluations, theta)
         assert theta is not None
-        return cls(kernel, scalers, theta, strengths, rows.solve(theta, strengths))
+        return cls(kernel, scalers, theta, strengths, rows.solve(theta, strengths), axes)
 
     def fit(self, points: np.ndarray, outputs: np.ndarray, evaluations: int = 0) -> "KrigingFit":
         """The same kriging of other rows."""
-        known = (self.theta, self.strengths)
+        known = (self.theta, self.strengths, self.axes)
         return self.of(self.kernel, self.scalers, points, outputs, evaluations, *known)
+
+    def turned(self, evaluations: int) -> "KrigingFit":
+        """The kriging of the same rows along the axes that maximise the evidence.
+
+        The same where E falls by less than half the logarithm of the rows for each angle, and GAIN
+        (Schwarz 1978; Kass and Raftery 1995).
+        """
+        rows = self.solved.rows
+        turn, theta = rows.turn(evaluations, self.theta)
+        other = Kriging(self.kernel, rows.x @ turn, rows.targets)
+        theta = other.search(MORE, theta)
+        d, energies = (
+            len(turn),
+            [one.energy_of(at)[0] for one, at in ((rows, self.theta), (other, theta))],
+        )
+        if energies[0] - energies[1] < d * (d - 1) / 4 * np.log(len(rows.x)) + GAIN:
+            return self
+        return replace(self, theta=theta, solved=other.solve(theta), axes=self.axes @ turn)
+
+    @property
+    def is_turned(self) -> bool:
+        """Whether lengths count along other axes than the inputs."""
+        return bool(np.any(self.axes != np.eye(len(self.axes))))
+
+    def inputs(self, points: np.ndarray) -> np.ndarray:
+        """Points (p, d) in standard units along the axes."""
+        return self.scalers[0].standardize(points) @ self.axes
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """Predict (p, k) at points (p, d)."""
-        return self.scalers[1].restore(self.solved.predict(self.scalers[0].standardize(points)))
+        return self.scalers[1].restore(self.solved.predict(self.inputs(points)))
 
     def left_out(self) -> np.ndarray:
         """Leave-one-out errors (n, k) in the units of the outputs."""
@@ -112,7 +148,7 @@ class KrigingFit:
 
     def expected(self, points: np.ndarray) -> np.ndarray:
         """The error (k,) to expect at points between the rows, calibrated by leave-one-out."""
-        x = self.scalers[0].standardize(points)
+        x = self.inputs(points)
         deviation = np.sqrt(self.solved.variance(x))[:, np.newaxis] * self.solved.amplitude
         slope = self.scalers[1].slope(self.scalers[1].restore(self.solved.predict(x)))
         return np.sqrt(np.mean((deviation * slope) ** 2, axis=0)) * self.calibration()
@@ -131,7 +167,7 @@ class KrigingFit:
         solved, rows = self.solved, self.solved.rows
         sizes = (rows.x.shape[1], len(rows.x), rows.targets.shape[1])
         parts = (solved.lengths, solved.strengths, solved.weight, solved.trend)
-        params = DistanceParams(rows.x, *parts)
+        params = DistanceParams(self.axes, rows.x, *parts)
         return Term(Distance(self.kernel, sizes, rows.degree), params, np.ones(sizes[2]))
 
     @property
@@ -144,8 +180,10 @@ class KrigingFit:
             for side, scaler in zip(("inputs", "outputs"), self.scalers, strict=True)
             if (scaler.floor > 0).any()
         ]
-        return f"{self.kernel} distance units" + (
-            f", logarithm of {' and '.join(logs)}" if logs else ""
+        return (
+            f"{self.kernel} distance units"
+            + (", turned axes" if self.is_turned else "")
+            + (f", logarithm of {' and '.join(logs)}" if logs else "")
         )
 
 
@@ -173,7 +211,7 @@ def kriging_trial(
         kriging = fitted.fit(*train)
         held_out = scalers[0].restore(np.asarray(rows.held_out.inputs))
         predictions.append(scalers[1].standardize(kriging(held_out)))
-        variances.append(kriging.solved.variance(kriging.scalers[0].standardize(held_out)))
+        variances.append(kriging.solved.variance(kriging.inputs(held_out)))
     error = rms(np.concatenate(predictions) - held_out_targets(splits))
     return Trial(
         Candidate(fitted.name, error, seconds + time.perf_counter() - start),
@@ -226,33 +264,73 @@ def choose_kriging(points: np.ndarray, outputs: np.ndarray, most: int = MOST) ->
         The best, fitted to `most` rows.
     """
     references = between(points[:most])
+
+    def ranked(fits: list[KrigingFit]) -> list[KrigingFit]:
+        return sorted(fits, key=lambda fit: fit.error(references))
+
     found = []
     for logs in _logarithms(points, outputs):
         scalers = (standardizer(points, logs=logs[0]), standardizer(outputs, logs=logs[1]))
-        theta = None
-        for kernel in ORDER:
-            if 2 * _polynomial_terms(kernel, points.shape[1]) < min(len(points), FEW):
-                few = points[:FEW], outputs[:FEW]
-                fit = KrigingFit.of(kernel, scalers, *few, EVALUATIONS, theta)
-                # With one input a search from many starts is cheap; with more, one theta leads
-                # to the next.
-                theta = fit.theta if points.shape[1] > 1 else None
-                if len(points) > FEW:
-                    fit = fit.fit(points[:SOME], outputs[:SOME])
-                found.append((fit.error(references), fit))
+        found += _kernels(scalers, points, outputs)
     if not found:  # too few rows for a linear trend in so many inputs
         scalers = standardizer(points), standardizer(outputs)
         return KrigingFit.of(EVEN, scalers, points, outputs, EVALUATIONS)
-    found.sort(key=lambda one: one[0])
-    if len(points) <= FEW:
-        return _simplest(found[0][1], points, outputs)
-    refined = [fit.fit(points[:SOME], outputs[:SOME], MORE) for _, fit in found[:REFINED]]
-    best = min(refined, key=lambda fit: fit.error(references)).fit(points[:most], outputs[:most])
-    return _simplest(best, points[:most], outputs[:most])
+    best = ranked(_refined(ranked(found)[:REFINED], points, outputs))
+    turned = [fit for fit in best if fit.is_turned]
+    if turned:
+        # Along these axes another kernel can be the best.
+        found = _kernels(turned[0].scalers, points, outputs, turned[0])
+        best = ranked(best + _refined(ranked(found)[:REFINED], points, outputs))
+    fits = [best[0], *[fit for fit in best if not fit.is_turned][: best[0].is_turned]]
+    rows = points[:most], outputs[:most]
+    return _simplest([fit.fit(*rows) for fit in fits], *rows)
 
 
-def _simplest(best: KrigingFit, points: np.ndarray, outputs: np.ndarray) -> KrigingFit:
-    """The simplest of the best, the polynomial and an even Gaussian that the errors allow."""
+def _kernels(
+    scalers: tuple[Standardizer, Standardizer],
+    points: np.ndarray,
+    outputs: np.ndarray,
+    before: KrigingFit | None = None,
+) -> list[KrigingFit]:
+    """A kriging of some rows for each kernel, from the lengths and axes of another."""
+    theta, axes = (None, None) if before is None else (before.theta, before.axes)
+    found = []
+    for kernel in ORDER:
+        if 2 * _polynomial_terms(kernel, points.shape[1]) < min(len(points), FEW):
+            few = points[:FEW], outputs[:FEW]
+            fit = KrigingFit.of(kernel, scalers, *few, EVALUATIONS, theta, axes=axes)
+            # With one input a search from many starts is cheap; with more, one theta leads to the
+            # next.
+            theta = fit.theta if points.shape[1] > 1 else None
+            found.append(fit.fit(points[:SOME], outputs[:SOME]) if len(points) > FEW else fit)
+    return found
+
+
+def _refined(fits: list[KrigingFit], points: np.ndarray, outputs: np.ndarray) -> list[KrigingFit]:
+    """Each with its lengths chosen by more rows, and beside it the same along turned axes."""
+    refined = []
+    for fit in fits:
+        turned = fit.fit(points[:FEW], outputs[:FEW])
+        d = points.shape[1]
+        if 2 < d * (d + 1) < 2 * len(turned.solved.rows.x):
+            turned = turned.turned(TURNS)
+        pair = [fit, turned] if turned.is_turned else [fit]
+        if len(points) > FEW:
+            pair = [one.fit(points[:SOME], outputs[:SOME], MORE) for one in pair]
+            pair += [one.turned(TURNS) for one in pair[1:]]
+        refined += pair
+    return refined
+
+
+def _simplest(fits: list[KrigingFit], points: np.ndarray, outputs: np.ndarray) -> KrigingFit:
+    """The simplest of the best, the polynomial and an even Gaussian that the errors allow.
+
+    Args:
+        fits: the best, and where its axes are turned the best along the inputs.
+        points: (n, d).
+        outputs: (n, k).
+    """
+    best = fits[0]
     scalers = standardizer(points), standardizer(outputs)
     theta = np.r_[np.zeros(points.shape[1]), ALL_NOISE]
     alone = KrigingFit.of("Matern 1/2", scalers, points, outputs, theta=theta)
@@ -276,12 +354,16 @@ def _simplest(best: KrigingFit, points: np.ndarray, outputs: np.ndarray) -> Krig
     def searched(fit: KrigingFit) -> Callable[[np.ndarray, np.ndarray], KrigingFit]:
         if fit is alone:
             return fit.fit
-        return lambda p, o: KrigingFit.of(
-            fit.kernel, fit.scalers, p[:FEW], o[:FEW], EVALUATIONS
-        ).fit(p, o)
+
+        def search(p: np.ndarray, o: np.ndarray) -> KrigingFit:
+            found = KrigingFit.of(fit.kernel, fit.scalers, p[:FEW], o[:FEW], EVALUATIONS)
+            return (found.turned(TURNS) if fit.is_turned else found).fit(p, o)
+
+        return search
 
     chosen, *others = [
-        replace(fit, folds=fold_squares(searched(fit), points, outputs)) for fit in (*simple, best)
+        replace(fit, folds=fold_squares(searched(fit), points, outputs))
+        for fit in (*simple, *fits[::-1])
     ]
     for fit in others:
         chosen = better(chosen, fit)

@@ -127,7 +127,7 @@ def _skeleton(description: dict[str, Any]) -> dict[str, Any]:
     scalers = [Standardizer(*[wide((size,))] * 3) for size in (d, k)]
     bars = description["bars"]
     if bars is not None:
-        shapes = [(bars["rows"], d), (d + 1,), (d,), (k,), (len(LEVELS),), (k,)]
+        shapes = [(d, d), (bars["rows"], d), (d + 1,), (d,), (k,), (len(LEVELS),), (k,)]
         bars = ErrorBars(bars["kernel"], scalers[0], *map(wide, shapes))
     return {
         "terms": tuple(terms),
