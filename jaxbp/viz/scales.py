@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NUM_LEVELS = 18  # about so many filled bands over the range of a surface
+LABEL_WIDTH = 0.55  # inches that a power of ten and the gap beside it take
 TINY = 1e-300  # the scale of an error that is 0 everywhere, so that it has one
 
 
@@ -117,7 +118,7 @@ def log_ticks(axis: Any) -> None:
 
     Over less than two decades they stand at 1, 2 and 5 times powers of ten, beside each other at 1
     and 3 times, or evenly where these are too far apart; over more than ten at every so many
-    powers, counted from 1.
+    powers, counted from 1, as many as there is room for.
     """
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -126,8 +127,10 @@ def log_ticks(axis: Any) -> None:
         return
     first, last = np.log10((low, high))
     if last - first > 10:
-        wanted = np.ceil((last - first) / 5)
-        every = next((step for step in (10, 20, 25, 50, 100, 200) if step >= wanted > 5), wanted)
+        width = axis.axes.get_position().width * axis.get_figure().get_figwidth()
+        room = 5 if axis.axis_name == "y" else np.clip(width // LABEL_WIDTH, 2, 5)
+        wanted = np.ceil((last - first) / room)
+        every = next((step for step in (10, 20, 25, 50, 100, 200) if step >= wanted > 6), wanted)
         powers = every * np.arange(np.ceil(first / every), np.floor(last / every) + 1)
         axis.set_ticks(10.0**powers)
     elif last - first < 2:
