@@ -44,9 +44,17 @@ class Config(Common):
     domain: tuple[float, float, float, float] = (-10.0, 10.0, -10.0, 10.0)
     """x_min x_max y_min y_max of the formula."""
     data: str = ""
-    """Table to fit instead, a .csv or .npz file with any number of input columns."""
+    """Table to fit instead, a .csv, .xlsx or .npz file with any number of input columns."""
     target: str = ""
     """Column of the table to predict; the last one unless given."""
+    skip_rows: int = 0
+    """Lines of the table before its line of names."""
+    drop_missing: bool = False
+    """Leave rows of the table out that lack a value."""
+    categories: Literal["refuse", "one-hot"] = "refuse"
+    """Refuse columns of texts, or make columns of 0 and 1."""
+    decimal: Literal[".", ",", "auto"] = "auto"
+    """Decimal sign of the table; auto where its numbers tell."""
     samples: int = 10_000
     """Training samples of a surface."""
     steps: int = 0
@@ -306,7 +314,14 @@ def draw_loss(task: Task, history: Any, factor: float = 1.0) -> viz.Drawing:
 
 def fit_table(config: Config, folder: Path) -> None:
     """Fit one column of a table by fit_model; a fifth of the rows takes no part in any choice."""
-    table, names = read_table(config.data, "all")
+    table, names = read_table(
+        config.data,
+        "all",
+        skip_rows=config.skip_rows,
+        drop_missing=config.drop_missing,
+        categories=config.categories,
+        decimal=None if config.decimal == "auto" else config.decimal,
+    )
     target = config.target or names[-1]
     if target not in names or len(names) < 2:
         raise ValueError(f"target must be one of at least two columns, got {target}")

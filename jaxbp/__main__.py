@@ -5,12 +5,14 @@ import csv
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 import numpy as np
 
+from jaxbp._checks import nearest_first
 from jaxbp._files import as_path, atomic_write, check_output
 from jaxbp._text import clean, csv_cell
 from jaxbp.fitting import fit_model
@@ -19,7 +21,10 @@ from jaxbp.fitting.model_file import read_description
 from jaxbp.fitting.tables import read_table
 from jaxbp.training import use_platform
 
-FILES = {"table": "CSV with a line of names, or npz", "model": "file that fit wrote"}
+FILES = {
+    "table": "CSV or other text with a line of names, xlsx, or npz",
+    "model": "file that fit wrote",
+}
 HEADER = "validation error over the standard deviation, seconds, candidate"
 PAGE_SAMPLES = 512
 
@@ -41,7 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with suppress(AttributeError):  # a stream of another kind
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        flags.run(flags)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", UserWarning)
+            warnings.showwarning = _note
+            flags.run(flags)
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # flushed again at exit
@@ -59,6 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _note(message: Any, *where: Any, **more: Any) -> None:
+    print(f"note: {clean(message)}", file=sys.stderr, flush=True)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m jaxbp", description="Fit smooth functions to tables of numbers."
@@ -70,6 +82,13 @@ def _parser() -> argparse.ArgumentParser:
         for name in files:
             made.add_argument(name, metavar=name.upper(), help=FILES[name])
         made.set_defaults(run=run)
+        if run is not _info:
+            add = made.add_argument
+            text = "lines of the table before its line of names (default: %(default)s)"
+            add("--skip-rows", type=int, default=0, metavar="N", help=text)
+            add("--drop-missing", action="store_true", help="leave rows out that lack a value")
+            text = "decimal sign of the table, where its numbers do not tell"
+            add("--decimal", choices=(".", ","), help=text)
         return made
 
     add = command(_fit, "fit a model to the rows of a table and save it", "table").add_argument
@@ -80,6 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", default="model.npz", help="file of the model (default: %(default)s)")
     add("--seconds", type=float, default=10.0, help="time for the fit (default: %(default)g)")
     add("--seed", type=int, default=0, help="random seed (default: %(default)s)")
+    text = "one-hot for columns of 0 and 1 for the texts of a column (default: refuse)"
+    add("--categories", choices=("refuse", "one-hot"), default="refuse", help=text)
     add = command(_predict, "predict with a saved model", "model", "table").add_argument
     add("--out", help="CSV of points and predictions (default: standard output)")
     command(_info, "describe a saved model and how it was chosen", "model")
@@ -94,19 +115,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _fit(flags: argparse.Namespace) -> None:
     out = check_output(flags.out, flags.table)
-    columns = read_table(flags.table, "all")[1] if not (flags.target and flags.inputs) else ()
-    targets = tuple(flags.target or columns[-1:])
-    inputs = tuple(flags.inputs or (name for name in columns if name not in targets))
+    points, outputs, inputs, targets = _samples(flags)
     names = (*inputs, *targets)
-    twice = [name for name in names if names.count(name) > 1]
-    if twice or not inputs:
-        given = f"{twice[0]!r} twice" if twice else "no input"
-        raise ValueError(
-            f"inputs and targets must be different columns, at least one of each; got {given}"
-        )
-    table, _ = read_table(flags.table, names)
-    points, outputs = table[:, : len(inputs)], table[:, len(inputs) :]
-    print(f"{_function(inputs, targets)}: {len(table)} rows of {clean(flags.table)}")
+    print(f"{_function(inputs, targets)}: {len(points)} rows of {clean(flags.table)}")
     print(HEADER, flush=True)
     use_platform()
     model = fit_model(
@@ -121,6 +132,42 @@ def _fit(flags: argparse.Namespace) -> None:
         model.save(out)
     print(_described(model))
     print(f"wrote {clean(out)}")
+
+
+def _samples(
+    flags: argparse.Namespace,
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...], tuple[str, ...]]:
+    """Read what the flags of `fit` ask for: points, outputs and the names of their columns."""
+    if flags.inputs and not flags.target:
+        flags.target = _read(flags, "all")[1][-1:]
+    wanted = (*(flags.inputs or ()), *(flags.target or ()))
+    twice = [name for name in wanted if wanted.count(name) > 1]
+    table, names = _read(flags, wanted if flags.inputs and not twice else "all")
+    targets = tuple(flags.target or names[-1:])
+    unknown = [name for name in targets if name not in names]
+    if unknown:
+        known = ", ".join(nearest_first(unknown[0], names))
+        raise ValueError(f"{flags.table} has no column {unknown[0]!r} of numbers; it has {known}")
+    inputs = tuple(name for name in names if name not in targets)
+    if twice or not inputs:
+        given = f"{twice[0]!r} twice" if twice else "no input"
+        raise ValueError(
+            f"inputs and targets must be different columns, at least one of each; got {given}"
+        )
+    points, outputs = (table[:, [names.index(name) for name in some]] for some in (inputs, targets))
+    return points, outputs, inputs, targets
+
+
+def _read(flags: argparse.Namespace, columns: Any) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Read the table as the flags say."""
+    return read_table(
+        flags.table,
+        columns,
+        skip_rows=flags.skip_rows,
+        drop_missing=flags.drop_missing,
+        categories=getattr(flags, "categories", "refuse"),
+        decimal=flags.decimal,
+    )
 
 
 def _predict(flags: argparse.Namespace) -> None:
@@ -189,7 +236,7 @@ def _read_for(
     model: Model, flags: argparse.Namespace, names: tuple[str, ...]
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the columns of these names; all of them for a model without names."""
-    table, columns = read_table(flags.table, names if model.names else "all")
+    table, columns = _read(flags, names if model.names else "all")
     if len(columns) != len(names):
         raise ValueError(
             f"{flags.table} must have {len(names)} columns for {flags.model}, "

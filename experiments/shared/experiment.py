@@ -10,6 +10,7 @@ import platform
 import signal
 import sys
 import time
+import warnings
 import webbrowser
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,6 +58,7 @@ def run(main: Callable[[Any], None], config_type: type[Any]) -> None:
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends the script without a word
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    warnings.formatwarning = lambda message, *_, **__: f"note: {message}\n"
     try:
         main(parse(config_type, sys.argv[1:], sys.modules[main.__module__].__doc__ or ""))
     except (ValueError, TypeError, OSError, OverflowError, MemoryError) as error:

@@ -1,56 +1,118 @@
-"""Tables of numbers from CSV and npz files, with errors that name file, row and column."""
+"""Tables of numbers from CSV, spreadsheet and npz files; errors name file, row and column."""
 
 import csv
-import itertools
-import math
+import re
+import warnings
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from jaxbp._archive import MAX_BYTES, open_zip, read_bytes, read_npy
-from jaxbp._checks import nearest_first
+from jaxbp._checks import check_count, check_name, nearest_first
 from jaxbp._files import as_path
+from jaxbp.fitting.cells import Reading, Table
 
 Columns = tuple[str, ...] | Literal["all"] | None
+TEXTS = (".csv", ".tsv", ".txt", ".dat")
+# Names of a column that numbers the rows.
+NUMBERS_ROWS = re.compile(
+    r"(unnamed|index|id|idx|row|run|case|sample|record|no|nr|#|number)[\W_\d]*(id|no|nr|number)?\.?",
+    re.IGNORECASE,
+)
 
 
-def read_table(path: str | Path, columns: Columns = None) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Reads columns of numbers.
+def read_table(
+    path: str | Path,
+    columns: Columns = None,
+    *,
+    skip_rows: int = 0,
+    drop_missing: bool = False,
+    categories: str = "refuse",
+    decimal: str | None = None,
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    r"""Read columns of numbers.
 
-    A CSV file has a first line of names, between commas, or between semicolons as where numbers
-    have decimal commas; an npz file has one array for each name, all of one size.
+    A text file has a line of names; between columns are commas, semicolons, tabs or spaces. Decimal
+    commas, thousands separators, a row of units and comment lines are read; what was assumed is one
+    warning. A spreadsheet needs pandas (extra `tables`). An npz file has one array for each name,
+    all of one size.
 
     Args:
-        path: a file that ends in .csv or .npz.
-        columns: the names to read, in this order; "all" of the file, or its first three unless
-            given.
+        path: a file that ends in .csv, .tsv, .txt, .dat, .xlsx or .npz.
+        columns: the names to read, in this order; "all" of the file but one that only numbers the
+            rows, or its first three unless given. A name "kind=steel" is 1 where the column `kind`
+            holds the text "steel", else 0.
+        skip_rows: lines before the line of names.
+        drop_missing: leaves rows out that lack a value; without it a missing value raises.
+        categories: "refuse", or "one-hot" for a column of 0 and 1 for each text of a column.
+        decimal: "." or ","; by default as the numbers of the file require.
 
     Returns:
         (num_rows, num_columns) in float64, and the names.
 
     Raises:
         ValueError: the file is missing, not readable or of another kind, lacks a column, or holds
-            something that is not a finite number; the message names file, row (the header is row 1)
+            something that is not a finite number; the message names file, row (that of the file)
             and column.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "runs.csv"
+        >>> _ = path.write_text("mass,time\n30,0.4\n60,0.5\n")
+        >>> read_table(path, "all")
+        (array([[30. ,  0.4],
+               [60. ,  0.5]]), ('mass', 'time'))
     """
     path = as_path(path)
     if not path.is_file():
         raise ValueError(
             f"{path} must be a file, {'it is a directory' if path.is_dir() else 'there is none'}"
         )
-    readers = {".csv": _read_csv, ".npz": _read_npz}
-    if path.suffix.lower() not in readers:
-        raise ValueError(f"{path} must end in .csv or .npz")
+    check_name("categories", categories, ("refuse", "one-hot"))
+    if decimal is not None:
+        check_name("decimal", decimal, (".", ","))
+    skipped = check_count("skip_rows", skip_rows, minimum=0)
+    reading = Reading(skipped, drop_missing, categories == "one-hot", decimal)
+    suffix = path.suffix.lower()
+    if suffix not in (*TEXTS, ".xlsx", ".npz"):
+        raise ValueError(f"{path} must end in {', '.join(TEXTS)}, .xlsx or .npz")
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"{path} must have at most {MAX_BYTES} bytes")
     try:
-        table, names = readers[path.suffix.lower()](path, columns)
+        if suffix == ".npz":
+            table, names = _read_npz(path, columns)
+        else:
+            cells = Table(path, reading)
+            table, names = cells.read(_choose(path, cells.names, columns))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} could not be read: {error}") from error
     if not len(table):
         raise ValueError(f"{path} must hold at least one row of numbers")
-    return table, names
+    return _without_row_numbers(path, table, names) if columns == "all" else (table, names)
+
+
+def _without_row_numbers(
+    path: Path, table: np.ndarray, names: tuple[str, ...]
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Leave a column out that only numbers the rows."""
+    numbered = [
+        name
+        for name, column in zip(names, table.T, strict=True)
+        if NUMBERS_ROWS.fullmatch(name)
+        and (column == column.round()).all()
+        and len(np.unique(column)) == len(column) > 2
+    ]
+    if not numbered or len(names) < 3:
+        return table, names
+    kept = [name not in numbered for name in names]
+    warnings.warn(
+        f"{path}: column {numbered[0]} only numbers the rows and is left out; it is read where "
+        "it is named",
+        stacklevel=3,
+    )
+    return table[:, kept], tuple(name for name in names if name not in numbered)
 
 
 def _choose(path: Path, present: list[str], columns: Columns) -> tuple[str, ...]:
@@ -63,48 +125,13 @@ def _choose(path: Path, present: list[str], columns: Columns) -> tuple[str, ...]
     elif columns == "all":
         columns = tuple(present)
     for name in columns:
-        if name not in present:
+        if name not in present and not any(name.startswith(f"{base}=") for base in present):
             raise ValueError(
                 f"{path} has no column {name!r}; it has {', '.join(nearest_first(name, present))}"
             )
         if present.count(name) > 1:
             raise ValueError(f"{path} has {present.count(name)} columns named {name!r}")
     return columns
-
-
-def _read_csv(path: Path, columns: Columns) -> tuple[np.ndarray, tuple[str, ...]]:
-    # utf-8-sig also reads the byte-order mark that spreadsheets write before the first name.
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        first = file.readline()
-        semicolons = ";" in first and "," not in first
-        lines = csv.reader(itertools.chain([first], file), delimiter=";" if semicolons else ",")
-        present = [name.strip() for name in next(lines, [])]
-        names = _choose(path, present, columns)
-        places = [present.index(name) for name in names]
-        rows = []
-        for fields in lines:
-            if not fields:
-                continue
-            if len(fields) != len(present):
-                raise ValueError(
-                    f"{path}, row {lines.line_num}: {len(fields)} fields under {len(present)} names"
-                )
-            texts = [
-                fields[place].replace(",", ".") if semicolons else fields[place] for place in places
-            ]
-            pairs = zip(names, texts, strict=True)
-            rows.append([_number(path, lines.line_num, name, text) for name, text in pairs])
-    return np.array(rows, np.float64).reshape(-1, len(names)), names
-
-
-def _number(path: Path, row: int, column: str, text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        raise ValueError(f"{path}, row {row}, column {column}: {text!r} is not a number") from None
-    if not math.isfinite(number):
-        raise ValueError(f"{path}, row {row}, column {column}: {number} is not finite")
-    return number
 
 
 def _read_npz(path: Path, columns: Columns) -> tuple[np.ndarray, tuple[str, ...]]:

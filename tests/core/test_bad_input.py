@@ -265,14 +265,17 @@ def test_float64_without_x64_warns_once_and_names_both():
 
 TABLES = {
     "none.csv": (None, "there is none"),
-    "table.txt": ("x,y,z\n1,2,3\n", "must end in .csv or .npz"),
+    "table.doc": ("x,y,z\n1,2,3\n", "must end in .csv, .tsv, .txt, .dat, .xlsx or .npz"),
     "empty.csv": ("", "no column 'x'"),
     "header.csv": ("x,y,z\n", "at least one row"),
     "names.csv": ("x,y,w\n1,2,3\n", "has no column 'z'; it has"),
     "text.csv": ("x,y,z\n1,2,3\n1,two,3\n", r"row 3, column y: 'two' is not a number"),
     "short.csv": ("x,y,z\n1,2,3\n1,2\n", "row 3: 2 fields under 3 names"),
-    "infinite.csv": ("x,y,z\n1,2,inf\n", r"row 2, column z: inf is not finite"),
-    "blank.csv": ("x,y,z\n\n\n1,2,nan\n", "row 4, column z: nan is not finite"),
+    "infinite.csv": ("x,y,z\n1,2,inf\n", r"row 2, column z: 'inf' is not finite"),
+    "blank.csv": (
+        "x,y,z\n\n\n1,2,nan\n",
+        "row 4, column z: the value is missing",
+    ),
     "double.csv": ("x,y,z,z\n1,2,3,4\n", "2 columns named 'z'"),
     "bytes.csv": (b"\xff\xfe\x00", "could not be read"),
     "archive.npz": (b"PK\x03\x04 cut short", "could not be read"),

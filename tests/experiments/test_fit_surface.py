@@ -199,4 +199,4 @@ def test_help_starts_with_examples_and_has_few_flags(capsys):
     text = capsys.readouterr().out
     assert "--expression" in text
     assert text.startswith(fit_surface.__doc__)
-    assert len(re.findall(r"^│ -", text, re.MULTILINE)) <= 21  # with --help
+    assert len(re.findall(r"^│ -", text, re.MULTILINE)) <= 25  # with --help
