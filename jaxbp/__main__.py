@@ -99,6 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", default="model.npz", help="file of the model (default: %(default)s)")
     add("--seconds", type=float, default=10.0, help="time for the fit (default: %(default)g)")
     add("--seed", type=int, default=0, help="random seed (default: %(default)s)")
+    text = "most hidden units: a small network in place of the most accurate model"
+    add("--max-units", type=int, metavar="N", help=text)
     text = "one-hot for columns of 0 and 1 for the texts of a column (default: refuse)"
     add("--categories", choices=("refuse", "one-hot"), default="refuse", help=text)
     add = command(_predict, "predict with a saved model", "model", "table").add_argument
@@ -126,6 +128,7 @@ def _fit(flags: argparse.Namespace) -> None:
         seconds=flags.seconds,
         seed=flags.seed,
         names=names,
+        max_units=flags.max_units,
         on_candidate=lambda candidate: print(_line(candidate), flush=True),
     )
     with _interrupts_raise():
@@ -178,16 +181,24 @@ def _predict(flags: argparse.Namespace) -> None:
     told = f"{_function(columns, outputs)}: {len(points)} points of {clean(flags.table)}"
     print(told, file=sys.stdout if out else sys.stderr, flush=True)
     use_platform()
-    rows = np.column_stack([points, model(points)]).tolist()
+    outside = model.outside(points).any(axis=1).sum()
+    if outside:
+        _note(f"{outside} of {len(points)} points lie outside the ranges of the fitted rows")
+    header = (*columns, *outputs)
+    if model.bars is None:
+        rows = np.column_stack([points, model(points)]).tolist()
+    else:
+        header = (*header, *(f"std {name}" for name in outputs))
+        rows = np.column_stack([points, *model.with_std(points)]).tolist()
     if not out:
-        _write_csv(sys.stdout, (*columns, *outputs), rows)
+        _write_csv(sys.stdout, header, rows)
         return
     with (
         _interrupts_raise(),
         atomic_write(out) as partial,
         partial.open("w", newline="", encoding="utf-8") as file,
     ):
-        _write_csv(file, (*columns, *outputs), rows)
+        _write_csv(file, header, rows)
     print(f"wrote {len(rows)} predictions to {clean(out)}")
 
 

@@ -45,7 +45,7 @@ def table(tmp_path):
     )
 
 
-def stand_in(points, outputs, *, seconds, seed, names, on_candidate):
+def stand_in(points, outputs, *, seconds, seed, names, max_units, on_candidate):
     """Takes the least-squares plane as a network of one layer, so that the command is tested and
     not the fit."""
     assert (seconds, seed) == (2.0, 3)
@@ -61,6 +61,7 @@ def stand_in(points, outputs, *, seconds, seed, names, on_candidate):
         model.input_scaler,
         model.output_scaler,
         model.flat,
+        ranges=model.ranges,
         history=(FIRST, BEST),
         names=names,
     ).with_params((jaxbp.Layer(weight, np.zeros(len(weight.T))),))
@@ -103,7 +104,10 @@ def test_fit_then_predict_on_standard_output(fitted, tmp_path, capsys):
     told = capsys.readouterr()
     names, rows = read_csv(told.out)
     assert names == ["y", "größe x", "z"]
-    assert told.err == f"z predicted from y, größe x: 2 points of {points}\n"
+    assert told.err == (
+        f"z predicted from y, größe x: 2 points of {points}\n"
+        "note: 2 of 2 points lie outside the ranges of the fitted rows\n"
+    )
     np.testing.assert_allclose(rows, [[1, 2, 5], [-1, 0.1, -0.8]], rtol=0, atol=1e-12)
     np.testing.assert_array_equal(
         rows[:, 2], jaxbp.load(fitted)(rows[:, :2])
@@ -147,11 +151,9 @@ def test_several_targets_and_chosen_inputs(table, tmp_path, monkeypatch, capsys)
 def test_the_seed_is_fit_model_s_unless_given(table, tmp_path, monkeypatch):
     seen = []
 
-    def keep(points, outputs, *, seconds, seed, names, on_candidate):
+    def keep(points, outputs, *, seconds, seed, on_candidate, **more):
         seen.append(seed)
-        return stand_in(
-            points, outputs, seconds=2.0, seed=3, names=names, on_candidate=on_candidate
-        )
+        return stand_in(points, outputs, seconds=2.0, seed=3, on_candidate=on_candidate, **more)
 
     monkeypatch.setattr(command, "fit_model", keep)
     for flags in ([], ["--seed", "7"]):

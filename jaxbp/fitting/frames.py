@@ -14,6 +14,19 @@ def column_names(array: Any) -> tuple[str, ...]:
     return tuple(map(str, columns))
 
 
+def names_of(inputs: Any, outputs: Any, num_inputs: int, num_outputs: int) -> tuple[str, ...]:
+    """The names of data frames of inputs and outputs; empty where neither has any."""
+    names = column_names(inputs), column_names(outputs)
+    counts = num_inputs, num_outputs
+    if not any(names):
+        return ()
+    return tuple(
+        name
+        for kind, known, count in zip(("input", "output"), names, counts, strict=True)
+        for name in known or (f"{kind}_{i}" for i in range(count))
+    )
+
+
 def frame_values(argument: str, frame: Any, names: tuple[str, ...] = ()) -> Any:
     """Return the numbers of a data frame, in the order of these names; other arrays as they are.
 
@@ -21,9 +34,9 @@ def frame_values(argument: str, frame: Any, names: tuple[str, ...] = ()) -> Any:
         ValueError: a name is missing, or a value is.
         TypeError: a column holds no numbers.
     """
-    columns = column_names(frame)
     if not hasattr(frame, "columns"):
-        return frame
+        return np.asarray(frame) if hasattr(frame, "to_numpy") else frame
+    columns = column_names(frame)
     if missing := [name for name in names if name not in columns]:
         raise ValueError(f"{argument} must have a column {missing[0]!r}, got {', '.join(columns)}")
     by_name = dict(zip(columns, frame.columns, strict=True))

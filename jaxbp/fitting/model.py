@@ -5,6 +5,7 @@ Legend: n points, d inputs, k outputs.
 
 import functools
 import operator
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from jaxbp._files import as_path
 from jaxbp._html import card, number, table
 from jaxbp._samples import as_points, padded
 from jaxbp.fitting.bars import ErrorBars
+from jaxbp.fitting.frames import frame_values
 from jaxbp.fitting.model_file import read_model, write_model
 from jaxbp.fitting.score import Candidate as Candidate
 from jaxbp.fitting.score import Score as Score
@@ -28,6 +30,8 @@ from jaxbp.fitting.standardizing import Standardizer, standardizer
 from jaxbp.fitting.term import Term as Term
 from jaxbp.params import Mlp, Params
 
+FAR = 0.5  # of a column's width outside its range
+ROUNDING = 1e-6  # of numbers that went through float32
 TILE = 16_384  # points evaluated at a time on the host, to bound memory
 
 
@@ -48,6 +52,7 @@ class Model:
         output_scaler: maps outputs to standard units.
         flat: whether the outputs are (n,) rather than (n, k).
         bars: read by `std`, `interval` and `error`; None where nothing calibrates them.
+        ranges: (2, d) the least and the largest of each column of points; None if not known.
         history: the candidates that `fit_model` tried.
         names: of the columns of points, then of outputs; may be empty.
     """
@@ -57,6 +62,7 @@ class Model:
     output_scaler: Standardizer
     flat: bool = field(metadata={"static": True})
     bars: ErrorBars | None = None
+    ranges: Any = None
     history: tuple[Candidate, ...] = field(default=(), metadata={"static": True})
     names: tuple[str, ...] = field(default=(), metadata={"static": True})
 
@@ -93,6 +99,7 @@ class Model:
             standardizer(points, tuple(known)),
             standardizer(rows, tuple(known[points.shape[1] :])),
             outputs.ndim == 1,
+            ranges=ranges_of(points),
             names=tuple(names or ()),
         )
 
@@ -141,25 +148,66 @@ class Model:
         Args:
             points: (n, d) in the units of the data. For a NumPy array or a list the model computes
                 in the dtype of its parameters whatever JAX's settings are; a JAX array follows
-                those, so that transformations work.
+                those, so that transformations work. A data frame of pandas or polars is read by
+                the names of the model, whatever the order of its columns.
 
         Returns:
             (n,) or (n, k), a NumPy array of float64 numbers or a JAX array.
 
         Raises:
-            ValueError: points has another shape.
+            ValueError: points has another shape, or a data frame lacks a column.
             TypeError: points does not hold real numbers.
+
+        Warns:
+            UserWarning: points that are no JAX array lie outside `ranges` by more than half of
+                their width; see `outside`.
         """
         if isinstance(points, Array):
             return self._predict(as_points(points, jnp.result_type(float), self.num_inputs))
+        array = self._points(points)
+        self._warn_far_outside(array)
+        return self._on_host(array)
+
+    def _on_host(self, array: np.ndarray) -> np.ndarray:
         with jax.enable_x64(True):
-            array = np.asarray(as_points(points, jnp.float64, self.num_inputs))
             tiles = [array[first : first + TILE] for first in range(0, max(1, len(array)), TILE)]
             # Models that differ in words or the number of rows share a compiled program.
             terms = tuple(term.padded() for term in self.terms)
-            plain = replace(self, terms=terms, bars=None, history=(), names=())
+            plain = replace(self, terms=terms, bars=None, ranges=None, history=(), names=())
             return np.concatenate(
                 [np.asarray(_predict(plain, padded(tile)), float)[: len(tile)] for tile in tiles]
+            )
+
+    def _points(self, points: Any) -> np.ndarray:
+        """Points or a data frame as an array (n, d) of float64."""
+        frame = frame_values("points", points, self.names[: self.num_inputs])
+        with jax.enable_x64(True):
+            return np.asarray(as_points(frame, jnp.float64, self.num_inputs))
+
+    def outside(self, points: Any, margin: float = 0.0) -> np.ndarray:
+        """Return which numbers of points (n, d) lie outside `ranges`, (n, d).
+
+        Args:
+            points: (n, d) in the units of the data.
+            margin: how far outside, as a share of the width of the range.
+        """
+        array = self._points(points)
+        if self.ranges is None:
+            return np.zeros(array.shape, bool)
+        low, high = self.ranges
+        reach = margin * (high - low) + ROUNDING * np.abs(high)
+        return np.asarray((array < low - reach) | (array > high + reach))
+
+    def _warn_far_outside(self, array: np.ndarray) -> None:
+        far = self.outside(array, FAR)
+        if far.any():
+            column = int(far.sum(axis=0).argmax())
+            low, high = self.ranges[:, column]
+            warnings.warn(
+                f"{far.any(axis=1).sum()} of {len(array)} points lie far outside the data, most in "
+                f"{self.names[column] if self.names else f'column {column}'}, which was fitted "
+                f"from {low:.6g} to {high:.6g}",
+                stacklevel=3,
             )
 
     def _predict(self, points: Array) -> Array:
@@ -183,7 +231,7 @@ class Model:
         Raises:
             ValueError: the model has no error bars, or points has another shape.
         """
-        return self._with_std(points)[1]
+        return self.with_std(points)[1]
 
     def interval(self, points: Any, coverage: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
         """Return the bounds (lower, upper) that new observations at points lie between.
@@ -196,7 +244,7 @@ class Model:
             ValueError: the model has no error bars, or coverage is not in [0, 1).
         """
         check_number("coverage", coverage, minimum=0, below=1)
-        predicted, deviation = self._with_std(points)
+        predicted, deviation = self.with_std(points)
         reach = self._error_bars().factor(coverage) * deviation
         logs = self.output_scaler.floor > 0
         if self.flat:
@@ -217,18 +265,17 @@ class Model:
             raise ValueError("the model has no error bars: fit_model makes them")
         return self.bars
 
-    def _with_std(self, points: Any) -> tuple[np.ndarray, np.ndarray]:
-        bars = self._error_bars()
-        with jax.enable_x64(True):
-            array = np.asarray(as_points(points, jnp.float64, self.num_inputs))
-        predicted = self(array)
+    def with_std(self, points: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return the prediction at points (n, d) and `std`, for the work of one."""
+        bars, array = self._error_bars(), self._points(points)
+        predicted = self._on_host(array)
         restored = predicted.reshape(len(array), -1)
         deviation = bars.std(array) * self.output_scaler.slope(restored)
         return predicted, deviation.reshape(predicted.shape)
 
     def score(self, points: Any, outputs: Any) -> Score:
         """Compare the predictions at points with the true outputs, (n,) or (n, k)."""
-        return Score(self(np.asarray(points)), np.asarray(outputs))
+        return Score(self._on_host(self._points(points)), np.asarray(outputs))
 
     def _repr_html_(self) -> str:
         """Columns and what was tried, as tables."""
@@ -292,6 +339,11 @@ def load(path: str | Path) -> Model:
             why.
     """
     return Model(**read_model(as_path(path)))
+
+
+def ranges_of(points: np.ndarray) -> np.ndarray:
+    """The least and the largest number of each column, (2, d)."""
+    return np.stack([points.min(axis=0), points.max(axis=0)]).astype(np.float64)
 
 
 @jax.jit

@@ -28,7 +28,9 @@ POSITIVE = ("input_scaler_scale", "output_scaler_scale")
 
 def write_model(path: Path, **model: Any) -> None:
     """Write the fields of a model; errors are those of `Model.save`."""
-    trees = {name: model[name] for name in ("terms", "input_scaler", "output_scaler", "bars")}
+    trees = {
+        name: model[name] for name in ("terms", "input_scaler", "output_scaler", "bars", "ranges")
+    }
     networks = []
     for term in model["terms"]:
         network = term.network
@@ -49,6 +51,7 @@ def write_model(path: Path, **model: Any) -> None:
         "jax": jax.__version__,
         "networks": networks,
         "bars": None if bars is None else {"kernel": bars.kernel, "rows": len(bars.centres)},
+        "ranges": model["ranges"] is not None,
         "flat": bool(model["flat"]),
         "names": model["names"],
         "history": [
@@ -134,6 +137,7 @@ def _skeleton(description: dict[str, Any]) -> dict[str, Any]:
         "input_scaler": scalers[0],
         "output_scaler": scalers[1],
         "bars": bars,
+        "ranges": wide((2, d)) if description["ranges"] else None,
     }
 
 
@@ -160,6 +164,7 @@ def _layout(description: dict[str, Any]) -> dict[str, Slot]:
     if len(ends) != 1:
         raise ValueError(f"its networks must have the same inputs and outputs, got {sorted(ends)}")
     num_inputs, num_outputs = ends.pop()
+    _get(description, "ranges", bool)
     flat, names = _get(description, "flat", bool), _get(description, "names", list, tuple)
     if flat and num_outputs != 1:
         raise ValueError(f"it must have one output to be flat, got {num_outputs}")

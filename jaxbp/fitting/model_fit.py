@@ -23,13 +23,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxbp._checks import check_number, look_up
+from jaxbp._checks import check_count, check_number, look_up
 from jaxbp._threads import one_blas_thread
 from jaxbp.fitting.bands import FEWER_UNITS, GOAL, LEAST_ROWS, climb
 from jaxbp.fitting.bars import error_bars
 from jaxbp.fitting.boxes import try_boxes
 from jaxbp.fitting.effort import EFFORTS, Budget, Effort
 from jaxbp.fitting.evidence import rms
+from jaxbp.fitting.frames import frame_values, names_of
 from jaxbp.fitting.kriging import (
     NOISY,
     SMALLER,
@@ -39,7 +40,7 @@ from jaxbp.fitting.kriging import (
     choose_kriging,
     kriging_trial,
 )
-from jaxbp.fitting.model import Candidate, Model
+from jaxbp.fitting.model import Candidate, Model, ranges_of
 from jaxbp.fitting.networks import try_networks
 from jaxbp.fitting.rows import (
     FEW,
@@ -65,6 +66,7 @@ MANY_ROWS = 800  # of the kriging, where all rows are too many
 EXPECTED_OF_SINES = 1e-3  # what leaves more after the bands is too rough for sines
 EXACT = 1e-8  # of the held-out standard deviation: below it nothing more is tried
 ROUGH = 1e-3  # networks reach 1e-4 where rows are many: below this they do not win
+SMALL_STARTS = 3  # of a network with at most max_units
 SAFER = 1.1  # times the least error, for the kriging to be taken
 WORST = 1.5  # times the least error: never taken
 DIFFERS = 10.0  # times the errors of both, between the rows
@@ -78,19 +80,23 @@ def fit_model(
     effort: str = "normal",
     seed: int = 0,
     names: Sequence[str] = (),
+    max_units: int | None = None,
     on_candidate: Callable[[Candidate], None] | None = None,
 ) -> Model:
     """Fit a function to samples, as accurately as they allow.
 
     Args:
-        inputs: (n, d) in any units, n at least 5.
-        outputs: (n,) or (n, k) in any units.
+        inputs: (n, d) in any units, n at least 5; an array, or a data frame of pandas or polars.
+        outputs: (n,) or (n, k) in any units; an array, a series or a data frame.
         seconds: the time for the fit; candidates estimated to take longer are not started. With
             it the clock counts, and another machine may choose another candidate. Without it,
             operations counted beforehand decide.
         effort: low, normal or high: about 3, 15 or 60 seconds at most on one core of a laptop.
         seed: of the split, the frequencies and the starts: the same seed gives the same model.
-        names: of the columns of inputs, then of outputs, kept in the model.
+        names: of the columns of inputs, then of outputs, kept in the model; by default those of
+            the data frames.
+        max_units: the most hidden units; the model is then a network of two layers of half as many,
+            small and fast, instead of the most accurate candidate.
         on_candidate: called with each candidate when it has been tried.
 
     Returns:
@@ -106,13 +112,17 @@ def fit_model(
     chosen = look_up("effort", effort, EFFORTS)
     limit = chosen.seconds if seconds is None else check_number("seconds", seconds, minimum=0)
     budget = Budget(limit, by_clock=seconds is not None)
-    points, values = table("inputs", inputs, 2), table("outputs", outputs, 1, 2)
+    if max_units is not None:
+        check_count("max_units", max_units, minimum=2)
+    points = table("inputs", frame_values("inputs", inputs), 2)
+    values = table("outputs", frame_values("outputs", outputs), 1, 2)
     if len(points) != len(values) or len(points) < LEAST_ROWS_OF_ALL:
         counts = f"{len(points)} and {len(values)}"
         raise ValueError(
             f"inputs and outputs must have one row each, at least {LEAST_ROWS_OF_ALL}; got {counts}"
         )
     columns = values.reshape(len(values), -1)
+    names = tuple(names) or names_of(inputs, outputs, points.shape[1], columns.shape[1])
     if len(names) not in (0, points.shape[1] + columns.shape[1]):
         wanted = f"{points.shape[1]} inputs and {columns.shape[1]} outputs"
         raise ValueError(f"names must have one for each of {wanted}, got {len(names)}")
@@ -135,19 +145,37 @@ def fit_model(
         safe = choose_kriging(points, columns, most)
         trials: list[Trial] = []
         first = kriging_trial(safe, splits, scalers, time.perf_counter() - start)
-        others = _trials(splits, scalers, chosen, seed, budget, trials)
+        if max_units is None:
+            others = _trials(splits, scalers, chosen, seed, budget, trials)
+        else:
+            others = _small_networks(splits, max_units, chosen, seed)
         for trial in itertools.chain([first], others):
             trials.append(trial)
             if on_candidate is not None:
                 on_candidate(trial.candidate)
-        best = _best(trials, splits, scalers, points)
+        small = min(trials[1:], key=lambda one: one.candidate.held_out, default=first)
+        best = small if max_units is not None else _best(trials, splits, scalers, points)
         terms = best.refit(splits[0].every)
         best_scalers = best.scalers or scalers
         history = tuple(one.candidate._replace(chosen=one is best) for one in trials)
         model = Model(terms, *best_scalers, values.ndim == 1, history=history, names=tuple(names))
         posterior = best if best.kriging is not None else trials[0]
         bars = error_bars(model, best, posterior, held_out_targets(splits), points)
-    return replace(model, bars=bars)
+    return replace(model, bars=bars, ranges=ranges_of(points))
+
+
+def _small_networks(
+    splits: list[Rows], max_units: int, effort: Effort, seed: int
+) -> Iterator[Trial]:
+    """Train one network of two layers from a few starts."""
+    if len(splits) > 1:
+        count = len(splits[0].every.inputs)
+        raise ValueError(f"inputs must have at least {FEW} rows with max_units, got {count}")
+    hidden = max_units // 2, max_units - max_units // 2
+    for start in range(SMALL_STARTS):
+        trial = try_networks(splits[0], hidden, 1, effort, seed + start, Budget(np.inf))
+        if trial is not None:
+            yield trial
 
 
 def _trials(

@@ -16,12 +16,14 @@ class Score(float):
         nrmse: the same with each output over its standard deviation; R2 = 1 - nrmse^2.
         max_error: the largest | predicted - true |.
         max_error_row: its row.
+        each: of outputs (n, k) the scores of each in its own units, k of them; else empty.
     """
 
     rmse: float
     nrmse: float
     max_error: float
     max_error_row: int
+    each: "tuple[Score, ...]"
 
     def __new__(cls, predicted: np.ndarray, outputs: np.ndarray) -> "Score":
         """Compare predictions (n,) or (n, k) with the true outputs, of the same shape.
@@ -43,6 +45,8 @@ class Score(float):
         largest = np.abs(error).reshape(len(error), -1).max(axis=1)
         score.max_error_row = int(np.argmax(largest))
         score.max_error = float(largest[score.max_error_row])
+        pairs = zip(np.asarray(predicted).T, np.asarray(outputs).T, strict=True)
+        score.each = tuple(cls(*pair) for pair in pairs) if np.ndim(outputs) == 2 else ()
         return score
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -6,6 +6,7 @@ import pytest
 import jaxbp
 
 
+@pytest.mark.filterwarnings("ignore:.*far outside the data")
 @pytest.mark.parametrize("num_columns", [6, 12])
 def test_few_rows_of_many_columns_are_predicted_better_than_by_their_mean(num_columns):
     generator = np.random.default_rng(0)

@@ -140,7 +140,7 @@ def test_many_points_and_none():
 def test_it_passes_through_transformations_as_a_pytree(x64):
     model = model_of(3)
     leaves, structure = jax.tree.flatten(model)
-    assert len(leaves) == 4 + 1 + 6
+    assert len(leaves) == 4 + 1 + 6 + 1
     again = jax.tree.unflatten(structure, leaves)
     np.testing.assert_array_equal(again(POINTS), model(POINTS))
     points = jnp.asarray(POINTS)
@@ -299,3 +299,60 @@ def test_bad_samples_are_named():
         )
     with pytest.raises(ValueError, match="column 2 must vary"):
         jaxbp.Model.for_data(MLPS[0], draw_params(MLPS[0], dtype=np.float32), POINTS, np.ones(7))
+
+
+def test_points_outside_the_data_are_counted():
+    model = model_of(3)
+    low, high = model.ranges
+    inside, width = np.stack([low, high, (low + high) / 2]), high - low
+    points = np.concatenate([inside, [high + 0.2 * width, high + np.array([0, 0.6]) * width]])
+    assert model.outside(points).tolist() == [[False, False]] * 3 + [[True, True], [False, True]]
+    assert model.outside(points, margin=0.5).sum() == 1
+    with pytest.warns(
+        UserWarning, match="1 of 5 points lie far outside the data, most in "
+    ) as told:
+        model(points)
+    assert told[0].filename == __file__
+    model(points[:4])
+
+
+def test_data_frames_keep_their_names_whatever_the_order_of_columns():
+    for name in ("pandas", "polars"):
+        frames = pytest.importorskip(name)
+        frame = frames.DataFrame({"u": POINTS[:, 0], "v": POINTS[:, 1]})
+        key, total = "data" if name == "pandas" else "values", POINTS @ [1.0, 2.0]
+        model = jaxbp.fit_model(frame, frames.Series(name="w", **{key: total}), effort="low")
+        assert model.names == ("u", "v", "w")
+        assert "w as a function of u, v" in repr(model)
+        np.testing.assert_array_equal(model(frame[["v", "u"]]), model(POINTS))
+        with pytest.raises(ValueError, match="points must have a column 'v', got u"):
+            model(frame[["u"]])
+        text = frames.DataFrame({"u": ["a"] * len(POINTS), "v": POINTS[:, 1]})
+        with pytest.raises(TypeError, match="column u of inputs must hold numbers"):
+            jaxbp.fit_model(text, POINTS[:, 0])
+        gap = frames.DataFrame({"u": POINTS[:, 0], "v": [np.nan, *POINTS[1:, 1]]})
+        with pytest.raises(ValueError, match="column v of inputs must be finite, got nan in row 0"):
+            jaxbp.fit_model(gap, POINTS[:, 0])
+
+
+def test_scores_of_each_output_are_in_its_own_units():
+    outputs = np.column_stack([POINTS @ [1.0, 2.0], 1e3 * POINTS[:, 0]])
+    predicted = outputs + np.array([0.5, 20.0])
+    both = Score(predicted, outputs)
+    assert [one.rmse for one in both.each] == pytest.approx([0.5, 20.0])
+    assert both.each[1] == Score(predicted[:, 1], outputs[:, 1])
+    assert both.each[0].each == ()
+
+
+@pytest.mark.slow
+def test_max_units_bounds_a_network_whose_error_is_known():
+    generator = np.random.default_rng(0)
+    points, others = generator.uniform(-1, 1, (2, 200, 3))
+    model = jaxbp.fit_model(points, np.sin(points.sum(axis=1)), max_units=9, effort="low")
+    assert model.mlp.sizes == (3, 4, 5, 1)
+    assert len(model.terms) == 1
+    found = model.score(others, np.sin(others.sum(axis=1)))
+    assert found.nrmse < 0.02
+    assert model.error < 3 * found.rmse < 27 * model.error
+    with pytest.raises(ValueError, match="inputs must have at least 100 rows with max_units"):
+        jaxbp.fit_model(points[:50], points[:50, 0] ** 2, max_units=9)
