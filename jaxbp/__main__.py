@@ -186,7 +186,8 @@ def _predict(flags: argparse.Namespace) -> None:
         _note(f"{outside} of {len(points)} points lie outside the ranges of the fitted rows")
     header = (*columns, *outputs)
     if model.bars is None:
-        rows = np.column_stack([points, model(points)]).tolist()
+        with warnings.catch_warnings(action="ignore"):  # they are counted already
+            rows = np.column_stack([points, model(points)]).tolist()
     else:
         header = (*header, *(f"std {name}" for name in outputs))
         rows = np.column_stack([points, *model.with_std(points)]).tolist()

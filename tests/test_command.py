@@ -98,7 +98,7 @@ def fails(capsys, arguments, *parts):
 def test_fit_then_predict_on_standard_output(fitted, tmp_path, capsys):
     assert jaxbp.load(fitted).names == ("y", "größe x", "z")
     points = write_csv(
-        tmp_path / "points.csv", ("größe x", "other", "y"), [[2.0, 9.0, 1.0], [0.1, 9.0, -1.0]]
+        tmp_path / "points.csv", ("größe x", "other", "y"), [[1.5, 9.0, 1.0], [0.1, 9.0, -1.0]]
     )
     assert command.main(["predict", fitted, points]) == 0
     told = capsys.readouterr()
@@ -108,7 +108,7 @@ def test_fit_then_predict_on_standard_output(fitted, tmp_path, capsys):
         f"z predicted from y, größe x: 2 points of {points}\n"
         "note: 2 of 2 points lie outside the ranges of the fitted rows\n"
     )
-    np.testing.assert_allclose(rows, [[1, 2, 5], [-1, 0.1, -0.8]], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(rows, [[1, 1.5, 4], [-1, 0.1, -0.8]], rtol=0, atol=1e-12)
     np.testing.assert_array_equal(
         rows[:, 2], jaxbp.load(fitted)(rows[:, :2])
     )  # every digit is printed
