@@ -1,35 +1,33 @@
 """Compare the errors that solvers reach, jaxbp's and others', in the same time.
 
 On surfaces: error against seconds, each solver started anew for each number of --seconds. On
-functions of 5 to 10 inputs: error against the number of samples, within the longest of --seconds,
-settings chosen by validation error. All get the same samples and the same test points. Compilation
-is excluded, except for fit_model. scikit-learn, PyTorch and nlls-gram join where they are installed
-(the extra `peers`). An hour in all; problems that do not run are kept from the JSON in --out.
+functions of 5 to 10 inputs: error against the number of samples, within the longest of --seconds.
+All get the same samples and the same test points. Compilation is excluded, except for fit_model and
+nlls-gram, which joins where it is installed (the extra `peers`).
 """
 
-import json
 import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
-from solvers.baselines import function_baselines, surface_baselines
-from solvers.own import function_solvers, surface_solvers
-from solvers.problems import Problem, function_problem, surface_problem
-from solvers.rules import Result, Solver, nan_last
+from solvers import (
+    Problem,
+    Solver,
+    function_problem,
+    function_solvers,
+    surface_problem,
+    surface_solvers,
+)
 
 from data import FUNCTIONS, SURFACES
 from jaxbp import viz
 from shared.experiment import Common, begin, finish, print_table, run
-
-PICTURES = {"surfaces": "solver_comparison.svg", "functions": "surrogate_comparison.svg"}
-Results = dict[str, dict[str, list[Result]]]  # by problem and solver, one for each column
 
 
 @dataclass(frozen=True)
@@ -46,144 +44,112 @@ class Config(Common):
     """Samples of each surface."""
     function_samples: tuple[int, ...] = (200, 500, 1000, 2000)
     """Numbers of samples of each function."""
-    seeds: tuple[int, ...] = (0,)
-    """Random seeds of samples, weights and batches; medians over them are shown."""
 
 
-class Column(NamedTuple):
-    """A column of a table: heading, abscissa (None: seconds taken), maker of a problem, budget."""
+class Result(NamedTuple):
+    """The test error of a solver over the standard deviation (NaN if it failed)."""
 
-    heading: str
-    abscissa: float | None
-    make: Callable[..., Problem]  # (name, seed=)
+    nrmse: float
     seconds: float
+    settings: str
 
 
-class Part(NamedTuple):
-    """A part of the benchmark: names of problems, solvers, columns, options of its picture."""
-
-    problems: tuple[str, ...]
-    solvers: Mapping[str, Solver]
-    columns: list[Column]
-    options: dict[str, Any]
+Results = dict[str, dict[str, dict[str, Result]]]  # by problem, solver and column
 
 
 def main(config: Config) -> None:
     """Run every solver on every problem, print and draw the errors."""
     folder = begin(config)
-    for name in ("seconds", "seeds", "function_samples"):
+    for name in ("seconds", "function_samples"):
         if not getattr(config, name):
             raise ValueError(f"{name} must hold at least one number, got none")
-    results = earlier_results(folder / "solver_comparison.json")
-    files = {}
-    for name, part in parts_of(config).items():
-        for problem in part.problems:
-            results[name][problem] = solve(part, problem, config)
-        if results[name]:
-            print_results(part, results[name])
-            files[PICTURES[name]] = draw(part, results[name]).figure
+    times = sorted(config.seconds)
+    by_time = {f"{seconds:g} s": (config.samples, seconds) for seconds in times}
+    by_samples = {f"{count} samples": (count, times[-1]) for count in config.function_samples}
+    results, files = {}, {}
+    if config.surfaces:
+        found = compare(config, config.surfaces, surface_problem, surface_solvers(), by_time)
+        results["surfaces"] = found
+        files["solver_comparison.svg"] = draw_surfaces(found, config.samples)
+    if config.functions:
+        found = compare(config, config.functions, function_problem, function_solvers(), by_samples)
+        results["functions"] = found
+        files["surrogate_comparison.svg"] = draw_functions(found, times[-1])
     finish(config, folder, "solver_comparison", results, files)
 
 
-def parts_of(config: Config) -> dict[str, Part]:
-    """Return the two parts: error against seconds, error against samples."""
-    budgets = sorted(config.seconds)
-    surface = partial(surface_problem, num_samples=config.samples)
-    surface_columns = [Column(f"{seconds:g} s", None, surface, seconds) for seconds in budgets]
-    function_columns = [
-        Column(f"{count} samples", count, partial(function_problem, num_samples=count), budgets[-1])
-        for count in config.function_samples
-    ]
-    surface_options = {
-        "xlabel": "seconds, compilation excluded",
-        "title": f"{config.samples} samples, error at test points",
-        "share_y": False,
-        "xscale": "log",
-    }
-    function_options = {
-        "xlabel": "samples",
-        "xscale": "log",
-        "title": f"{budgets[-1]:g} s for each fit, error at test points",
-    }
-    surfaces = surface_solvers() | surface_baselines()
-    functions = function_solvers() | function_baselines()
-    return {
-        "surfaces": Part(config.surfaces, surfaces, surface_columns, surface_options),
-        "functions": Part(config.functions, functions, function_columns, function_options),
-    }
-
-
-def solve(part: Part, problem: str, config: Config) -> dict[str, list[Result]]:
-    """Run every solver on a problem."""
-    found: dict[str, list[Result]] = {}
-    for name, solver in part.solvers.items():
-        found[name] = []
-        for column in part.columns:
-            runs = [solver(column.make(problem, seed=s), column.seconds) for s in config.seeds]
-            result = median_of(runs)
-            found[name].append(result)
-            if not config.quiet:
-                took = f"{result.nrmse:.1e} in {result.seconds:.1f} s"
-                print(f"{problem}, {column.heading}, {name}: {took}", flush=True)
+def compare(
+    config: Config,
+    problems: tuple[str, ...],
+    make: Callable[[str, int, int], Problem],
+    solvers: Mapping[str, Solver],
+    columns: Mapping[str, tuple[int, float]],
+) -> Results:
+    """Run every solver with the samples and seconds of every column; print a table a problem."""
+    found: Results = {}
+    for name in problems:
+        found[name] = {solver: {} for solver in solvers}
+        for column, (num_samples, seconds) in columns.items():
+            problem = make(name, num_samples, config.seed)
+            for solver, solve in solvers.items():
+                result = found[name][solver][column] = measured(solve, problem, seconds)
+                if not config.quiet:
+                    took = f"{result.nrmse:.1e} in {result.seconds:.1f} s ({result.settings})"
+                    print(f"{name}, {column}, {solver}: {took}", flush=True)
+        title = f"{name}: error at test points / standard deviation"
+        cells = {
+            solver: {column: one.nrmse for column, one in some.items()}
+            for solver, some in found[name].items()
+        }
+        print_table(title, cells, ".1e")
     return found
 
 
-def median_of(runs: list[Result]) -> Result:
-    """Return the medians, NaN where most are, and the settings of all."""
-    error = float(np.median([nan_last(one.nrmse) for one in runs]))
-    steps, seconds, compiling = np.median([one[:3] for one in runs], axis=0).tolist()
-    settings = ", ".join(dict.fromkeys(one.settings for one in runs))
-    nrmse = error if math.isfinite(error) else math.nan
-    return Result(round(steps), seconds, compiling, nrmse, settings)
+def measured(solve: Solver, problem: Problem, seconds: float) -> Result:
+    """Return the result of one solver on one problem."""
+    try:
+        predict, taken, settings = solve(problem, seconds)
+    except np.linalg.LinAlgError as error:
+        return Result(math.nan, seconds, str(error))
+    return Result(problem.error(predict), taken, settings)
 
 
-def print_results(part: Part, results: Results) -> None:
-    """Print a table for each problem."""
-    header = ("", *(column.heading for column in part.columns), "compile", "settings of the last")
-    for problem, solvers in results.items():
-        rows = []
-        for name, found in solvers.items():
-            cells = [f"{one.nrmse:.1e} ({one.seconds:.1f})" for one in found]
-            compiling = max(one.compile_seconds for one in found)
-            rows.append([name, *cells, f"{compiling:.1f} s", found[-1].settings])
-        title = f"{problem}: error at test points / standard deviation (seconds taken)"
-        print_table(title, header, rows)
-
-
-def draw(part: Part, results: Results) -> viz.Drawing:
-    """Draw the errors, a panel for each problem."""
-    panels: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
-    for problem, solvers in results.items():
-        panels[problem] = {}
-        for name, found in solvers.items():
-            pairs = list(zip(part.columns, found, strict=True))
-            x = [
-                one.seconds if column.abscissa is None else column.abscissa for column, one in pairs
-            ]
-            panels[problem][name] = np.array(x), np.array([one.nrmse for one in found])
+def draw_surfaces(found: Results, num_samples: int) -> viz.Drawing:
+    """Draw error against seconds, a panel for each surface."""
     return viz.draw_panels(
-        panels,
+        panels(found, lambda column, one: one.seconds),
+        xlabel="seconds, compilation excluded",
         ylabel="error / standard deviation",
+        title=f"{num_samples} samples, error at test points",
+        xscale="log",
+        share_y=False,
         highlight="jaxbp",
-        **part.options,
     )
 
 
-def earlier_results(path: Path) -> dict[str, Results]:
-    """Read the results of an earlier run, by part; null stands for a failure."""
-    content = json.loads(path.read_text(encoding="utf-8"))["result"] if path.exists() else {}
+def draw_functions(found: Results, seconds: float) -> viz.Drawing:
+    """Draw error against samples, a panel for each function."""
+    return viz.draw_panels(
+        panels(found, lambda column, one: float(column.split()[0])),
+        xlabel="samples",
+        ylabel="error / standard deviation",
+        title=f"{seconds:g} s for each fit, error at test points",
+        xscale="log",
+        highlight="jaxbp",
+    )
+
+
+def panels(found: Results, abscissa: Callable[[str, Result], float]) -> dict[str, Any]:
+    """Return abscissas and errors by problem and solver."""
     return {
-        part: {
-            problem: {
-                name: [
-                    Result(**one | {"nrmse": math.nan if one["nrmse"] is None else one["nrmse"]})
-                    for one in found
-                ]
-                for name, found in solvers.items()
-            }
-            for problem, solvers in content.get(part, {}).items()
+        problem: {
+            solver: (
+                np.array([abscissa(column, one) for column, one in some.items()]),
+                np.array([one.nrmse for one in some.values()]),
+            )
+            for solver, some in solvers.items()
         }
-        for part in PICTURES
+        for problem, solvers in found.items()
     }
 
 

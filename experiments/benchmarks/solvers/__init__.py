@@ -1,1 +1,0 @@
-"""The solvers of `compare_solvers`, the problems that they get, and how settings are chosen."""
