@@ -6,6 +6,7 @@ document's own loss, -log(p + 1e-7), cannot pass: the 1e-7 is in the loss but no
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,8 +27,6 @@ class Config(Common):
 
     mnist: str = ""
     """Folder with MNIST's four IDX files; scikit-learn's digits, enlarged to 28 x 28, if empty."""
-    scale: float = 0.01
-    """Standard deviation of the weights."""
 
 
 MLP = jaxbp.Mlp((784, 50, 10), hidden="relu")
@@ -38,30 +37,26 @@ CRITERION = 1e-7  # the document's, of the mean | hand - checker |
 STEP = 6e-6  # of central differences in float64
 GUARDED = "central differences of log(p + 1e-7)"
 
-Loss = Callable[[jaxbp.Params, Array, Array], Array]
-
 
 def main(config: Config) -> None:
     """Check every parameter, print and draw the relative differences."""
     folder = begin(config)
     images, labels = three_images(config.mnist, config.seed)
-    params = start(config.scale, config.seed)
+    params = start(0.01, config.seed)
     hand = jaxbp.loss_and_gradient(MLP, params, images, labels, LOSS)[1]
     gradients, allowed = check(params, images, labels)
-    rows = {name: compare("", hand, some, name, allowed[name]) for name, some in gradients.items()}
-    cells = [
-        (name, *(f"{row.error:.1e} of {row.allowed:.1e}" for row in some))
-        for name, some in rows.items()
-    ]
-    header = ["relative difference of allowed", *LEAVES]
-    print_table("784-50-10, three images, by leaf", header, cells)
-    means = {
-        name: {
-            leaf: float(jnp.abs(a - b).mean())
-            for leaf, a, b in zip(LEAVES, jax.tree.leaves(hand), jax.tree.leaves(some), strict=True)
-        }
-        for name, some in gradients.items()
+    rows: dict[str, Any] = {}
+    means: dict[str, dict[str, float]] = {}
+    for name, some in gradients.items():
+        compared = compare("", hand, some, name, allowed[name])
+        rows[name] = dict(zip(LEAVES, compared, strict=True))
+        gaps = jax.tree.map(lambda a, b: float(jnp.abs(a - b).mean()), hand, some)
+        means[name] = dict(zip(LEAVES, jax.tree.leaves(gaps), strict=True))
+    cells = {
+        name: {leaf: f"{one.error:.1e} of {one.allowed:.1e}" for leaf, one in row.items()}
+        for name, row in rows.items()
     }
+    print_table("784-50-10, three images: relative difference of allowed", cells)
     probabilities = jax.nn.softmax(jaxbp.predict(MLP, params, images), axis=1).ravel()
     rules = {
         name: jaxbp.check_rule(rule, log_plus_guard, probabilities) for name, rule in RULES.items()
@@ -71,28 +66,21 @@ def main(config: Config) -> None:
         f"class, and not p - t.\nIts mean difference on b2 is {means[GUARDED]['b2']:.1e}, the "
         f"document's criterion {CRITERION:.0e}. Log-softmax needs no guard."
     )
-    whole = jaxbp.check_gradients(MLP, params, images, labels, LOSS)
-    summaries = {"check_gradients": whole.summary}
-    print_values("by the library", summaries | {name: one.summary for name, one in rules.items()})
+    reports = {"check_gradients": jaxbp.check_gradients(MLP, params, images, labels, LOSS)} | rules
+    print_values("by the library", {name: one.summary for name, one in reports.items()})
     dots = viz.draw_dots(
-        {
-            leaf: {name: of_checker[i].error for name, of_checker in rows.items()}
-            for i, leaf in enumerate(LEAVES)
-        },
+        {leaf: {name: row[leaf].error for name, row in rows.items()} for leaf in LEAVES},
         xlabel="‖hand-written − checker‖ / ‖checker‖",
         title="Gradient check, 784-50-10, three images",
     )
-    numbers = {
-        "relative": {name: dict(zip(LEAVES, some, strict=True)) for name, some in rows.items()},
-        "mean": means,
-        "rules": {name: rule.ok for name, rule in rules.items()},
-    }
-    finish(config, folder, "gradient_check", numbers, {"gradient_check.svg": dots.figure})
+    found = {name: rule.ok for name, rule in rules.items()}
+    numbers = {"relative": rows, "mean": means, "rules": found}
+    finish(config, folder, "gradient_check", numbers, {"gradient_check.svg": dots})
 
 
 def three_images(mnist: str, seed: int) -> tuple[Array, Array]:
     """Return three images of 28 x 28 pixels, small ones enlarged in blocks, and their labels."""
-    images = data.mnist_images(mnist) if mnist else data.digit_images(seed=seed)
+    images = data.images_of(mnist, seed)
     side = images.side
     if side > 28:
         raise ValueError(f"images must be at most 28 x 28 pixels, got {side} x {side}")

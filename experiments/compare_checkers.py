@@ -8,6 +8,7 @@ difference| < 1e-7 in each array.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 
 import jax
 import numpy as np
@@ -37,15 +38,12 @@ class Config(Common):
 
     right: int = 20
     """Number of correct backward passes, each on a network of its own."""
-    first: int = 0
-    """Number of wrong backward passes to take, from the first on; 0 for all."""
 
 
 STEP, CRITERION = 1e-4, 1e-7  # of the tutorials' central differences
 # Distances of the targets from the outputs: at a start, and near the end of a fit, where gradients
 # are small.
 DISTANCES = {"at a start": 1.0, "nearly fitted": 1e-3}
-DTYPES = ("float64", "float32")
 
 Checker = Callable[[Parts, jaxbp.Params, Array, Array], bool]
 
@@ -55,59 +53,49 @@ def main(config: Config) -> None:
     folder = begin(config)
     if config.right < 1:
         raise ValueError(f"right must be at least 1, got {config.right}")
-    faults = {
-        name: dict(list(table.items())[: config.first or None])
-        for name, (_, table) in CHECKERS.items()
-    }
     missed: dict[str, dict[str, list[str]]] = {}
     accused: dict[str, dict[str, int]] = {}
-    for dtype in DTYPES:
-        for where, distance in DISTANCES.items():
-            row = f"{dtype}, {where}"
-            missed[row], accused[row] = {}, {}
-            for name, (checker, _) in CHECKERS.items():
-                with jax.enable_x64(dtype == "float64"):
-                    cases = [draw(config.seed, dtype, distance, kink) for kink in (False, True)]
-                    missed[row][name] = [
-                        fault
-                        for fault, parts in faults[name].items()
-                        if checker(parts, *cases[fault in AT_KINK])
-                    ]
-                    right = (draw(config.seed + i, dtype, distance) for i in range(config.right))
-                    accused[row][name] = sum(not checker(RIGHT, *case) for case in right)
+    for dtype, (where, distance) in product(("float64", "float32"), DISTANCES.items()):
+        row = f"{dtype}, {where}"
+        missed[row], accused[row] = {}, {}
+        for name, (checker, faults) in CHECKERS.items():
+            with jax.enable_x64(dtype == "float64"):
+                cases = [draw(config.seed, dtype, distance, kink) for kink in (False, True)]
+                missed[row][name] = [
+                    fault
+                    for fault, parts in faults.items()
+                    if checker(parts, *cases[fault in AT_KINK])
+                ]
+                right = (draw(config.seed + i, dtype, distance) for i in range(config.right))
+                accused[row][name] = sum(not checker(RIGHT, *case) for case in right)
+    totals = {name: len(faults) for name, (_, faults) in CHECKERS.items()}
     counts = {
         row: {name: len(some) for name, some in found.items()} for row, found in missed.items()
     }
-    cells = [
-        (row, *(f"{n} of {len(faults[name])}" for name, n in found.items()))
+    cells = {
+        row: {name: f"{count} of {totals[name]}" for name, count in found.items()}
         for row, found in counts.items()
-    ]
-    print_table("wrong backward passes missed", ["case", *CHECKERS], cells)
-    cells = [(row, *map(str, found.values())) for row, found in accused.items()]
-    print_table(f"correct ones refused, of {config.right}", ["case", *CHECKERS], cells)
+    }
+    print_table("wrong backward passes missed", cells)
+    print_table(f"correct ones refused, of {config.right}", accused)
     if not config.quiet:
         for row, found in missed.items():
             for name, some in found.items():
                 print(f"\n{row}, missed by {name}: {', '.join(some) or 'none'}")
     shares = {
-        row: {name: n / len(faults[name]) for name, n in found.items()}
+        row: {name: count / totals[name] for name, count in found.items()}
         for row, found in counts.items()
     }
     wrongly = {
-        f"{row} ": {name: n / config.right for name, n in found.items()}
+        f"{row} ": {name: count / config.right for name, count in found.items()}
         for row, found in accused.items()
     }
     labels = dict.fromkeys(shares, "share of the wrong backward passes that it misses")
     labels |= dict.fromkeys(wrongly, f"share of {config.right} correct ones that it refuses")
     dots = viz.draw_dots(shares | wrongly, xlabel=labels, title="Four gradient checkers")
-    numbers = {
-        "wrong": {name: len(some) for name, some in faults.items()},
-        "right": config.right,
-        "count": counts,
-        "missed": missed,
-        "accused": accused,
-    }
-    finish(config, folder, "compare_checkers", numbers, {"compare_checkers.svg": dots.figure})
+    numbers = {"wrong": totals, "right": config.right, "count": counts, "missed": missed}
+    numbers["accused"] = accused
+    finish(config, folder, "compare_checkers", numbers, {"compare_checkers.svg": dots})
 
 
 def by_check_gradients(parts: Parts, params: jaxbp.Params, inputs: Array, targets: Array) -> bool:

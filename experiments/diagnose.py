@@ -65,7 +65,7 @@ def main(config: Config) -> None:
         "learning_rates": learning_rates(config),
         "regularization": regularization(config),
     }
-    files = {name: one.figure for drawn, _ in parts.values() for name, one in drawn.items()}
+    files = {name: one for drawn, _ in parts.values() for name, one in drawn.items()}
     numbers = {name: found for name, (_, found) in parts.items()}
     finish(config, folder, "diagnose", numbers, files)
 
@@ -73,13 +73,12 @@ def main(config: Config) -> None:
 def node_error_flow(config: Config) -> Part:
     """Norms of the node errors by layer at the largest depth, and the first layer's at each."""
     by_depth = {depth: node_error_norms(depth, 64, config.seed) for depth in DEPTHS}
-    rows = [
-        (f"{name}, {start}", *(f"{found[name][start][0]:.0e}" for found in by_depth.values()))
+    rows = {
+        f"{name}, {start}": {str(depth): found[name][start][0] for depth, found in by_depth.items()}
         for name in ACTIVATIONS
         for start in STARTS
-    ]
-    header = ["first layer / last", *map(str, DEPTHS)]
-    print_table("norm of the node errors at depth", header, rows)
+    }
+    print_table("norm of the node errors, first layer / last, by depth", rows, ".0e")
     deepest, layers = by_depth[DEPTHS[-1]], np.arange(1, DEPTHS[-1] + 1)
     drawn = viz.draw_panels(
         {
@@ -100,19 +99,16 @@ def node_error_norms(depth: int, width: int, seed: int) -> dict[str, dict[str, n
     found: dict[str, dict[str, np.ndarray]] = {}
     for name in ACTIVATIONS:
         mlp = jaxbp.Mlp((width,) * depth + (1,), hidden=name)
-        starts = [
-            jaxbp.init(mlp, jax.random.key(seed), scheme, scale=scale)
-            for scheme, scale in STARTS.values()
-        ]
 
         def norms(params: jaxbp.Params, mlp: jaxbp.Mlp = mlp) -> jax.Array:
             trace = jaxbp.backprop(mlp, params, inputs, targets)
             return jnp.stack([jnp.linalg.norm(error) for error in trace.node_errors])
 
-        # All starts at once: compiling thirty layers takes longer than running them.
-        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts)
-        together = np.asarray(jax.jit(jax.vmap(norms))(stacked))
-        found[name] = {start: row / row[-1] for start, row in zip(STARTS, together, strict=True)}
+        compiled, found[name] = jax.jit(norms), {}
+        for start, (scheme, scale) in STARTS.items():
+            params = jaxbp.init(mlp, jax.random.key(seed), scheme, scale=scale)
+            row = np.asarray(compiled(params))
+            found[name][start] = row / row[-1]
     return found
 
 
@@ -137,12 +133,14 @@ def optimizers(config: Config) -> Part:
     steps = next(iter(found.values()))["step"]
     title, ylabel = "Optimizers on the target surface", "mean squared error, standardized"
     curves = viz.draw_curves(steps, losses, ylabel=ylabel, title=title)
-    rows = [
-        (name, f"{np.hypot(*path[-1]):.3f}", f"{loss[-1]:.1e}")
+    rows = {
+        name: {
+            "distance in the valley": float(np.hypot(*path[-1])),
+            "loss on the surface": loss[-1],
+        }
         for name, path, loss in zip(OPTIMIZERS, paths.values(), losses.values(), strict=True)
-    ]
-    header = ["optimizer", "distance in the valley", "loss on the surface"]
-    print_table(f"30 and {config.steps} steps", header, rows)
+    }
+    print_table(f"30 and {config.steps} steps", rows, ".1e")
     drawings = {"optimizer_paths.svg": valley, "optimizer_losses.svg": curves}
     return drawings, {"valley": paths, "surface": found}
 
@@ -211,12 +209,11 @@ def regularization(config: Config) -> Part:
         solver = jaxbp.first_order(optax.adam(3e-3), weight_decay=decay, dropout=dropout)
         found[name] = learn(config, "relu", "he", train, solver, validation=validation)
     keys = {"train": "loss", "validation": "validation_loss"}
-    rows = [
-        (name, *(f"{history[key][-1]:.3f}" for key in keys.values()))
+    rows = {
+        name: {label: history[key][-1] for label, key in keys.items()}
         for name, history in found.items()
-    ]
-    title = f"100 noisy samples, {config.steps} steps of Adam"
-    print_table(title, ["regularization", *keys], rows)
+    }
+    print_table(f"100 noisy samples, {config.steps} steps of Adam", rows)
     drawn = viz.draw_panels(
         {
             name: {label: (history["step"], history[key]) for label, key in keys.items()}

@@ -32,16 +32,12 @@ class Config(Common):
     """Images of each mini-batch."""
     learning_rate: float = 0.1
     """Learning rate; the book's is 0.1."""
-    scale: float = 0.01
-    """Standard deviation of the initial weights; the document forgets it, which makes it 1."""
 
 
 def main(config: Config) -> None:
     """Train, print accuracies, draw them and the misclassified test images."""
     folder = begin(config)
-    images = (
-        data.mnist_images(config.mnist) if config.mnist else data.digit_images(seed=config.seed)
-    )
+    images = data.images_of(config.mnist, config.seed)
     mlp = jaxbp.Mlp((images.train_images.shape[1], config.hidden, 10), hidden="relu")
     params, found = train(mlp, images, config)
     outputs = np.asarray(jaxbp.predict(mlp, params, images.test_images.astype(np.float32)))
@@ -68,7 +64,7 @@ def main(config: Config) -> None:
         [f"{images.test_labels[i]} taken for {outputs[i].argmax()}" for i in wrong],
         title=f"Misclassified test images: {len(wrong)} of {len(outputs)}",
     )
-    files = {f"{stem}_accuracy.svg": drawn.figure, f"{stem}_errors.png": gallery.figure}
+    files = {f"{stem}_accuracy.svg": drawn, f"{stem}_errors.png": gallery}
     finish(config, folder, stem, {"test_accuracy": accuracy, **found}, files)
 
 
@@ -78,46 +74,43 @@ def train(
     """Train by plain descent; measure and print after iteration 1 and once an epoch.
 
     Batches are slices of permutations; the book draws them with replacement. Returned are the
-    parameters, and by iteration the accuracies on training and test images and the loss.
+    parameters, and by iteration the accuracies on training and test images and the loss. The
+    document forgets the 0.01 of the initial weights, which makes their deviation 1.
     """
     init_key, key = jax.random.split(jax.random.key(config.seed))
-    params = jaxbp.init(mlp, init_key, "normal", scale=config.scale, dtype=jnp.float32)
+    params = jaxbp.init(mlp, init_key, "normal", scale=0.01, dtype=jnp.float32)
     train = (images.train_images.astype(np.float32), images.train_labels)
     test = (images.test_images.astype(np.float32), images.test_labels)
-    options: Any = {
-        "solver": jaxbp.first_order(optax.sgd(config.learning_rate)),
-        "batch_size": config.batch_size,
-        "loss": "softmax_cross_entropy",
-        "key": key,
-    }
     classes = jax.jit(lambda params, inputs: jaxbp.predict(mlp, params, inputs).argmax(axis=1))
     epoch = max(1, len(train[0]) // config.batch_size)
-    measured: dict[int, list[float]] = {}
+    found: dict[str, list[float]] = {"iteration": [], "train": [], "test": [], "loss": []}
 
     def measure(record: Any, params: jaxbp.Params) -> None:
         step = int(record.step)
-        if (step - 1) % epoch == 0 and step not in measured:
-            measured[step] = [float(np.mean(classes(params, x) == y)) for x, y in (train, test)]
+        if (step - 1) % epoch == 0 and step not in found["iteration"]:
+            right = [float(np.mean(classes(params, x) == labels)) for x, labels in (train, test)]
+            for values, value in zip(found.values(), (step, *right, record.loss), strict=True):
+                values.append(value)
             if not config.quiet:
-                print("train acc, test acc | {:.4f}, {:.4f}".format(*measured[step]), flush=True)
+                print("train acc, test acc | {:.4f}, {:.4f}".format(*right), flush=True)
 
-    result = jaxbp.fit(mlp, params, train, steps=1, record_every=1, callbacks=(measure,), **options)
-    result = jaxbp.fit(
-        mlp,
-        result,
-        train,
-        steps=config.iterations - 1,
-        record_every=epoch,
-        callbacks=(measure,),
-        **options,
-    )
+    result: Any = params
+    for steps in (1, config.iterations - 1):
+        result = jaxbp.fit(
+            mlp,
+            result,
+            train,
+            steps=steps,
+            solver=jaxbp.first_order(optax.sgd(config.learning_rate)),
+            batch_size=config.batch_size,
+            loss="softmax_cross_entropy",
+            key=key,
+            record_every=min(steps, epoch) or 1,
+            callbacks=(measure,),
+        )
     if result.outcome.diverged:
         raise ValueError(f"learning_rate must be smaller: the fit {result.outcome}")
-    steps = np.array(list(measured))
-    right = np.array(list(measured.values())).T
-    losses = dict(zip(result.history.step.tolist(), result.history.loss, strict=True))
-    loss = np.array([losses[step] for step in measured])
-    return result.params, {"iteration": steps, "train": right[0], "test": right[1], "loss": loss}
+    return result.params, {name: np.array(values) for name, values in found.items()}
 
 
 if __name__ == "__main__":

@@ -6,12 +6,11 @@ Two pages are written on which a reader can make these mistakes.
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 import check_gradients
 import data
@@ -19,7 +18,7 @@ import fit_surface
 import jaxbp
 import one_layer
 import xor
-from check_gradients import LOSS, Loss, analytic_loss, guarded_loss
+from check_gradients import LOSS, MLP, analytic_loss, guarded_loss
 from jaxbp import viz
 from jaxbp.gradcheck import numerical_gradient
 from shared.experiment import Common, begin, finish, print_table, run
@@ -45,21 +44,6 @@ class Erratum(NamedTuple):
     note: str
 
 
-# Networks for the pages; the first allows every mistake but the guard under the logarithm.
-PAGES = {
-    "errata.html": (
-        jaxbp.Mlp((2, 3, 1), hidden="sigmoid"),
-        "mean_squared_error",
-        "Break this: a mean squared error",
-    ),
-    "errata_softmax.html": (
-        jaxbp.Mlp((3, 4, 3), hidden="relu"),
-        "softmax_cross_entropy",
-        "Break this: three classes",
-    ),
-}
-
-
 def main(config: Config) -> None:
     """Measure, print, draw."""
     folder = begin(config)
@@ -72,27 +56,39 @@ def main(config: Config) -> None:
         grid_or_samples(config),
         *start_and_guard(config.seed),
     ]
-    rows = [
-        (one.mistake, one.quantity, f"{one.printed:.4g}", f"{one.corrected:.4g}") for one in found
-    ]
-    header = ["mistake", "quantity", "as printed", "corrected"]
-    print_table("wrong formulas, measured", header, rows)
-    if not config.quiet:
-        print("\n" + "\n".join(dict.fromkeys(f"{one.mistake}: {one.note}" for one in found)))
-    lines = [f"| {' | '.join(row)} |" for row in [header, ["---"] * 4, *rows]]
+    values = {
+        f"{one.mistake}; {one.quantity}": {"as printed": one.printed, "corrected": one.corrected}
+        for one in found
+    }
+    print_table("wrong formulas, measured", values, ".4g")
+    lines = ["| mistake | quantity | as printed | corrected |", "| --- | --- | --- | --- |"]
+    for one in found:
+        numbers = f"{one.printed:.4g} | {one.corrected:.4g}"
+        lines.append(f"| {one.mistake} | {one.quantity} | {numbers} |")
     notes = "\n".join(dict.fromkeys(f"- {one.mistake}: {one.note}." for one in found))
-    text = "# Wrong formulas, as printed and as corrected\n\n" + "\n".join(lines) + f"\n\n{notes}\n"
-    pages = {name: partial(save_page, config, name) for name in PAGES}
-    finish(config, folder, "errata", {"errata": found}, {"errata.md": text} | pages)
+    if not config.quiet:
+        print(f"\n{notes}")
+    table = "\n".join(lines)
+    files = {
+        "errata.md": f"# Wrong formulas, as printed and as corrected\n\n{table}\n\n{notes}\n",
+        "errata.html": partial(save_page, config, jaxbp.Mlp((2, 3, 1), hidden="sigmoid")),
+        "errata_softmax.html": partial(save_page, config, jaxbp.Mlp((3, 4, 3), hidden="relu")),
+    }
+    finish(config, folder, "errata", {"errata": found}, files)
 
 
-def save_page(config: Config, name: str, path: Path) -> None:
-    """Write a page whose rules can be replaced by the documents' mistakes, one at a time."""
-    mlp, loss, title = PAGES[name]
+def save_page(config: Config, mlp: jaxbp.Mlp, path: Path) -> None:
+    """Write a page whose rules can be replaced by the documents' mistakes, one at a time.
+
+    The network of one output allows every mistake but the guard under the logarithm.
+    """
     start = jaxbp.init(mlp, jax.random.key(config.seed), dtype=jnp.float64)
     params = jax.tree.map(lambda leaf: np.round(np.asarray(leaf), 2), start)  # readable numbers
-    softmax = mlp.sizes[-1] > 1
-    inputs, targets = (np.eye(3) - 0.5, np.eye(3)) if softmax else (xor.INPUTS, xor.TARGETS)
+    inputs, targets, loss = xor.INPUTS, xor.TARGETS, "mean_squared_error"
+    title = "Break this: a mean squared error"
+    if mlp.sizes[-1] > 1:
+        inputs, targets, loss = np.eye(3) - 0.5, np.eye(3), LOSS
+        title = "Break this: three classes"
     words = {"lang": config.lang, "title": viz.translate(title, config.lang)}
     views = ("walk", "check", "training")
     viz.save_page((mlp, params), inputs, targets, path, views=views, loss=loss, **words)
@@ -104,7 +100,7 @@ def upstream_gradient(seed: int) -> list[Erratum]:
     right, wrong = one_layer.right_gradient(params), one_layer.printed_gradient(params)
     angle, ratio = one_layer.difference(wrong, right)
     printed, corrected = (
-        float(one_layer.descend(one_layer.RULES[rule], params, 2000, 0.1)[1][-1])
+        float(one_layer.descend(one_layer.RULES[rule], params, 2000)[1][-1])
         for rule in ("as printed", "chain rule")
     )
     mistake = "one layer: no upstream gradient"
@@ -120,14 +116,11 @@ def double_division(seed: int, seeds: int) -> list[Erratum]:
     """Exclusive or in NumPy: the gradient is divided by the batch size twice."""
     mistake = "exclusive or: batch size divides twice"
     note = "the loss is a mean already; four samples make the gradient a quarter"
-    params = jax.tree.map(lambda leaf: leaf[0], xor.starts(xor.PRINTED, range(seed, seed + 1)))
-    _, gradient = jaxbp.loss_and_gradient(xor.MLP, params, xor.INPUTS, xor.TARGETS)
-    divided = jax.tree.map(lambda leaf: leaf / xor.PRINTED.divisor, gradient)
-    ratio = one_layer.difference(divided, gradient)[1]
     printed, corrected = (
-        float(xor.train(variant, range(seed, seed + seeds), 10_000, 0.1).solved.mean())
-        for variant in (xor.PRINTED, xor.CORRECTED)
+        float(xor.train(variant, range(seed, seed + seeds)).solved.mean())
+        for variant in ("as printed", "corrected")
     )
+    ratio = 1 / xor.DIVISORS["as printed"]
     return [
         Erratum(mistake, "length / gradient's", ratio, 1.0, note),
         Erratum(mistake, f"share of {seeds} starts that learn", printed, corrected, note),
@@ -140,7 +133,7 @@ def half_or_whole(seed: int) -> Erratum:
     params = jaxbp.init(mlp, jax.random.key(seed), "uniform", dtype=jnp.float64)
     inputs, targets = generator.randn(20, 2), generator.randn(20, 1)
 
-    def printed_loss(params: jaxbp.Params) -> Array:
+    def printed_loss(params: jaxbp.Params) -> jax.Array:
         return jnp.mean((jaxbp.reference_predict(mlp, params, inputs) - targets) ** 2)
 
     followed = jaxbp.loss_and_gradient(mlp, params, inputs, targets, "half_squared_error")[1]
@@ -153,14 +146,13 @@ def half_or_whole(seed: int) -> Erratum:
 def grid_or_samples(config: Config) -> Erratum:
     """The surface fit: the text trains on random points, the code on the grid of its error."""
     surface, generator = data.surface("target"), np.random.RandomState(config.seed)
+    flags = fit_surface.Config(steps=config.epochs, x64=False, quiet=True)
     losses = []
     for num_samples, on_grid in ((10_000, True), (1000, False)):
         task = data.sample_surface(surface, num_samples, generator, on_grid=on_grid)
-        flags = fit_surface.Config(steps=config.epochs, x64=False, quiet=True)
-        fit = fit_surface.descend(flags, task)
         scored = task.train if on_grid else task.test
-        error = (fit.model(scored.points) - scored.values) / task.train.values.std()
-        losses.append(float(np.mean(error**2)))
+        error = fit_surface.descend(flags, task).model(scored.points) - scored.values
+        losses.append(float(np.mean((error / task.train.values.std()) ** 2)))
     note = "the text trains on 1,000 random points, the code on the grid that its error is taken on"
     quantity = f"squared error, {config.epochs} epochs"
     return Erratum("surface fit: grid, not samples", quantity, losses[0], losses[1], note)
@@ -169,26 +161,24 @@ def grid_or_samples(config: Config) -> Erratum:
 def start_and_guard(seed: int) -> list[Erratum]:
     """The digits: weights a hundred times too large; a guard that the gradient lacks."""
     images, labels = check_gradients.three_images("", seed)
-    starts = [check_gradients.start(scale, seed) for scale in (1.0, 0.01)]
-    first = [float(guarded_loss(params, images, labels)) for params in starts]
-    hidden, output = starts[1]
-    mlp = check_gradients.MLP
-    hand = jaxbp.loss_and_gradient(mlp, starts[1], images, labels, LOSS)[1][1].bias
+    large, small = (check_gradients.start(scale, seed) for scale in (1.0, 0.01))
+    first = [float(guarded_loss(params, images, labels)) for params in (large, small)]
+    hand = jaxbp.loss_and_gradient(MLP, small, images, labels, LOSS)[1][1].bias
+    hidden, output = small
 
-    def gap(loss: Loss) -> float:
-        """Compare the ten biases of the last layer, which show the guard as all 40,000 elements."""
+    def gap(loss: Any) -> float:
+        """Compare the ten biases of the last layer, which show the guard as all elements do."""
         numerical = numerical_gradient(
             lambda bias: loss((hidden, output._replace(bias=bias)), images, labels), output.bias
         )
         return float(jnp.linalg.norm(hand - numerical) / jnp.linalg.norm(numerical))
 
     note = "without the factor 0.01 every output is certain, and the guard caps the loss at 16.118"
+    mistake, quantity = "digits: log(p + 1e-7)", "relative difference on b2"
     other = "log(p + 1e-7) has another gradient than p - t"
-    mistake = "digits: log(p + 1e-7)"
-    gaps = gap(guarded_loss), gap(analytic_loss)
     return [
         Erratum("digits: weights without 0.01", "first loss", first[0], first[1], note),
-        Erratum(mistake, "relative difference on b2", gaps[0], gaps[1], other),
+        Erratum(mistake, quantity, gap(guarded_loss), gap(analytic_loss), other),
     ]
 
 

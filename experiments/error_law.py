@@ -34,8 +34,6 @@ class Config(Common):
     """Number of networks."""
     draws: int = 40
     """Number of parameters and samples drawn for each."""
-    work: float = 1e7
-    """Largest number of multiplications of a forward pass."""
 
 
 class Shape(NamedTuple):
@@ -46,10 +44,10 @@ class Shape(NamedTuple):
     batch: int
 
 
+MOST_WORK = 1e7  # multiplications of a forward pass
 SHAKES = 4  # random changes of a case
 CHANGE = 2.0**-36  # relative: far above the unit of float64, too small to bend a gradient
-METHODS = ("hand", "autodiff")
-# The largest depth or width of each row of the tables.
+# The largest depth or width of each row.
 DEPTHS = {1: "1 layer", 2: "2 layers"} | {
     2 * n: f"{n + 1} to {2 * n} layers" for n in (2, 4, 8, 16)
 }
@@ -63,47 +61,60 @@ def main(config: Config) -> None:
     if min(config.networks, config.draws) < 1:
         raise ValueError("networks and draws must be at least 1")
     generator = np.random.default_rng(config.seed)
-    found: list[tuple[Shape, np.ndarray]] = []  # (cases, leaves, hand and autodiff and change)
+    found: list[tuple[Shape, np.ndarray]] = []  # (errors, hand and autodiff and change)
     left_out = 0
     for i in range(config.networks):
-        shape = draw_shape(generator, i, config.work)
+        shape = draw_shape(generator, i)
         keys = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), i), config.draws)
         *relative, flips = jax.device_get(measure(shape, keys))
-        errors = np.stack(relative, axis=-1)[flips == 0]
+        errors = np.stack(relative, axis=-1)[flips == 0].reshape(-1, 3)
         left_out += int((flips > 0).sum())
         found.append((shape, errors / rounding_bound(shape.mlp, shape.batch, np.float32)))
         jax.clear_caches()  # fifty programs take more memory mappings than Linux allows a process
         if not config.quiet:
             sizes = f"{shape.mlp.num_layers} layers of {shape.mlp.sizes[0]}, batch {shape.batch}"
-            largest = found[-1][1].max(axis=(0, 1), initial=0)[:2]
+            largest = found[-1][1].max(axis=0, initial=0)[:2]
             print(f"{i + 1} of {config.networks}: {sizes}, {shape.loss}: {largest}", flush=True)
     by_depth = quantiles(DEPTHS, [(shape.mlp.num_layers, errors) for shape, errors in found])
     by_width = quantiles(WIDTHS, [(max(shape.mlp.sizes), errors) for shape, errors in found])
     cases = config.networks * config.draws - left_out
-    rows = [
-        (name, *(f"{value:.2g}" for value in row.values()))
-        for name, row in (by_depth | by_width).items()
-    ]
-    title = (
-        f"error / bound over {cases} cases; {left_out} with units on two sides of a kink left out"
-    )
-    print_table(title, ["", *next(iter(by_depth.values()))], rows)
-    every = np.concatenate([errors.reshape(-1, 3) for _, errors in found])
+    title = f"{cases} cases; {left_out} with units on two sides of a kink left out"
+    print_table(f"error / bound over {title}", by_depth | by_width, ".2g")
+    every = np.concatenate([errors for _, errors in found])
     cancels = 8 * every[:, 2] > 1
     parts = {
         "no terms cancel": counts(every[~cancels]),
         "terms cancel": counts(every[cancels]),
         "there, in units of eight changes": counts(every[cancels] / (8 * every[cancels][:, 2:])),
     }
-    rows = [(name, *(f"{value:.3g}" for value in row.values())) for name, row in parts.items()]
-    print_table("errors over the bound", ["", *parts["terms cancel"]], rows)
+    print_table("errors over the bound", parts)
     labels = dict.fromkeys(by_depth, "error / bound, by depth")
     labels |= dict.fromkeys(by_width, "error / bound, by width")
     title = "float32 gradients against float64"
     dots = viz.draw_dots(by_depth | by_width, xlabel=labels, title=title)
     numbers = {"by depth": by_depth, "by width": by_width, "cases": cases, "left out": left_out}
     numbers["parts"] = parts
-    finish(config, folder, "error_law", numbers, {"error_law.svg": dots.figure})
+    finish(config, folder, "error_law", numbers, {"error_law.svg": dots})
+
+
+def quantiles(
+    rows: dict[int, str], found: list[tuple[int, np.ndarray]]
+) -> dict[str, dict[str, float]]:
+    """Return median and largest error by both methods, for the sizes and errors of each row."""
+    groups: dict[str, list[np.ndarray]] = {name: [] for name in rows.values()}
+    for size, errors in found:
+        groups[rows[next(most for most in rows if size <= most)]].append(errors)
+    together = {name: np.concatenate(some) for name, some in groups.items() if some}
+    return {
+        name: {
+            "median by hand": float(np.median(errors[:, 0])),
+            "median by autodiff": float(np.median(errors[:, 1])),
+            "largest by hand": float(errors[:, 0].max()),
+            "largest by autodiff": float(errors[:, 1].max()),
+        }
+        for name, errors in together.items()
+        if len(errors)
+    }
 
 
 def counts(errors: np.ndarray) -> dict[str, float]:
@@ -120,10 +131,10 @@ def counts(errors: np.ndarray) -> dict[str, float]:
     }
 
 
-def draw_shape(generator: np.random.Generator, number: int, work: float) -> Shape:
+def draw_shape(generator: np.random.Generator, number: int) -> Shape:
     """Draw depth, width and batch uniformly in their logarithms; activations and losses in turn."""
     depth, width, batch = (int(2 ** generator.uniform(0, most)) for most in (5.01, 10.01, 10.01))
-    while depth * width**2 * batch > work:
+    while depth * width**2 * batch > MOST_WORK:
         depth, batch = max(1, depth * 3 // 4), max(1, batch * 3 // 4)
     loss, names = list(LOSSES)[number % len(LOSSES)], list(ACTIVATIONS)
     hidden = tuple(names[(number + i) % len(names)] for i in range(depth - 1))
@@ -199,25 +210,6 @@ def distances(gradient: Any, exact: Any) -> Array:
     return jnp.stack(
         [jnp.where(size > 1e-30, error / jnp.maximum(size, 1e-30), 0) for error, size in norms]
     )
-
-
-def quantiles(
-    rows: dict[int, str], found: list[tuple[int, np.ndarray]]
-) -> dict[str, dict[str, float]]:
-    """Return median and largest error by both methods, for the sizes and errors of each row."""
-    groups: dict[str, list[np.ndarray]] = {name: [] for name in rows.values()}
-    for size, errors in found:
-        groups[rows[next(most for most in rows if size <= most)]].append(errors.reshape(-1, 3))
-    together = {name: np.concatenate(some) for name, some in groups.items() if some}
-    return {
-        name: {
-            f"{word} by {method}": float(np.quantile(some[:, i], share))
-            for word, share in (("median", 0.5), ("largest", 1.0))
-            for i, method in enumerate(METHODS)
-        }
-        for name, some in together.items()
-        if len(some)
-    }
 
 
 if __name__ == "__main__":

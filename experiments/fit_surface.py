@@ -89,39 +89,47 @@ def main(config: Config) -> None:
     folder = begin(config)
     if config.data:
         fit_table(config, folder)
-    elif config.preset == "surface":
-        fit_surface(config, folder)
     else:
-        fit_as_the_tutorial(config, folder)
+        fit_surface(config, folder)
 
 
 def fit_surface(config: Config, folder: Path) -> None:
-    """Fit one set of samples by Gauss-Newton and by fit_model; with --contrast by descent too."""
+    """Fit one set of samples by Gauss-Newton and by fit_model; by descent if asked to."""
     task = task_of(config)
-    progress = Progress((DESCENT_SECONDS if config.contrast else {}) | SECONDS, config.quiet)
     fits: dict[str, Fit] = {}
-    if config.contrast:
-        fits["gradient descent"] = descend(config, task, progress)
-    fits |= train(config, task, progress)
-    progress("fit_model")
-    start = time.perf_counter()
-    model = jaxbp.fit_model(*task.train, seed=config.seed, names=task.surface.labels)
-    fits["fit_model"] = Fit(model, time.perf_counter() - start)
-    progress("errors")
+    if config.preset != "surface":  # the tutorial's run, with its printed lines
+        descent = fits["gradient descent"] = descend(config, task)
+        history, factor = descent.result.history, 2.0  # it prints twice the loss that it follows
+    else:
+        progress = Progress((DESCENT_SECONDS if config.contrast else {}) | SECONDS, config.quiet)
+        if config.contrast:
+            fits["gradient descent"] = descend(config, task, progress)
+        fits |= train(config, task, progress)
+        history, factor = fits["Gauss-Newton"].result.history, 1.0
+        progress("fit_model")
+        start = time.perf_counter()
+        model = jaxbp.fit_model(*task.train, seed=config.seed, names=task.surface.labels)
+        fits["fit_model"] = Fit(model, time.perf_counter() - start)
+        progress("errors")
     numbers = {name: measure(fit, task) for name, fit in fits.items()}
     print_fits(config, numbers, fits)
-    progress("draw")
-    shown = {name: fit for name, fit in fits.items() if name != "+ output layer solved"}
-    drawn = draw_fits(task, shown, numbers)
+    if config.preset == "surface":
+        progress("draw")
     name = "surface_contrast.png" if config.contrast else "surface_true_pred.png"
-    files = {f"{stem_of(config)}{name}": drawn.figure}
-    history = fits["Gauss-Newton"].result.history
-    files[f"{stem_of(config)}loss_curve.svg"] = draw_loss(task, history).figure
+    loss = viz.draw_curves(
+        history.step,
+        {"train": factor * history.loss},
+        ylabel="mean squared error, standardized",
+        title=f"{task.surface.formula}: loss",
+        references={"variance": 1.0},
+    )
+    stem = stem_of(config)
+    files = {f"{stem}{name}": draw_fits(task, fits, numbers), f"{stem}loss_curve.svg": loss}
     numbers["history"] = {"step": history.step, "loss": history.loss}
-    finish(config, folder, f"{stem_of(config)}fit_surface", numbers, files)
+    finish(config, folder, f"{stem}fit_surface", numbers, files)
 
 
-def task_of(config: Config, *, on_grid: bool = False) -> Task:
+def task_of(config: Config) -> Task:
     """Draw the samples that the flags ask for."""
     surface = data.surface(config.surface)
     if config.expression:
@@ -133,7 +141,9 @@ def task_of(config: Config, *, on_grid: bool = False) -> Task:
         function = data.parse_expression(config.expression)
         surface = data.Surface(function, ((x_min, x_max), (y_min, y_max)), config.expression)
     generator = np.random.RandomState(config.seed)
-    return data.sample_surface(surface, config.samples, generator, on_grid=on_grid)
+    return data.sample_surface(
+        surface, config.samples, generator, on_grid=config.preset == "tutorial"
+    )
 
 
 def stem_of(config: Config) -> str:
@@ -198,16 +208,18 @@ def descend(
         elif progress is not None and record.step % (10 * EPOCHS_PER_LINE) == 0:
             progress("gradient descent", record.step / steps, f"step {record.step} of {steps}")
 
-    options: Any = {
-        "solver": jaxbp.first_order(optax.sgd(RATE)),
-        "loss": "half_squared_error",
-        "record_every": EPOCHS_PER_LINE,
-    }
-    samples = model.standardize(*task.train)
-    result = jaxbp.fit(
-        mlp, params, samples, steps=steps - 1, callbacks=(report, *callbacks), **options
-    )
-    result = jaxbp.fit(mlp, result, samples, steps=1, callbacks=callbacks, **options)
+    result: Any = params
+    for count, followed in ((steps - 1, (report, *callbacks)), (1, callbacks)):
+        result = jaxbp.fit(
+            mlp,
+            result,
+            model.standardize(*task.train),
+            steps=count,
+            solver=jaxbp.first_order(optax.sgd(RATE)),
+            loss="half_squared_error",
+            record_every=EPOCHS_PER_LINE,
+            callbacks=followed,
+        )
     if result.outcome.diverged:
         raise ValueError(f"the fit {result.outcome}")
     return Fit(model.with_params(result.params), time.perf_counter() - start, result, params)
@@ -224,33 +236,20 @@ def tutorial_params(mlp: jaxbp.Mlp, dtype: Any) -> jaxbp.Params:
     )
 
 
-def fit_as_the_tutorial(config: Config, folder: Path) -> None:
-    """Repeat the tutorial's run with its printed lines."""
-    task = task_of(config, on_grid=config.preset == "tutorial")
-    fit = descend(config, task)
-    numbers = {"gradient descent": measure(fit, task)}
-    print_fits(config, numbers, {"gradient descent": fit})
-    stem = stem_of(config)
-    files = {
-        f"{stem}surface_true_pred.png": draw_fits(task, {"gradient descent": fit}, numbers).figure,
-        f"{stem}loss_curve.svg": draw_loss(task, fit.result.history, factor=2.0).figure,
-    }
-    numbers["history"] = {"step": fit.result.history.step, "loss": fit.result.history.loss}
-    finish(config, folder, f"{stem}fit_surface", numbers, files)
-
-
 def measure(fit: Fit, task: Task) -> dict[str, Any]:
     """Measure the error on the scored points, and the gradient by hand against jax.grad."""
     error = fit.model(task.test.points[task.scored]) - task.test.values[task.scored]
     place = int(np.abs(error).argmax())
     rmse = float(np.sqrt(np.mean(error**2)))
     mlp, params = fit.model.mlp, fit.model.params
-    samples = fit.model.standardize(*task.train)
     checked: dict[str, Any] = {"gradient_ok": None, "gradient_error_over_bound": None}
     if isinstance(mlp, jaxbp.Mlp):  # the checker does not read distance units and boxes
-        checked_samples = (part[:CHECKED].astype(params[0].weight.dtype) for part in samples)
+        inputs, targets = (
+            part[:CHECKED].astype(params[0].weight.dtype)
+            for part in fit.model.standardize(*task.train)
+        )
         with jax.enable_x64(True):  # fit_model's network is in float64 with --no-x64 too
-            report = jaxbp.check_gradients(mlp, params, *checked_samples)
+            report = jaxbp.check_gradients(mlp, params, inputs, targets)
         checked = {"gradient_ok": report.ok, "gradient_error_over_bound": report.share}
     return {
         "parameters": fit.model.num_params,
@@ -262,53 +261,36 @@ def measure(fit: Fit, task: Task) -> dict[str, Any]:
     }
 
 
-def verdict(found: dict[str, Any]) -> str:
-    """Return the result of the gradient check in words."""
-    if found["gradient_ok"] is None:
-        return "not checked"
-    return f"{'ok' if found['gradient_ok'] else 'WRONG'}, {found['gradient_error_over_bound']:.2f}"
-
-
 def print_fits(config: Config, numbers: dict[str, Any], fits: dict[str, Fit]) -> None:
     """Print a row for each fit."""
-    rows = [
-        (
-            name,
-            found["parameters"],
-            f"{fits[name].seconds:.1f}",
-            f"{found['nrmse']:.2e}",
-            f"{found['max_error']:.1e}",
-            verdict(found),
-        )
+    words = {True: "ok", False: "WRONG", None: "not checked"}
+    rows = {
+        name: {
+            "parameters": found["parameters"],
+            "seconds": f"{fits[name].seconds:.1f}",
+            "NRMSE": f"{found['nrmse']:.2e}",
+            "largest error": f"{found['max_error']:.1e}",
+            "gradient": words[found["gradient_ok"]],
+            "of bound": found["gradient_error_over_bound"] or "",
+        }
         for name, found in numbers.items()
-    ]
-    header = ("method", "parameters", "seconds", "NRMSE", "largest error", "gradient")
-    print_table(f"{config.expression or config.surface}, {config.samples} samples", header, rows)
+    }
+    print_table(f"{config.expression or config.surface}, {config.samples} samples", rows, ".2f")
     print("  NRMSE: RMSE / standard deviation, on points that were not trained on")
-    print("  gradient: by hand against jax.grad, error / bound of rounding")
+    print("  gradient: by hand against jax.grad, and the error over the bound of rounding")
 
 
 def draw_fits(task: Task, fits: dict[str, Fit], numbers: dict[str, Any]) -> viz.Drawing:
     """Draw the true surface, every fit and its error."""
-    errors = [f"{name} {number(numbers[name]['nrmse'], 2)}" for name in fits]
+    shown = {name: fit for name, fit in fits.items() if name != "+ output layer solved"}
+    errors = [f"{name} {number(numbers[name]['nrmse'], 2)}" for name in shown]
     return viz.draw_surface_comparison(
         task.grid,
         task.test.values,
-        {name: fit.model(task.test.points) for name, fit in fits.items()},
+        {name: fit.model(task.test.points) for name, fit in shown.items()},
         labels=task.surface.labels,
         title=f"{task.surface.formula}, {len(task.train.values)} samples",
         footer=f"NRMSE: {', '.join(errors)}",
-    )
-
-
-def draw_loss(task: Task, history: Any, factor: float = 1.0) -> viz.Drawing:
-    """Draw the training loss; the tutorial prints twice the loss whose gradient it follows."""
-    return viz.draw_curves(
-        history.step,
-        {"train": factor * history.loss},
-        ylabel="mean squared error, standardized",
-        title=f"{task.surface.formula}: loss",
-        references={"variance": 1.0},
     )
 
 
@@ -340,31 +322,27 @@ def fit_table(config: Config, folder: Path) -> None:
     model = jaxbp.fit_model(points[train], values[train], seed=config.seed, names=(*inputs, target))
     seconds = time.perf_counter() - start
     progress("draw")
-    predicted = model(points[test])
-    error = predicted - values[test]
-    numbers = {
-        "rows": len(train),
-        "test_rows": len(test),
-        "parameters": model.num_params,
-        "rmse": float(np.sqrt(np.mean(error**2))),
-        "max_error": float(np.abs(error).max()),
-    }
-    numbers["nrmse"] = numbers["rmse"] / float(values[test].std() or 1.0)
+    error = model(points[test]) - values[test]
+    rmse, largest = float(np.sqrt(np.mean(error**2))), float(np.abs(error).max())
+    nrmse = rmse / float(values[test].std() or 1.0)
     chosen = next(one.name for one in model.history if one.chosen)
     print_values(
         f"{target}, on the {len(test)} test rows",
         {
             "model": f"{chosen}, {model.num_params} parameters, {seconds:.1f} s",
-            "RMSE": f"{numbers['rmse']:.3g}, in the units of {target}",
-            "NRMSE": f"{numbers['nrmse']:.2e}, RMSE / standard deviation",
-            "largest error": f"{numbers['max_error']:.3g}",
+            "RMSE": f"{rmse:.3g}, in the units of {target}",
+            "NRMSE": f"{nrmse:.2e}, RMSE / standard deviation",
+            "largest error": f"{largest:.3g}",
         },
     )
-    if numbers["nrmse"] > 1:
+    if nrmse > 1:
         print("  warning: the mean of the data would be a better prediction than this fit")
+    numbers: dict[str, Any] = {"rows": len(train)}
+    numbers |= {"test_rows": len(test), "parameters": model.num_params}
+    numbers |= {"rmse": rmse, "max_error": largest, "nrmse": nrmse}
     draw = draw_curve if len(inputs) == 1 else draw_responses
     drawn = draw(model, (points, values), train, test, f"{Path(config.data).name}: {target}")
-    files = {"data_true_pred.png": drawn.figure, "data_model.npz": model.save}
+    files = {"data_true_pred.png": drawn, "data_model.npz": model.save}
     finish(config, folder, "data_fit_surface", numbers, files)
 
 
@@ -389,13 +367,13 @@ def draw_responses(
 ) -> viz.Drawing:
     """Draw predicted against true values of the test rows, and cuts through the most central."""
     points, values = rows
-    scale = np.where(np.ptp(points, axis=0) > 0, np.ptp(points, axis=0), 1.0)
-    offsets = (points[test] - np.median(points, axis=0)) / scale
+    low, high = points.min(axis=0), points.max(axis=0)
+    offsets = (points[test] - np.median(points, axis=0)) / np.where(high > low, high - low, 1.0)
     middle = test[int(np.square(offsets).sum(axis=1).argmin())]
     cuts = {}
     for i, name in enumerate(model.names[:-1]):
         along = np.repeat(points[[middle]], CURVE, axis=0)
-        along[:, i] = np.linspace(points[:, i].min(), points[:, i].max(), CURVE)
+        along[:, i] = np.linspace(low[i], high[i], CURVE)
         cuts[name] = along[:, i], model(along)
     return viz.draw_regression(
         values[test],

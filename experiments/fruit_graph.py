@@ -51,7 +51,7 @@ def main(config: Config) -> None:
         print(f"\n{title}\n{graph}")
         if not config.quiet:
             print(f"\n{viz.graph_mermaid(graph)}")
-        files[f"{name}.svg"] = viz.draw_graph(graph, title=title).figure
+        files[f"{name}.svg"] = viz.draw_graph(graph, title=title)
         files[f"{name}.dot"] = viz.graph_dot(graph)
     numbers = {name: [vars(node) for node in graph.nodes] for name, graph in bills.items()}
     finish(config, folder, "fruit_graph", numbers, files)

@@ -5,10 +5,11 @@ replays both on a small network.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -53,20 +54,15 @@ def main(config: Config) -> None:
     progress = Progress(SECONDS, config.quiet)
     snapshots: Snapshots = {}
     layers = jaxbp.RecordLayers()
-    descent = fit_surface.descend(flags, task, progress, (layers, keep(snapshots)))
-    newton = fit_surface.train(flags, task, progress, (layers,))["Gauss-Newton"]
+    fits = {"descent": fit_surface.descend(flags, task, progress, (layers, keep(snapshots)))}
+    fits["gauss_newton"] = fit_surface.train(flags, task, progress, (layers,))["Gauss-Newton"]
     progress("draw")
     files: dict[str, Any] = {}
-    for name, fit in {"descent": descent, "gauss_newton": newton}.items():
-        files |= {f"{name}_{file}": one.figure for file, one in draw(fit, task).items()}
-    files["descent_film.gif"] = film(descent, task, snapshots)
-    losses, page = small_networks(task, config)
-    files["surface_page.html"] = page
-    numbers = {
-        "descent": {"nrmse": task.nrmse(descent.model)},
-        "gauss_newton": {"nrmse": task.nrmse(newton.model)},
-        "page": losses,
-    }
+    for name, fit in fits.items():
+        files |= {f"{name}_{file}": drawing for file, drawing in draw(fit, task).items()}
+    files["descent_film.gif"] = film(fits["descent"], task, snapshots)
+    numbers: dict[str, Any] = {name: {"nrmse": task.nrmse(fit.model)} for name, fit in fits.items()}
+    numbers["page"], files["surface_page.html"] = small_networks(task, config)
     finish(config, folder, "look_inside", numbers, files)
 
 
@@ -78,20 +74,12 @@ def keep(snapshots: Snapshots) -> Any:
 def draw(fit: Fit, task: data.Task) -> dict[str, viz.Drawing]:
     """Draw errors, units, weights and layers of one fit."""
     model, mlp, params = fit.model, fit.model.mlp, fit.model.params
-    grid, unit_grid = (
-        Grid.over(task.surface.domain, SIDE),
-        Grid.over(task.surface.domain, UNIT_SIDE),
-    )
+    grid, unit_grid = (Grid.over(task.surface.domain, side) for side in (SIDE, UNIT_SIDE))
     preactivations, _, _ = passes_over(model, task, grid)
-    kinks = {
-        layer: z
-        for layer, (z, activation) in enumerate(
-            zip(preactivations, mlp.activations, strict=True), 1
-        )
-        if activation.kink
-    }
+    kinks = {i + 1: z for i, z in enumerate(preactivations) if mlp.activations[i].kink}
     _, activations, node_errors = passes_over(model, task, unit_grid)
     _, gradient = jaxbp.loss_and_gradient(mlp, params, *model.standardize(*task.train))
+    change = jax.tree.map(jnp.subtract, params, fit.start)
     labels = task.surface.labels
     return {
         "error_detail.png": viz.draw_error_detail(
@@ -111,12 +99,7 @@ def draw(fit: Fit, task: data.Task) -> dict[str, viz.Drawing]:
             title="The units of the last hidden layer that matter most",
         ),
         "weights_matrix.png": viz.draw_weights(
-            [np.asarray(layer.weight) for layer in params],
-            [np.asarray(layer.weight) for layer in gradient],
-            [
-                np.asarray(now.weight) - np.asarray(then.weight)
-                for now, then in zip(params, fit.start, strict=True)
-            ],
+            *([np.asarray(layer.weight) for layer in some] for some in (params, gradient, change)),
             title="Weights, their gradients at the end, their change since the start",
         ),
         "gradient_flow.svg": viz.draw_gradient_flow(
@@ -134,8 +117,7 @@ def passes_over(model: jaxbp.Model, task: data.Task, grid: Grid) -> tuple[list[n
         trace = jaxbp.backprop(model.mlp, model.params, inputs[None], targets[None])
         return trace.preactivations, trace.activations, trace.node_errors
 
-    values = task.values(grid)
-    passes = one(*model.standardize(grid.points, values))
+    passes = one(*model.standardize(grid.points, task.values(grid)))
     return tuple([np.asarray(array)[:, 0] for array in layers] for layers in passes)
 
 
@@ -145,30 +127,30 @@ def film(fit: Fit, task: data.Task, snapshots: Snapshots) -> viz.Film:
     places = np.unique(np.geomspace(1, len(steps), FRAMES).round().astype(int)) - 1
     chosen = [steps[place] for place in places]
     frames = [fit.model.with_params(snapshots[step])(grid.points) for step in chosen]
-    true = task.values(grid)
     words: Any = {"labels": task.surface.labels, "title": task.surface.formula}
-    return viz.animate_training(grid, frames, chosen, true, **words)
+    return viz.animate_training(grid, frames, chosen, task.values(grid), **words)
 
 
 def small_networks(task: data.Task, config: Config) -> tuple[dict[str, float], Any]:
     """Train two small networks; return their last losses, and the writer of a page of both runs."""
     params_key, key = jax.random.split(jax.random.key(config.seed))
     grid = Grid.over(task.surface.domain, PAGE_SIDE)
-    values = task.values(grid)
-    recording, losses = {}, {}
     mlp = jaxbp.Mlp((2, 1))
     scale = jaxbp.Model.for_data(mlp, jaxbp.init(mlp, key), *task.train)
-    train, samples = scale.standardize(*task.train), scale.standardize(grid.points, values)
-    for name, hidden, solver, batch_size in (
-        ("the tutorial's descent", "relu", jaxbp.first_order(optax.sgd(1e-3)), None),
-        ("Gauss-Newton", "tanh", jaxbp.gauss_newton(), min(512, config.samples)),
+    train, samples = (
+        scale.standardize(*some) for some in (task.train, (grid.points, task.values(grid)))
+    )
+    recording, losses = {}, {}
+    shown = np.unique([0, *np.geomspace(1, PAGE_STEPS, 33).round().astype(int)]).tolist()
+    for name, hidden, scheme, solver, batch_size in (
+        ("the tutorial's descent", "relu", "he", jaxbp.first_order(optax.sgd(1e-3)), None),
+        ("Gauss-Newton", "tanh", "glorot", jaxbp.gauss_newton(), min(512, config.samples)),
     ):
         mlp = jaxbp.Mlp((2, *HIDDEN, 1), hidden=hidden)
-        start = jaxbp.init(mlp, params_key, "he" if hidden == "relu" else "glorot")
         snapshots: Snapshots = {}
         jaxbp.fit(
             mlp,
-            start,
+            jaxbp.init(mlp, params_key, scheme),
             train,
             steps=PAGE_STEPS,
             solver=solver,
@@ -178,19 +160,15 @@ def small_networks(task: data.Task, config: Config) -> tuple[dict[str, float], A
             callbacks=(keep(snapshots),),
         )
         loss = jax.jit(lambda params, mlp=mlp: jaxbp.loss_and_gradient(mlp, params, *samples)[0])
-        shown = np.unique([0, *np.geomspace(1, PAGE_STEPS, 33).round().astype(int)])
-        steps = [(int(step), snapshots[step]) for step in shown]
+        steps = [(step, snapshots[step]) for step in shown]
         run_losses = [float(loss(params)) for _, params in steps]
         recording[viz.translate(name, config.lang)] = (mlp, steps, run_losses)
         losses[name] = run_losses[-1]
-    network = (mlp, steps[-1][1])
     title = f"{task.surface.formula.strip('$')}: two ways to train 2-16-16-1"
     words: Any = {"lang": config.lang, "title": viz.translate(title, config.lang)}
-
-    def write(path: Path) -> None:
-        viz.save_page(network, *samples, path, recording=recording, **words)
-
-    return losses, write
+    network = (mlp, steps[-1][1])
+    page = partial(viz.save_page, network, *samples, recording=recording, **words)
+    return losses, lambda path: page(path=path)
 
 
 if __name__ == "__main__":

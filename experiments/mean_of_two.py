@@ -19,14 +19,11 @@ from shared.experiment import Common, begin, finish, print_table, print_values, 
 class Config(Common):
     """Flags of mean_of_two."""
 
-    samples: int = 200
-    """Random pairs to learn from."""
-    steps: int = 5000
-    """Steps of gradient descent."""
     learning_rate: float = 0.1
-    """Learning rate of these steps."""
+    """Learning rate of the steps of gradient descent."""
 
 
+SAMPLES, STEPS = 200, 5000
 MLP = jaxbp.Mlp((2, 3, 1), hidden="relu")
 INPUTS, TARGETS = np.array([[0.1, 0.3]]), np.array([[0.2]])
 # The document gives the prediction, -0.1, and the third hidden unit, -0.46 before its ReLU; these
@@ -45,15 +42,14 @@ def main(config: Config) -> None:
     trace = jaxbp.backprop(MLP, params, INPUTS, TARGETS, "half_squared_error")
     changes = jax.tree.map(jnp.negative, trace.gradient)
     print_example(trace, changes)
-    inputs = np.random.RandomState(config.seed).rand(config.samples, 2)
+    inputs = np.random.RandomState(config.seed).rand(SAMPLES, 2)
     result = jaxbp.fit(
         MLP,
         jaxbp.init(MLP, jax.random.key(config.seed), "he"),
         (inputs, inputs.mean(axis=1, keepdims=True)),
         solver=jaxbp.first_order(optax.sgd(config.learning_rate)),
-        steps=config.steps,
+        steps=STEPS,
         loss="half_squared_error",
-        record_every=max(1, config.steps // 100),
     )
     if result.outcome.diverged:
         raise ValueError(f"the fit {result.outcome}")
@@ -61,30 +57,24 @@ def main(config: Config) -> None:
     predicted = np.asarray(jaxbp.predict(MLP, result.params, grid.points))[:, 0]
     true = grid.points.mean(axis=1)
     rmse = float(np.sqrt(np.mean((predicted - true) ** 2)))
-    print_values(
-        f"after {config.steps} steps, on a grid of other pairs",
-        {"root mean squared error": f"{rmse:.1e}"},
-    )
+    print(f"\nafter {STEPS} steps the root mean squared error on other pairs is {rmse:.1e}")
     drawn = viz.draw_surface_comparison(
         grid,
         true,
         predicted,
         labels=("first input", "second input", "mean"),
         title="2-3-1 ReLU network: the mean of two numbers",
-        footer=f"{config.samples} pairs, {config.steps} steps, RMSE {number(rmse, 2)}",
+        footer=f"{SAMPLES} pairs, {STEPS} steps, RMSE {number(rmse, 2)}",
     )
-    diagram = viz.draw_walk(
-        trace,
-        report=check_trace(trace),
-        title="One example: inputs 0.1 and 0.3, target 0.2",
-    )
+    title = "One example: inputs 0.1 and 0.3, target 0.2"
+    diagram = viz.draw_walk(trace, report=check_trace(trace), title=title)
     numbers = {
         "prediction": trace.activations[-1][0, 0],
         "preactivations": trace.preactivations,
         "changes": changes,
         "rmse": rmse,
     }
-    files = {"mean_of_two.png": drawn.figure, "mean_of_two_walk.svg": diagram.figure}
+    files = {"mean_of_two.png": drawn, "mean_of_two_walk.svg": diagram}
     finish(config, folder, "mean_of_two", numbers, files)
 
 
@@ -100,10 +90,12 @@ def print_example(trace: jaxbp.Trace, changes: jaxbp.Params) -> None:
         "changes of the output's weights": ", ".join(f"{c:.3f}" for c in last.weight[:, 0]),
     }
     print_values("inputs 0.1 and 0.3, target 0.2, learning rate 1", values)
-    units = enumerate(zip(*hidden.weight, hidden.bias, strict=True), start=1)
-    rows = [(f"hidden {place}", *(f"{change:.4f}" for change in unit)) for place, unit in units]
-    header = ["change of", "weight from 0.1", "weight from 0.3", "bias"]
-    print_table("the hidden units' parameters", header, rows)
+    header = ("weight from 0.1", "weight from 0.3", "bias")
+    rows = {
+        f"hidden {place}": dict(zip(header, map(float, unit), strict=True))
+        for place, unit in enumerate(zip(*hidden.weight, hidden.bias, strict=True), start=1)
+    }
+    print_table("changes of the hidden units' parameters", rows, ".4f")
 
 
 if __name__ == "__main__":

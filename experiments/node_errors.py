@@ -22,11 +22,10 @@ class Config(Common):
 
     steps: int = 20
     """Steps of gradient descent."""
-    learning_rate: float = 0.5
-    """Learning rate of these steps."""
 
 
 # Inputs are nodes 1 to 3, hidden nodes 4 to 7, outputs 8 and 9.
+RATE = 0.5
 MLP = jaxbp.Mlp((3, 4, 2), hidden="sigmoid", output="sigmoid")
 INPUTS, TARGETS = np.array([[0.5, -1.0, 2.0]]), np.array([[1.0, 0.0]])
 # The document has no numbers; these have few digits, so that a calculator can follow.
@@ -48,15 +47,14 @@ def main(config: Config) -> None:
             rows = np.array2string(np.asarray(matrix), precision=6, suppress_small=True)
             print(f"{name}\n{rows}")
     print(f"\nhand-written passes against autodiff: {report.summary}")
-    losses, errors = descend(trace.params, config.steps, config.learning_rate)
+    losses, errors = descend(trace.params, config.steps)
     shown = range(0, config.steps + 1, max(1, config.steps // 5))
     print("gradient descent: " + ", ".join(f"step {step}: {losses[step]:.6f}" for step in shown))
-    steps = np.arange(len(losses))
     panels = {
-        name: {f"$\\delta_{node}$": (steps, errors[:, node - 4]) for node in nodes}
+        name: {f"$\\delta_{node}$": (np.arange(len(losses)), errors[:, node - 4]) for node in nodes}
         for name, nodes in (("outputs", (8, 9)), ("hidden nodes", (4, 5, 6, 7)))
     }
-    curves = viz.draw_panels(
+    drawn = viz.draw_panels(
         panels,
         xlabel="step",
         ylabel="node error δ = ∂L/∂z",
@@ -71,7 +69,7 @@ def main(config: Config) -> None:
         "share": report.share,
         "descent": losses,
     }
-    finish(config, folder, "node_errors", numbers, {"node_errors.svg": curves.figure})
+    finish(config, folder, "node_errors", numbers, {"node_errors.svg": drawn})
 
 
 def start() -> jaxbp.Params:
@@ -84,16 +82,15 @@ def both_passes(params: jaxbp.Params) -> jaxbp.Trace:
     return jaxbp.backprop(MLP, params, INPUTS, TARGETS, "half_squared_error")
 
 
-def descend(params: jaxbp.Params, steps: int, learning_rate: float) -> tuple[np.ndarray, ...]:
+def descend(params: jaxbp.Params, steps: int) -> tuple[np.ndarray, np.ndarray]:
     """Return losses (steps + 1,) and node errors (steps + 1, 6) of nodes 4 to 9, from the start."""
-
-    def step(params: jaxbp.Params, _: None) -> tuple[jaxbp.Params, tuple[jax.Array, jax.Array]]:
+    losses, errors = [], []
+    for _ in range(steps + 1):
         trace = both_passes(params)
-        moved = jax.tree.map(lambda leaf, bar: leaf - learning_rate * bar, params, trace.gradient)
-        return moved, (trace.loss, jnp.concatenate([error[0] for error in trace.node_errors]))
-
-    losses, errors = jax.jit(lambda some: jax.lax.scan(step, some, length=steps + 1)[1])(params)
-    return np.asarray(losses), np.asarray(errors)
+        losses.append(trace.loss)
+        errors.append(np.concatenate([error[0] for error in trace.node_errors]))
+        params = jax.tree.map(lambda leaf, bar: leaf - RATE * bar, params, trace.gradient)
+    return np.array(losses), np.array(errors)
 
 
 def matrices(trace: jaxbp.Trace) -> dict[str, jax.Array]:

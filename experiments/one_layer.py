@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 
 import jaxbp
 from jaxbp import viz
@@ -19,13 +20,12 @@ class Config(Common):
 
     steps: int = 5000
     """Steps of gradient descent."""
-    learning_rate: float = 0.1
-    """Learning rate; the document's is 0.1."""
 
 
 MLP = jaxbp.Mlp((2, 1), output="sigmoid")
 INPUTS = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 TARGETS = np.array([[0.0], [1.0], [1.0], [1.0]])  # the disjunction
+RATE = 0.1  # the document's
 
 Rule = Callable[[jaxbp.Params], jaxbp.Params]
 
@@ -41,30 +41,33 @@ def main(config: Config) -> None:
         name: jaxbp.check_gradients(MLP, params, INPUTS, TARGETS, gradient=some)
         for name, some in gradients.items()
     }
-    flat = [np.append(some[0].weight, some[0].bias) for some in gradients.values()]
-    rows = [
-        (name, f"{a:.6f}", f"{b:.6f}")
-        for name, a, b in zip(("dL/dw1", "dL/dw2", "dL/db"), *flat, strict=True)
-    ]
-    print_table("gradient of the mean squared error", ["at the start", *RULES], rows)
+    leaves = {
+        name: {
+            "dL/dw1": float(weight[0, 0]),
+            "dL/dw2": float(weight[1, 0]),
+            "dL/db": float(bias[0]),
+        }
+        for name, ((weight, bias),) in gradients.items()
+    }
+    print_table("gradient of the mean squared error, at the start", leaves, ".6f")
     angle, ratio = difference(gradients["as printed"], gradients["chain rule"])
     values = {name: report.summary for name, report in reports.items()}
     values["as printed, angle"] = f"{angle:.1f} degrees from the gradient"
     values["as printed, length"] = f"{ratio:.2f} times the gradient's"
     print_values("checks", values)
-    runs = {
-        name: descend(rule, params, config.steps, config.learning_rate)
-        for name, rule in RULES.items()
-    }
+    ends, losses = {}, {}
+    for name, rule in RULES.items():
+        ends[name], losses[name] = descend(rule, params, config.steps)
     outputs = {
-        name: np.asarray(jaxbp.predict(MLP, found, INPUTS))[:, 0]
-        for name, (found, _) in runs.items()
+        name: np.asarray(jaxbp.predict(MLP, end, INPUTS))[:, 0] for name, end in ends.items()
     }
-    points = zip(INPUTS, TARGETS[:, 0], *outputs.values(), strict=True)
-    lines = [(f"{x[0]:g} or {x[1]:g}", f"{y:g}", f"{a:.3f}", f"{b:.3f}") for x, y, a, b in points]
-    print_table(f"outputs after {config.steps} steps", ["inputs", "target", *outputs], lines)
+    by_inputs = {
+        name: {f"{x:g} or {y:g}": float(a) for (x, y), a in zip(INPUTS, some, strict=True)}
+        for name, some in outputs.items()
+    }
+    print_table(f"outputs after {config.steps} steps", by_inputs, ".3f")
     shown = np.arange(0, config.steps + 1, max(1, config.steps // 100))
-    losses = {name: found[shown] for name, (_, found) in runs.items()}
+    losses = {name: some[shown] for name, some in losses.items()}
     curves = viz.draw_curves(
         shown, losses, ylabel="mean squared error", title="One sigmoid layer learns a disjunction"
     )
@@ -77,18 +80,13 @@ def main(config: Config) -> None:
         "outputs": outputs,
         "ok": {name: report.ok for name, report in reports.items()},
     }
-    finish(config, folder, "one_layer", numbers, {"one_layer.svg": curves.figure})
+    finish(config, folder, "one_layer", numbers, {"one_layer.svg": curves})
 
 
 def start(seed: int) -> jaxbp.Params:
     """Draw weights and bias uniformly from [0, 1), as the document does."""
     generator = np.random.RandomState(seed)
     return (jaxbp.Layer(jnp.asarray(generator.rand(2, 1)), jnp.asarray(generator.rand(1))),)
-
-
-def mean_squared_error(params: jaxbp.Params) -> jax.Array:
-    """Return the loss of the four samples."""
-    return jnp.mean((jaxbp.predict(MLP, params, INPUTS) - TARGETS) ** 2)
 
 
 def right_gradient(params: jaxbp.Params) -> jaxbp.Params:
@@ -105,31 +103,27 @@ def printed_gradient(params: jaxbp.Params) -> jaxbp.Params:
 RULES: dict[str, Rule] = {"chain rule": right_gradient, "as printed": printed_gradient}
 
 
-def descend(
-    rule: Rule, params: jaxbp.Params, steps: int, learning_rate: float
-) -> tuple[jaxbp.Params, np.ndarray]:
+def descend(rule: Rule, params: jaxbp.Params, steps: int) -> tuple[jaxbp.Params, np.ndarray]:
     """Step along a rule; return the last parameters and the losses (steps + 1,)."""
 
+    def loss(params: jaxbp.Params) -> jax.Array:
+        return jnp.mean((jaxbp.predict(MLP, params, INPUTS) - TARGETS) ** 2)
+
     def step(params: jaxbp.Params, _: None) -> tuple[jaxbp.Params, jax.Array]:
-        change = rule(params)
-        moved = jax.tree.map(lambda leaf, bar: leaf - learning_rate * bar, params, change)
-        return moved, mean_squared_error(params)
+        moved = jax.tree.map(lambda leaf, bar: leaf - RATE * bar, params, rule(params))
+        return moved, loss(params)
 
     last, losses = jax.jit(lambda some: jax.lax.scan(step, some, length=steps))(params)
-    return last, np.append(losses, mean_squared_error(last))
+    return last, np.append(losses, loss(last))
 
 
 def difference(gradient: jaxbp.Params, right: jaxbp.Params) -> tuple[float, float]:
     """Return the angle between two gradients in degrees, and the ratio of their lengths."""
-    a, b = (
-        np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(some)])
-        for some in (gradient, right)
-    )
-    lengths = np.linalg.norm(a), np.linalg.norm(b)
+    a, b = (ravel_pytree(some)[0] for some in (gradient, right))
+    ratio = jnp.linalg.norm(a) / jnp.linalg.norm(b)
     # atan2 keeps the digits of a small angle that arccos of the cosine would lose.
-    a, b = a / lengths[0], b / lengths[1]
-    angle = 2 * np.arctan2(np.linalg.norm(a - b), np.linalg.norm(a + b))
-    return float(np.degrees(angle)), float(lengths[0] / lengths[1])
+    angle = 2 * jnp.arctan2(jnp.linalg.norm(a - ratio * b), jnp.linalg.norm(a + ratio * b))
+    return float(jnp.degrees(angle)), float(ratio)
 
 
 if __name__ == "__main__":

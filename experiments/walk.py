@@ -66,7 +66,7 @@ def main(config: Config) -> None:
 
     programs = f"Hand-written:\n\n```\n{hand}\n```\n\nJAX's own:\n\n```\n{auto}\n```\n"
     files = {
-        f"{stem}.svg": viz.draw_walk(trace, **words).figure,
+        f"{stem}.svg": viz.draw_walk(trace, **words),
         f"{stem}.gif": viz.animate_walk(trace, **words),
         f"{stem}.html": save_page,
         f"{stem}.md": f"# Every number of both passes: {title}\n\n{ledger.to_markdown()}\n",

@@ -26,84 +26,66 @@ class Config(Common):
 
     seeds: int = 500
     """Number of starts of each variant; their seeds count up from --seed."""
-    epochs: int = 10_000
-    """Full-batch epochs; a multiple of 1,000."""
-    learning_rate: float = 0.1
-    """Learning rate; the document's is 0.1."""
 
 
 MLP = jaxbp.Mlp((2, 2, 1), hidden="sigmoid", output="sigmoid")
 INPUTS = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 TARGETS = np.array([[0.0], [1.0], [1.0], [0.0]])
+EPOCHS, RATE = 10_000, 0.1
 EVERY = 1000  # epochs from one printed line to the next
 LEARNED = 0.05  # loss
-
-
-class Variant(NamedTuple):
-    """A way to train: with the twin's start or not; the gradient is divided once more."""
-
-    name: str
-    twin: bool
-    divisor: int
-
-
-PRINTED = Variant("as printed", False, len(INPUTS))
-CORRECTED = Variant("corrected", False, 1)
-VARIANTS = (PRINTED, CORRECTED, Variant("PyTorch twin", True, 1))
+TWIN = "PyTorch twin"
+DIVISORS = {"as printed": len(INPUTS), "corrected": 1, TWIN: 1}  # the gradient, once more
 
 
 class Runs(NamedTuple):
-    """Networks from many seeds.
+    """Networks from many seeds, kept evenly on a logarithmic scale and every EVERY epochs.
 
     Attributes:
+        epochs: of the records, from 0 on.
+        params: at each record, every leaf with an axis for the seeds before its own.
+        losses: (records, seeds).
         solved: (seeds,) which of them learned the task.
-        records: (epoch, params, losses (seeds,)), evenly on a logarithmic scale and every EVERY.
     """
 
+    epochs: list[int]
+    params: list[jaxbp.Params]
+    losses: np.ndarray
     solved: np.ndarray
-    records: list[tuple[int, jaxbp.Params, np.ndarray]]
-
-    @property
-    def losses(self) -> np.ndarray:
-        """(seeds, epochs / EVERY + 1), from the start on."""
-        return np.stack([losses for epoch, _, losses in self.records if epoch % EVERY == 0], axis=1)
 
 
 def main(config: Config) -> None:
     """Train the three variants, print their success rates, draw a network that solved the task."""
     folder = begin(config)
-    if config.epochs % EVERY or config.epochs < EVERY or config.seeds < 1:
-        raise ValueError(
-            f"epochs must be a multiple of {EVERY} and seeds at least 1, "
-            f"got {config.epochs} and {config.seeds}"
-        )
+    if config.seeds < 1:
+        raise ValueError(f"seeds must be at least 1, got {config.seeds}")
     seeds = range(config.seed, config.seed + config.seeds)
-    found = {
-        variant: train(variant, seeds, config.epochs, config.learning_rate) for variant in VARIANTS
+    found = {name: train(name, seeds) for name in DIVISORS}
+    numbers = {
+        name: {
+            "solved": float(runs.solved.mean()),
+            "median_loss": float(np.median(runs.losses[-1])),
+            "learned": float(np.mean(runs.losses[-1] < LEARNED)),
+        }
+        for name, runs in found.items()
     }
-    rows, numbers = [], {}
-    for variant, runs in found.items():
-        final, solved = runs.losses[:, -1], float(runs.solved.mean())
-        learned, median = float(np.mean(final < LEARNED)), float(np.median(final))
-        rows.append((variant.name, f"{solved:.1%}", f"{median:.4f}", f"{learned:.1%}"))
-        numbers[variant.name] = {"solved": solved, "median_loss": median, "learned": learned}
-        if not config.quiet:
-            lines = printed_lines(variant, runs.losses[0])
-            print("\n".join([f"\n{variant.name}, seed {config.seed}", *lines]))
-    title = f"{config.seeds} seeds, {config.epochs} epochs"
-    print_table(title, ["", "solved", "median loss", f"loss below {LEARNED}"], rows)
-    best = int(np.argmin(found[CORRECTED].losses[:, -1]))
-    params = jax.tree.map(lambda leaf: leaf[best], found[CORRECTED].records[-1][1])
-    boundary = draw_boundary(params, f"2-2-1 sigmoid network, seed {seeds[best]}")
+    if not config.quiet:
+        for name, runs in found.items():
+            print("\n".join([f"\n{name}, seed {config.seed}", *printed_lines(name, runs)]))
+    title = f"{config.seeds} seeds, {EPOCHS} epochs"
+    print_table(f"{title}; learned: loss below {LEARNED}", numbers, ".4f")
+    corrected = found["corrected"]
+    best = int(np.argmin(corrected.losses[-1]))
+    params = jax.tree.map(lambda leaf: leaf[best], corrected.params[-1])
     files = {
-        "xor_boundary.png": boundary.figure,
-        "xor_losses.svg": draw_losses(found, title).figure,
+        "xor_boundary.png": draw_boundary(params, f"2-2-1 sigmoid network, seed {seeds[best]}"),
+        "xor_losses.svg": draw_losses(found, title),
         "xor.html": partial(save_page, config, found),
     }
     finish(config, folder, "xor", numbers, files)
 
 
-def starts(variant: Variant, seeds: range) -> jaxbp.Params:
+def starts(name: str, seeds: range) -> jaxbp.Params:
     """Draw parameters for each seed from NumPy's generator, layer by layer as both programs do.
 
     The NumPy program's weights are normal, its biases 0; the twin's are both uniform in
@@ -113,43 +95,49 @@ def starts(variant: Variant, seeds: range) -> jaxbp.Params:
     def draw(seed: int) -> jaxbp.Params:
         generator, layers = np.random.RandomState(seed), []
         for fan_in, fan_out in pairwise(MLP.sizes):
-            limit, shape = 1 / np.sqrt(fan_in), (fan_in, fan_out)
-            if variant.twin:
-                weight = generator.uniform(-limit, limit, shape)
+            if name == TWIN:
+                limit = 1 / np.sqrt(fan_in)
+                weight = generator.uniform(-limit, limit, (fan_in, fan_out))
                 bias = generator.uniform(-limit, limit, fan_out)
             else:
-                weight, bias = generator.randn(*shape), np.zeros(fan_out)
+                weight, bias = generator.randn(fan_in, fan_out), np.zeros(fan_out)
             layers.append(jaxbp.Layer(jnp.asarray(weight), jnp.asarray(bias)))
         return tuple(layers)
 
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(draw, seeds))
 
 
-def train(variant: Variant, seeds: range, epochs: int, learning_rate: float) -> Runs:
+def train(name: str, seeds: range) -> Runs:
     """Descend full-batch from every seed at once."""
-    solver = jaxbp.first_order(optax.sgd(learning_rate / variant.divisor))
-    fits = jaxbp.fit_many(MLP, starts(variant, seeds), (INPUTS, TARGETS), steps=0, solver=solver)
-    records = [(0, fits.params, fits.loss[-1])]
-    logarithmic = np.geomspace(1, epochs, 33).astype(int).tolist()
-    stops = sorted({*logarithmic, *range(EVERY, epochs + 1, EVERY)})
-    for before, stop in pairwise([0, *stops]):
-        steps = {"steps": stop - before, "record_every": stop - before}
-        fits = jaxbp.fit_many(MLP, fits.params, (INPUTS, TARGETS), solver=solver, **steps)
-        records.append((stop, fits.params, fits.loss[-1]))
-    outputs = np.asarray(jax.vmap(lambda params: jaxbp.predict(MLP, params, INPUTS))(fits.params))
+    logarithmic = np.geomspace(1, EPOCHS, 33).astype(int).tolist()
+    epochs = sorted({0, *logarithmic, *range(EVERY, EPOCHS + 1, EVERY)})
+    params, losses = [starts(name, seeds)], []
+    fit = partial(
+        jaxbp.fit_many,
+        MLP,
+        data=(INPUTS, TARGETS),
+        solver=jaxbp.first_order(optax.sgd(RATE / DIVISORS[name])),
+    )
+    for epoch, stop in pairwise(epochs):
+        steps = stop - epoch
+        fits = fit(params[-1], steps=steps, record_every=steps)
+        params.append(fits.params)
+        losses += [fits.loss[0], fits.loss[-1]] if epoch == 0 else [fits.loss[-1]]
+    outputs = np.asarray(jax.vmap(lambda some: jaxbp.predict(MLP, some, INPUTS))(params[-1]))
     solved = np.all((outputs > 0.5) == (TARGETS > 0.5), axis=(1, 2))
-    return Runs(solved, records)
+    return Runs(epochs, params, np.stack(losses), solved)
 
 
-def printed_lines(variant: Variant, losses: np.ndarray) -> list[str]:
+def printed_lines(name: str, runs: Runs) -> list[str]:
     """Return one seed's losses in each program's words: before epochs 0, EVERY, ..., or after."""
-    if variant.twin:
-        last = EVERY * (len(losses) - 1)
-        return [
-            f"Epoch [{EVERY * i}/{last}], Loss: {loss:.4f}"
-            for i, loss in enumerate(losses[1:], start=1)
-        ]
-    return [f"Epoch {EVERY * i}, Loss: {loss:.4f}" for i, loss in enumerate(losses[:-1])]
+    losses = {
+        epoch: loss
+        for epoch, loss in zip(runs.epochs, runs.losses[:, 0], strict=True)
+        if epoch % EVERY == 0
+    }
+    if name == TWIN:
+        return [f"Epoch [{at}/{EPOCHS}], Loss: {loss:.4f}" for at, loss in losses.items() if at]
+    return [f"Epoch {at}, Loss: {loss:.4f}" for at, loss in losses.items() if at < EPOCHS]
 
 
 def draw_boundary(params: jaxbp.Params, title: str) -> viz.Drawing:
@@ -168,34 +156,32 @@ def draw_boundary(params: jaxbp.Params, title: str) -> viz.Drawing:
     )
 
 
-def save_page(config: Config, found: dict[Variant, Runs], path: Path) -> None:
+def save_page(config: Config, found: dict[str, Runs], path: Path) -> None:
     """Write a page that replays three runs of the first seed that the corrected program learns."""
-    row, recording = int(np.argmax(found[CORRECTED].losses[:, -1] < LEARNED)), {}
-    for variant, runs in found.items():
-        steps = [
-            (epoch, jax.tree.map(lambda leaf: leaf[row], params))
-            for epoch, params, _ in runs.records
-        ]
-        losses = [losses[row] for _, _, losses in runs.records]
-        recording[viz.translate(variant.name, config.lang)] = (MLP, steps, losses)
-    start = jax.tree.map(lambda leaf: leaf[row], found[CORRECTED].records[0][1])
-    title = viz.translate(
-        f"Exclusive or, 2-2-1, three starts, seed {config.seed + row}", config.lang
-    )
-    words = {"lang": config.lang, "title": title}
+    row = int(np.argmax(found["corrected"].losses[-1] < LEARNED))
+    recording = {}
+    for name, runs in found.items():
+        params = [jax.tree.map(lambda leaf: leaf[row], some) for some in runs.params]
+        steps = list(zip(runs.epochs, params, strict=True))
+        recording[viz.translate(name, config.lang)] = (MLP, steps, list(runs.losses[:, row]))
+    start = jax.tree.map(lambda leaf: leaf[row], found["corrected"].params[0])
+    title = f"Exclusive or, 2-2-1, three starts, seed {config.seed + row}"
+    words = {"lang": config.lang, "title": viz.translate(title, config.lang)}
     viz.save_page((MLP, start), INPUTS, TARGETS, path, recording=recording, **words)
 
 
-def draw_losses(found: dict[Variant, Runs], title: str) -> viz.Drawing:
+def draw_losses(found: dict[str, Runs], title: str) -> viz.Drawing:
     """Draw quantiles of the losses over the seeds for each variant."""
-    panels: dict[str, Any] = {}
-    for variant, runs in found.items():
-        epochs = np.array([epoch for epoch, _, _ in runs.records])
-        losses = np.stack([losses for _, _, losses in runs.records], axis=1)
-        quantiles = zip((10, 50, 90), np.percentile(losses, (10, 50, 90), axis=0), strict=True)
-        panels[variant.name] = {
-            f"{share} % of the seeds below": (epochs, some) for share, some in quantiles
+    panels: dict[str, Any] = {
+        name: {
+            f"{share} % of the seeds below": (
+                np.array(runs.epochs),
+                np.percentile(runs.losses, share, axis=1),
+            )
+            for share in (10, 50, 90)
         }
+        for name, runs in found.items()
+    }
     return viz.draw_panels(panels, xlabel="epoch", ylabel="mean squared error", title=title)
 
 

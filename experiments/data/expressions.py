@@ -10,29 +10,11 @@ import numpy as np
 
 MAX_LENGTH = 1000  # characters, so that no formula exhausts the parser
 
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    name: getattr(np, name)
-    for name in (
-        *("sin", "cos", "tan", "arcsin", "arccos", "arctan", "arctan2", "hypot"),
-        *(
-            "sinh",
-            "cosh",
-            "tanh",
-            "exp",
-            "log",
-            "log2",
-            "log10",
-            "sqrt",
-            "abs",
-            "sign",
-            "floor",
-            "minimum",
-            "maximum",
-        ),
-    )
-}
+_NAMES = """sin cos tan arcsin arccos arctan arctan2 hypot sinh cosh tanh exp log log2 log10 sqrt
+    abs sign floor minimum maximum"""
+_FUNCTIONS: dict[str, np.ufunc] = {name: getattr(np, name) for name in _NAMES.split()}
 _CONSTANTS = {"pi": math.pi, "e": math.e}
-_OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
+_OPERATORS: dict[type[ast.AST], np.ufunc] = {
     ast.Add: np.add,
     ast.Sub: np.subtract,
     ast.Mult: np.multiply,
@@ -51,9 +33,6 @@ def parse_expression(text: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray
     It may hold numbers, x, y, pi, e, parentheses, + - * / % and ** or ^ for powers, and the
     elementary functions sin, cos, tan, arcsin, arccos, arctan, arctan2, hypot, sinh, cosh, tanh,
     exp, log, log2, log10, sqrt, abs, sign, floor, minimum and maximum. Nothing else is run.
-
-    Args:
-        text: the formula.
 
     Returns:
         (x, y) -> z in float64, of the shape of x.
@@ -75,51 +54,43 @@ def parse_expression(text: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray
         ) from None
 
     def function(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-        with np.errstate(
-            all="ignore"
-        ):  # a value that is not finite is reported with its place by the caller
-            return np.broadcast_to(evaluate({"x": x, "y": y}), x.shape).astype(np.float64)
+        with np.errstate(all="ignore"):  # the caller reports where a value is not finite
+            return np.broadcast_to(evaluate(np.float64(x), np.float64(y)), np.shape(x)).astype(
+                float
+            )
 
     return function
 
 
-def _compile(node: ast.AST, source: str) -> Callable[[dict[str, Any]], Any]:
+def _compile(node: ast.AST, source: str) -> Callable[[Any, Any], Any]:
+    """Return (x, y) -> the value of a node."""
     match node:
-        case ast.Constant(value=bool()):
-            pass
-        case ast.Constant(value=int() | float() as number):
-            value = np.float64(number)
-            return lambda names: value
-        case ast.Name(id="x" | "y" as name):
-            return lambda names: names[name]
+        case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
+            return lambda x, y: np.float64(number)
+        case ast.Name(id="x"):
+            return lambda x, y: x
+        case ast.Name(id="y"):
+            return lambda x, y: y
         case ast.Name(id=name) if name in _CONSTANTS:
-            constant = np.float64(_CONSTANTS[name])
-            return lambda names: constant
+            return lambda x, y: np.float64(_CONSTANTS[name])
         case ast.Name(id=name):
             raise ValueError(f"{name!r} is not known{_nearest(name)}")
         case ast.UnaryOp(op=op, operand=operand) if type(op) in _OPERATORS:
-            return _apply(_OPERATORS[type(op)], [operand], source)
+            function, operands = _OPERATORS[type(op)], [operand]
         case ast.BinOp(op=op, left=left, right=right) if type(op) in _OPERATORS:
-            return _apply(_OPERATORS[type(op)], [left, right], source)
+            function, operands = _OPERATORS[type(op)], [left, right]
         case ast.Call(func=ast.Name(id=name), args=operands, keywords=[]) if name in _FUNCTIONS:
             function = _FUNCTIONS[name]
-            wanted = getattr(function, "nin", 1)
-            if len(operands) != wanted:
-                raise ValueError(
-                    f"{name} takes {wanted} argument{'s' * (wanted > 1)}, got {len(operands)}"
-                )
-            return _apply(function, operands, source)
+            if len(operands) != (wanted := function.nin):
+                words = f"{wanted} argument{'s' * (wanted > 1)}"
+                raise ValueError(f"{name} takes {words}, got {len(operands)}")
         case ast.Call(func=ast.Name(id=name)) if name not in _FUNCTIONS:
             raise ValueError(f"{name!r} is not a function{_nearest(name)}")
-    raise ValueError(f"{ast.get_source_segment(source, node)!r} is not allowed in a formula")
-
-
-def _apply(
-    function: Callable[..., Any], operands: list[Any], source: str
-) -> Callable[[dict[str, Any]], Any]:
+        case _:
+            text = ast.get_source_segment(source, node)
+            raise ValueError(f"{text!r} is not allowed in a formula")
     arguments = [_compile(operand, source) for operand in operands]
-    return lambda names: function(*(argument(names) for argument in arguments))
+    return lambda x, y: function(*(argument(x, y) for argument in arguments))
 
 
 def _nearest(name: str) -> str:

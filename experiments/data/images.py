@@ -19,19 +19,10 @@ MNIST_FILES = (
     "t10k-labels-idx1-ubyte",
 )
 UNSIGNED_BYTE = 0x08  # the only type of IDX data that images and labels come in
-NUM_CLASSES = 10
 
 
 class LabelledImages(NamedTuple):
-    """Images to train on and to test with.
-
-    Attributes:
-        train_images: (n, pixels), float64 in [0, 1].
-        train_labels: (n,), int32, 0 to 9.
-        test_images: (m, pixels).
-        test_labels: (m,).
-        side: pixels = side * side.
-    """
+    """Images (n, side * side), float64 in [0, 1], and labels (n,), 0 to 9."""
 
     train_images: np.ndarray
     train_labels: np.ndarray
@@ -40,15 +31,13 @@ class LabelledImages(NamedTuple):
     side: int
 
 
-def digit_images(test_share: float = 0.2, seed: int = 0) -> LabelledImages:
-    """Load scikit-learn's 1,797 digits of 8 x 8 pixels, split at random.
+def images_of(mnist: str, seed: int) -> LabelledImages:
+    """Read MNIST from a folder, or load scikit-learn's digits where none is named."""
+    return mnist_images(mnist) if mnist else digit_images(seed)
 
-    Args:
-        test_share: the share to test with, in [0, 1).
-        seed: of the split.
 
-    Returns:
-        The images.
+def digit_images(seed: int = 0) -> LabelledImages:
+    """Load scikit-learn's 1,797 digits of 8 x 8 pixels; a fifth, drawn at random, is the test.
 
     Raises:
         ValueError: scikit-learn is not installed.
@@ -63,19 +52,14 @@ def digit_images(test_share: float = 0.2, seed: int = 0) -> LabelledImages:
     digits = load_digits()
     images, labels = digits.data / 16.0, digits.target.astype(np.int32)
     order = np.random.RandomState(seed).permutation(len(images))
-    train, test = np.split(order, [round((1 - test_share) * len(images))])
+    train, test = np.split(order, [round(0.8 * len(images))])
     return LabelledImages(images[train], labels[train], images[test], labels[test], 8)
 
 
 def mnist_images(folder: str | Path) -> LabelledImages:
-    """Read MNIST's four IDX files, plain or as .gz, from a folder.
+    """Read MNIST's four IDX files from a folder, plain or as .gz; pixels are divided by 255.
 
-    Args:
-        folder: holds train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and
-            t10k-labels-idx1-ubyte, the dot before `idx` instead of the hyphen also known.
-
-    Returns:
-        The images, pixels divided by 255.
+    The dot before `idx`, instead of the hyphen, is also known.
 
     Raises:
         ValueError: a file is missing, is no such IDX file, or does not fit the others; the message
@@ -89,34 +73,22 @@ def mnist_images(folder: str | Path) -> LabelledImages:
         ("train", train_images, train_labels),
         ("t10k", test_images, test_labels),
     ):
-        if len(images) != len(labels):
+        if not len(images) == len(labels) > 0:
             raise ValueError(
-                f"the {part} files in {folder} must hold as many labels as images, "
-                f"got {len(images)} images and {len(labels)} labels"
+                f"the {part} files in {folder} must hold as many labels as images, and at least "
+                f"one, got {len(images)} images and {len(labels)} labels"
             )
-        if not len(images):
-            raise ValueError(f"the {part} files in {folder} must hold at least one image, got none")
-        if labels.max() >= NUM_CLASSES:
-            raise ValueError(
-                f"the {part} labels in {folder} must be 0 to {NUM_CLASSES - 1}, got {labels.max()}"
-            )
-    shapes = {images.shape[1:] for images in (train_images, test_images)}
+        if labels.max() > 9:
+            raise ValueError(f"the {part} labels in {folder} must be 0 to 9, got {labels.max()}")
     side = train_images.shape[1]
+    shapes = {train_images.shape[1:], test_images.shape[1:]}
     if shapes != {(side, side)}:
         raise ValueError(
             f"the images in {folder} must all be squares of one size, got {sorted(shapes)}"
         )
-
-    def flat(images: np.ndarray) -> np.ndarray:
-        return images.reshape(len(images), -1) / 255.0
-
-    return LabelledImages(
-        flat(train_images),
-        train_labels.astype(np.int32),
-        flat(test_images),
-        test_labels.astype(np.int32),
-        side,
-    )
+    train, test = (some.reshape(len(some), -1) / 255.0 for some in (train_images, test_images))
+    train_labels, test_labels = (some.astype(np.int32) for some in (train_labels, test_labels))
+    return LabelledImages(train, train_labels, test, test_labels, side)
 
 
 def _find(folder: Path, name: str) -> Path:

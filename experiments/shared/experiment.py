@@ -112,7 +112,7 @@ def finish(
 ) -> None:
     """Write the files by name, and flags, numbers and versions to `stem`.json.
 
-    A file's content is a text, a film, a figure, or a function that writes it to a path.
+    A file's content is a text, a film, a drawing, or a function that writes it to a path.
     """
     paths = [folder / name for name in files]
     for path, content in zip(paths, files.values(), strict=True):
@@ -120,10 +120,10 @@ def finish(
             write_text(path, content)
         elif isinstance(content, viz.Film):
             viz.save_film(viz.translate(content, config.lang), path, dpi=64)
-        elif callable(content):
-            content(path)
+        elif isinstance(content, viz.Drawing):
+            viz.save_figure(viz.translate(content, config.lang).figure, path)
         else:
-            viz.save_figure(viz.translate(content, config.lang), path)
+            content(path)
         if config.show and path.suffix in (".png", ".svg", ".gif", ".html"):
             webbrowser.open(path.resolve().as_uri())
     flags = dataclasses.asdict(config)
@@ -163,9 +163,13 @@ def _plain(content: Any) -> Any:
     return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
-def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table: the first column to the left, the others to the right."""
-    cells = [[str(cell) for cell in row] for row in (header, *rows)]
+def print_table(title: str, rows: Mapping[str, Mapping[str, Any]], form: str = ".3g") -> None:
+    """Print values by row and column, numbers that are not whole in the given format."""
+    cells = [["", *next(iter(rows.values()), {})]]
+    for name, row in rows.items():
+        cells.append(
+            [name, *(f"{x:{form}}" if isinstance(x, float) else f"{x}" for x in row.values())]
+        )
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     print(f"\n{title}")
     for first, *others in cells:
@@ -188,7 +192,7 @@ class Progress:
         phases: the seconds that each phase takes on two cores; what has passed corrects them.
     """
 
-    def __init__(self, phases: Mapping[str, float], quiet: bool = False) -> None:
+    def __init__(self, phases: Mapping[str, float], quiet: bool) -> None:
         """Take the seconds of each phase; with `quiet` nothing is printed."""
         self.phases, self._quiet = dict(phases), quiet
         self._start = time.perf_counter()

@@ -6,8 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from data import digit_images, mnist_images
-from data.images import MNIST_FILES
+from data.images import MNIST_FILES, digit_images, mnist_images
 
 
 def idx(array):
