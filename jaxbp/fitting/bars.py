@@ -4,12 +4,14 @@
 
 with the kriging's variance V of a new observation, and the errors e_i of rows that the prediction
 did not see, with the variance V_i that the kriging had for them. V grows away from the rows and in
-their gaps, whichever candidate was chosen. Intervals use the quantiles of e_i over its deviation.
+their gaps, whichever candidate was chosen. Where a kriging was chosen, its deviation is widened by
+the disagreement of the other kernels: few rows do not tell which is right. Intervals use the
+quantiles of e_i over its deviation.
 
 Legend: p points, d inputs, m rows of the kriging, k outputs.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -25,6 +27,7 @@ LEVELS = np.r_[
     np.linspace(0, 0.95, 20), 0.975, 0.99, 0.995, 0.999
 ]  # of the quantiles that are kept
 PRIOR = 10.0  # leave-one-out errors that the posterior is worth
+ROUNDING = 4  # times the precision of the predictions: no error is less
 FEW = 50  # errors: of fewer the quantiles are Student's
 
 
@@ -82,18 +85,19 @@ def error_bars(
     """
     fitted, scaler = posterior.kriging, model.output_scaler
     solved = fitted.solved
+    theta = np.log(np.r_[solved.lengths, solved.noise])
     if best is posterior:
         standardized = fitted.standardized()
         # Few errors say little: the posterior itself counts as much as some more of them.
         squares = np.sum(standardized**2, axis=0) + PRIOR
         deviation = solved.amplitude * np.sqrt(squares / (len(standardized) + PRIOR))
-        measured = np.sqrt(np.mean(fitted.left_out() ** 2, axis=0))
+        measured = rms_of_columns(fitted.left_out())
     else:
         errors = best.predictions - targets
         standardized = errors / np.sqrt(np.asarray(posterior.variances))[:, np.newaxis]
-        deviation = np.sqrt(np.mean(standardized**2, axis=0))
-        measured = np.sqrt(np.mean(errors**2, axis=0)) * scaler.scale
-    size = np.sqrt(np.mean(standardized**2, axis=0)) + np.finfo(float).tiny
+        deviation = rms_of_columns(standardized)
+        measured = rms_of_columns(errors) * scaler.scale
+    size = rms_of_columns(standardized) + np.finfo(float).tiny
     relative = np.abs(standardized / size).ravel()
     if len(relative) < FEW:
         freedom = max(1, len(solved.weight) - solved.trend.shape[0])
@@ -101,14 +105,20 @@ def error_bars(
     else:
         quantiles = np.quantile(relative, LEVELS)
         quantiles[-3:] = np.maximum(quantiles[-3:], norm.ppf((1 + LEVELS[-3:]) / 2))
-    theta = np.log(np.r_[solved.lengths, solved.noise])
     known = (
         *(fitted.kernel, fitted.scalers[0], fitted.axes, solved.rows.x),
-        *(theta, solved.strengths, deviation),
+        *(theta, solved.strengths, deviation, quantiles, measured),
     )
-    references = between(points)
+    bars, references = ErrorBars(*known), between(points)
     predicted = model(references).reshape(len(references), -1)
-    deviations = ErrorBars(*known, quantiles, measured).std(references) * scaler.slope(predicted)
-    expected = np.sqrt(np.mean(deviations**2, axis=0))
-    rounding = 4 * np.finfo(float).eps * np.sqrt(np.mean(predicted**2, axis=0))
-    return ErrorBars(*known, quantiles, np.maximum(np.minimum(measured, expected), rounding))
+    expected = rms_of_columns(bars.std(references) * scaler.slope(predicted))
+    rounding = ROUNDING * np.finfo(float).eps * rms_of_columns(predicted)
+    other = fitted.disagreement if best is posterior else 0.0
+    wider = np.sqrt(1 + (other + rounding**2) / np.maximum(expected, 1e-150) ** 2)
+    error = np.maximum(np.minimum(measured, wider * expected), rounding)
+    return replace(bars, deviation=wider * deviation, error=error)
+
+
+def rms_of_columns(values: np.ndarray) -> np.ndarray:
+    """The root mean square of each column."""
+    return np.sqrt(np.mean(values**2, axis=0))

@@ -48,6 +48,7 @@ SURE = 2.0  # standard errors
 NOISY = 1e-4  # of the variance: squared errors above it call for folds
 SMALLER = 0.25  # times the median square: far better, whatever the largest errors say
 FOLDS = 5
+DOUBT = 3  # power of the errors that other kernels count by in the disagreement
 # What a kernel that is too rough for the function overstates is not believed to be more.
 LEAST_CALIBRATION = 0.1
 
@@ -64,6 +65,7 @@ class KrigingFit:
         solved: the solution over the rows that it was fitted to.
         axes: (d, d) along which the lengths count, one a column.
         folds: squared errors as of `fold_squares`, where they were needed for the choice.
+        disagreement: mean squared difference (k,) of the other kernels between the rows.
     """
 
     kernel: str
@@ -73,6 +75,7 @@ class KrigingFit:
     solved: Solved
     axes: np.ndarray
     folds: np.ndarray | None = None
+    disagreement: np.ndarray | float = 0.0
 
     @classmethod
     def of(
@@ -279,11 +282,25 @@ def choose_kriging(points: np.ndarray, outputs: np.ndarray, most: int = MOST) ->
     turned = [fit for fit in best if fit.is_turned]
     if turned:
         # Along these axes another kernel can be the best.
-        found = _kernels(turned[0].scalers, points, outputs, turned[0])
-        best = ranked(best + _refined(ranked(found)[:REFINED], points, outputs))
+        along = _kernels(turned[0].scalers, points, outputs, turned[0])
+        best = ranked(best + _refined(ranked(along)[:REFINED], points, outputs))
+        found += along
     fits = [best[0], *[fit for fit in best if not fit.is_turned][: best[0].is_turned]]
     rows = points[:most], outputs[:most]
-    return _simplest([fit.fit(*rows) for fit in fits], *rows)
+    chosen = _simplest([fit.fit(*rows) for fit in fits], *rows)
+    if len(points) > SOME:  # the others know a part of the rows only
+        return chosen
+    return replace(chosen, disagreement=_disagreement(chosen, found, references))
+
+
+def _disagreement(chosen: KrigingFit, fits: list[KrigingFit], references: np.ndarray) -> np.ndarray:
+    """What other kernels predict counts by their errors (Hoeting et al. 1999, model averaging)."""
+    errors = np.array([fit.error(references) for fit in fits])
+    weights = (errors.min() / errors) ** DOUBT
+    predicted, limit = chosen(references), chosen.scalers[1].restore(np.array([[-5.0], [5.0]]))
+    others = [np.clip(np.nan_to_num(fit(references)), *limit) for fit in fits]
+    squares = [np.mean((other - predicted) ** 2, axis=0) for other in others]
+    return weights @ np.array(squares) / weights.sum()
 
 
 def _kernels(

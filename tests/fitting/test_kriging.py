@@ -203,6 +203,24 @@ def test_error_bars_cover_new_observations_and_widen_away_from_the_rows():
     assert outside > 2 * inside
 
 
+@pytest.mark.slow
+def test_intervals_of_few_rows_cover_nine_tenths_over_many_curves():
+    """Without the disagreement of the kernels 0.78 are covered."""
+    generator = np.random.default_rng(8)
+    covered = []
+    for _ in range(16):
+        a, b = generator.uniform(0.5, 2, 2)
+        x, new = generator.uniform(0, 4, (8, 1)), generator.uniform(0, 4, (100, 1))
+
+        def curve(x, a=a, b=b):
+            return np.tanh(a * (x - 2)) + b * np.exp(-((x - 1) ** 2)) + 0.1 * x
+
+        lower, upper = jaxbp.fit_model(x, curve(x[:, 0])).interval(new)
+        truth = curve(new[:, 0])
+        covered.append(np.mean((truth >= lower) & (truth <= upper)))
+    assert 0.82 < np.mean(covered) < 0.98
+
+
 def test_positive_outputs_over_many_scales_stay_positive():
     x = np.linspace(0, 10, 30)
     model = jaxbp.fit_model(x[:, None], np.exp(-1.7 * x))
