@@ -1,4 +1,4 @@
-"""Few inputs: a ladder of frequency bands, each a layer of sine units with a solved output layer.
+"""Few inputs: frequency bands, each a layer of sine units with a solved output layer.
 
 A band is the ball of radius R that the frequencies fill, in pairs of a sine and a cosine, over
 standardized inputs. Uniform ones fill a box of side 2 sqrt(3), on which a ball holds about (sqrt(3)
@@ -6,9 +6,9 @@ standardized inputs. Uniform ones fill a box of side 2 sqrt(3), on which a ball 
 that is too wide needs more units than there are: held-out rows decide.
 
 The frequencies fill the ball evenly rather than at random: random ones leave gaps, which the units
-beside them pay for
-with large weights. Radii are those of shells of equal volume; directions follow an additive
-recurrence, in the plane by the golden angle.
+beside them pay for with large weights. Radii are those of shells of equal volume; directions follow
+an additive recurrence, in the plane by the golden angle. Functions that need more units than a band
+has are left to the boxes.
 
 Legend: n rows, d inputs, k outputs, r ridges.
 
@@ -24,7 +24,7 @@ from functools import partial
 import jax.numpy as jnp
 import numpy as np
 
-from jaxbp.fitting.effort import Budget, Effort
+from jaxbp.fitting.effort import Budget
 from jaxbp.fitting.rows import Rows, Terms, Trial, one_term, rms, varying
 from jaxbp.fitting.score import Candidate
 from jaxbp.least_squares import hidden_activations, penalized, triangle, with_output
@@ -37,21 +37,11 @@ RIDGES: tuple[float, ...] = (
     *(1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1),
 )
 GOAL = 1e-11  # of the standard deviation: rounding is all that is left
-MANY, FINE = (
-    1536,
-    100.0,
-)  # so many units are not worth their time where the error is within that factor of the goal
 PATIENCE = 2  # bands that are narrower and worse than the best, before the search ends
 MOST_ROWS = 5  # times the units: what a band is chosen on
 MOST_HELD_OUT = 500
 LEAST_ROWS = 1.25  # times the units
-FEWER_UNITS = (128, 256)  # where the rows are too few for the first of the effort
-# Of the standard deviation: if the widest band leaves more, many units are tried at once.
-ROUGH = 1e-2
-WIDER = (
-    1.17  # times what holds as many functions as 0.6 of the units: the most that sampling supports
-)
-PLENTY = 3  # rows for each unit, for which that is safe
+UNITS = (512, 256, 128)  # the first that the rows suffice for
 # By the number of inputs: the steps of an additive recurrence, powers of the golden ratio and of
 # the plastic number.
 RECURRENCE = {
@@ -62,47 +52,23 @@ RECURRENCE = {
 TIE = 1.04  # of the mean squared error: the larger ridge is the safer one
 
 
-def climb(
-    rows: Rows, effort: Effort, seed: int, budget: Budget, goal: float = GOAL
-) -> Iterator[Trial]:
-    """Try all bands with the fewest units, then more units in the best band and wider ones."""
+def try_bands(rows: Rows, seed: int, budget: Budget) -> Iterator[Trial]:
+    """Try bands from the widest to narrower ones, until two in a row are worse."""
     num_rows, num_inputs = len(rows.train.inputs), len(varying(rows.every.inputs))
-    sizes = tuple(size for size in FEWER_UNITS if size < effort.bands[0]) + effort.bands
-    enough = [size for size in sizes if LEAST_ROWS * size <= num_rows]
-    first = max((size for size in enough if size <= effort.bands[0]), default=sizes[0])
-    best: tuple[float, float, float] = (math.inf, 0.0, 0.0)  # error, radius, ridge
-    for units in (size for size in sizes if size == first or (size > first and size in enough)):
-        top = widest(num_inputs, units)
-        if units == first:
-            radii, ridges = [top * 2 ** (-j / 2) for j in range(6)], RIDGES
-        elif best[0] > ROUGH and best[1] >= widest(num_inputs, first):
-            if units < enough[-1]:
-                continue
-            radii, ridges = (
-                [WIDER * top, top][: 1 if num_rows > PLENTY * units else 2],
-                _near(best[2])[1:-1],
-            )
-        else:
-            factors = (1.0, 1.4, 2.0) if units < 1536 else (1.0, 1.2)
-            radii, ridges = (
-                [factor * best[1] for factor in factors if factor * best[1] < 1.6 * top],
-                _near(best[2]),
-            )
-        some = min(num_rows, MOST_ROWS * units)
-        operations = some * units**2 + len(ridges) * units**3 // 2
-        final = len(rows.every.inputs) * units**2 if rows.every is not rows.train else 0
-        for position, radius in enumerate(radii):
-            # The first size is the least that a fit needs; whoever gives no time for it gets the
-            # linear candidate.
-            if best[0] < goal * (1 if units < MANY else FINE) or not budget.allows(
-                operations, final=final
-            ):
-                return
-            if units == first and radius * 2 ** (PATIENCE / 2) < 0.99 * best[1]:
-                break
-            trial, ridge = _try(rows, some, units, radius, ridges, [seed, units, position], budget)
-            yield trial
-            best = min(best, (trial.candidate.held_out, radius, ridge))
+    units = next(size for size in UNITS if LEAST_ROWS * size <= num_rows)
+    some = min(num_rows, MOST_ROWS * units)
+    operations = some * units**2 + len(RIDGES) * units**3 // 2
+    final = len(rows.every.inputs) * units**2
+    best: tuple[float, int] = (math.inf, 0)
+    for place in range(6):
+        if best[0] < GOAL or place > best[1] + PATIENCE:
+            return
+        if not budget.allows(operations, final=final):
+            return
+        radius = widest(num_inputs, units) * 2 ** (-place / 2)
+        trial = _try(rows, some, units, radius, [seed, units, place], budget)
+        yield trial
+        best = min(best, (trial.candidate.held_out, place))
 
 
 def _try(
@@ -110,10 +76,9 @@ def _try(
     num_rows: int,
     units: int,
     radius: float,
-    ridges: tuple[float, ...],
     seed: list[int],
     budget: Budget,
-) -> tuple[Trial, float]:
+) -> Trial:
     """Solve the output layer of one band for every ridge; the held-out rows choose the ridge."""
     start = time.perf_counter()
     mlp = Mlp((rows.every.inputs.shape[1], units, rows.every.targets.shape[1]), hidden="sine")
@@ -121,7 +86,7 @@ def _try(
     factored = triangle(mlp, params, rows.train.inputs[:num_rows], rows.train.targets[:num_rows])
     hidden = np.asarray(hidden_activations(mlp, params, rows.held_out.inputs))
     targets, few = np.asarray(rows.held_out.targets), slice(0, MOST_HELD_OUT)
-    layers = [penalized(factored, ridge * num_rows) for ridge in ridges]
+    layers = [penalized(factored, ridge * num_rows) for ridge in RIDGES]
     errors = np.array(
         [rms(hidden[few] @ weight + bias - targets[few]) ** 2 for weight, bias in layers]
     )
@@ -133,10 +98,8 @@ def _try(
         rms(predictions - targets),
         time.perf_counter() - start,
     )
-    refit = partial(_solve_all, mlp, params, ridges[place], budget)
-    return Trial(
-        found, one_term(mlp, with_output(params, weight, bias)), predictions, refit
-    ), ridges[place]
+    refit = partial(_solve_all, mlp, params, RIDGES[place], budget)
+    return Trial(found, one_term(mlp, with_output(params, weight, bias)), predictions, refit)
 
 
 def _solve_all(mlp: Mlp, params: Params, ridge: float, budget: Budget, every: Batch) -> Terms:
@@ -191,8 +154,3 @@ def paired(frequencies: np.ndarray, num_outputs: int) -> Params:
         jnp.asarray(np.concatenate([frequencies, frequencies], axis=1)), jnp.asarray(phases)
     )
     return hidden, Layer(jnp.zeros((2 * half, num_outputs)), jnp.zeros((num_outputs,)))
-
-
-def _near(ridge: float) -> tuple[float, ...]:
-    place = RIDGES.index(ridge)
-    return RIDGES[max(0, place - 2) : place + 3]

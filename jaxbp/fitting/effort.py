@@ -11,7 +11,6 @@ class Effort(NamedTuple):
 
     Attributes:
         seconds: that the candidates are estimated to take on one core of a laptop.
-        bands: the numbers of sine units that a ladder of bands climbs through.
         evaluations: of the evidence, when a spectrum is chosen.
         rows: that the evidence is evaluated on, at most.
         operations: of the last solve for the units of a spectrum, which bounds their number.
@@ -21,7 +20,6 @@ class Effort(NamedTuple):
     """
 
     seconds: float
-    bands: tuple[int, ...]
     evaluations: int
     rows: int
     operations: float
@@ -31,10 +29,10 @@ class Effort(NamedTuple):
 
 
 EFFORTS = {
-    "low": Effort(3.0, (512,), 60, 300, 1e10, (((32, 32), 2),), 100, 1000),
-    "normal": Effort(15.0, (512, 1024), 120, 500, 4e10, (((32, 32), 2), ((32,), 2)), 200, 2000),
+    "low": Effort(3.0, 60, 300, 1e10, (((32, 32), 2),), 100, 1000),
+    "normal": Effort(15.0, 120, 500, 4e10, (((32, 32), 2), ((32,), 2)), 200, 2000),
     "high": Effort(
-        *(60.0, (512, 1024, 1536, 2048), 200, 800, 2e11),
+        *(60.0, 200, 800, 2e11),
         *((((32, 32), 8), ((32,), 8), ((64,), 8), ((64, 64), 8)), 400, 3000),
     ),
 }

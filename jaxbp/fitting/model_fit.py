@@ -25,7 +25,7 @@ import numpy as np
 
 from jaxbp._checks import check_count, check_number, look_up
 from jaxbp._threads import one_blas_thread
-from jaxbp.fitting.bands import FEWER_UNITS, GOAL, LEAST_ROWS, climb
+from jaxbp.fitting.bands import GOAL, LEAST_ROWS, UNITS, try_bands
 from jaxbp.fitting.bars import error_bars
 from jaxbp.fitting.boxes import try_boxes
 from jaxbp.fitting.effort import EFFORTS, Budget, Effort
@@ -197,8 +197,8 @@ def _trials(
         return least() < EXACT
 
     few_inputs = num_inputs <= MOST_INPUTS_OF_BANDS
-    if not exact() and few_inputs and len(rows.train.inputs) >= LEAST_ROWS * FEWER_UNITS[0]:
-        yield from climb(rows, effort, seed, budget)
+    if not exact() and few_inputs and len(rows.train.inputs) >= LEAST_ROWS * UNITS[-1]:
+        yield from try_bands(rows, seed, budget)
     if few_inputs and num_rows > MANY_ROWS and least() > GOAL:
         yield from try_boxes(rows, num_inputs, budget, rough=least() > EXPECTED_OF_SINES)
     if not exact() and num_inputs > 1 and not (few_inputs and num_rows > ROWS_OF_BANDS):
