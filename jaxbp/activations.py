@@ -5,6 +5,7 @@ None: the forward pass keeps z where the slope needs it and in small batches. At
 is that of autodiff of the value: relu'(0) = 0, leaky_relu'(0) = 1.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from jax import Array
 from jaxbp._checks import check_functions, check_name
 
 LEAK = 0.01  # the slope of leaky_relu below 0
+ROOT, ROOT_REST = 181 / 256, 7.553118654752440e-05  # sqrt(1/2), the first part of few digits
 
 
 @dataclass(frozen=True)
@@ -121,9 +123,10 @@ def softplus_slope(z: Array | None, a: Array) -> Array:
 
 
 def silu_slope(z: Array, a: Array) -> Array:
-    """a = z s, phi' = s + a (1 - s), with s = sigmoid(z)."""
-    s = jax.nn.sigmoid(z)
-    return s + a * (1 - s)
+    """a = z s, phi' = s (1 + z (1 - s)), with s = 1 / (1 + t), 1 - s = t s and t = exp(-z)."""
+    t = jnp.exp(jnp.minimum(-z, -math.log(jnp.finfo(z.dtype).tiny)))
+    s = 1 / (1 + t)
+    return s * (1 + z * jnp.where(z > 0, t * s, 1 - s))
 
 
 def gelu(z: Array) -> Array:
@@ -132,8 +135,19 @@ def gelu(z: Array) -> Array:
 
 
 def gelu_slope(z: Array, a: Array) -> Array:
-    """phi' = Phi(z) + z N(z) with the normal density N."""
-    return jax.scipy.special.ndtr(z) + z * jax.scipy.stats.norm.pdf(z)
+    """phi' = Phi(z) + z N(z), Phi(z) = erfc(-x) / 2, x = z / sqrt(2), with the normal density N.
+
+    Both functions multiply the rounding of their arguments, z^2 and x. It is known from products
+    of h, z to half its digits, and to first order changes the slope by N times a shift of z.
+    """
+    bits = jnp.finfo(z.dtype)
+    h = jax.lax.reduce_precision(z, bits.nexp, bits.nmant // 2)
+    x, square = z * (ROOT + ROOT_REST), z * z
+    x_rest = (h * ROOT - x) + ((z - h) * ROOT + z * ROOT_REST)
+    square_rest = (h * h - square) + (z - h) * (z + h)
+    density = jnp.exp(square / -2) * (2 * math.pi) ** -0.5
+    shift = x_rest / ROOT - z * (square_rest / 2)
+    return jax.lax.erfc(-x) / 2 + density * (z + shift)
 
 
 def sine_slope(z: Array, a: Array) -> Array:
