@@ -15,8 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import oracle
 import pytest
 from architectures import targets_for
+from exercises import EXERCISES, exercise
 
 import jaxbp
 from jaxbp.activations import ACTIVATIONS
@@ -148,6 +150,42 @@ def test_fifty_networks_have_jaxbps_numbers_in_the_browser(opened, pages, x64):
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=bound, err_msg=str(sizes))
 
 
+@pytest.mark.parametrize("name", EXERCISES)
+def test_an_exercise_has_its_numbers_and_two_steps(opened, pages, name):
+    mlp, _, params, (inputs, targets), loss = exercise(name)
+    rows = np.eye(mlp.sizes[-1])[targets] if np.ndim(targets) == 1 else np.asarray(targets)
+    part = {
+        "sizes": mlp.sizes,
+        "activations": mlp.activation_names,
+        "loss": loss,
+        "params": plain(params),
+        "samples": {"inputs": inputs, "targets": rows.tolist()},
+        "training": {"rate": 0.5},
+    }
+    opened.show(pages("playground"))
+    opened.run(f"void jaxbp.set({json.dumps(part)})")
+    numbers = opened.run("jaxbp.numbers()")
+    for step in range(3):
+        value, gradient, bar = oracle.backprop(mlp.activation_names, params, inputs, targets, loss)
+        if step == 0:
+            close = {"rtol": 1e-12, "atol": 1e-15}
+            np.testing.assert_allclose(numbers["loss"], value, **close)
+            np.testing.assert_allclose(numbers["inputs_error"], bar, **close)
+            chain = numbers["probabilities"] is None or (numbers["probabilities"] - rows)
+            if chain is not True:  # p - y, divided by the batch and, for yes or no, the outputs
+                shares = rows.shape[0] * (rows.shape[1] if "binary" in loss else 1)
+                np.testing.assert_allclose(numbers["node_errors"][-1], chain / shares, **close)
+        theirs = [leaf for layer in params for leaf in layer if leaf is not None]
+        found = opened.run("jaxbp.state().params.flatMap(({ weight, bias }) => [weight, bias])")
+        for one, other in zip(filter(None, found), theirs, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-15)
+        params = [
+            (w - 0.5 * dw, None if b is None else b - 0.5 * db)
+            for (w, b), (dw, db) in zip(params, gradient, strict=True)
+        ]
+        opened.run("jaxbp.step(1)")
+
+
 OPTIMIZERS = {
     "descent": optax.sgd(0.5),
     "momentum": optax.sgd(0.5, momentum=0.8),
@@ -175,6 +213,8 @@ def test_steps_of_the_page_are_steps_of_optax(opened, pages, x64, name):
     opened.run(f"jaxbp.set({{ training: {settings} }}), jaxbp.step(30)")
     opened.settle()
     assert "Step 30" in opened.run("document.querySelector('#panel-training').textContent")
+    rule = {"descent": "w ← w − η ∂L/∂w", "momentum": "v ← μ v + ∂L/∂w", "adam": "m̂ / (√v̂ + 1e−8)"}
+    assert rule[name] in opened.run("document.querySelector('.update-rule').textContent")
     found = opened.run("jaxbp.state().params.flatMap((layer) => [layer.weight, layer.bias])")
     for one, other in zip(found, jax.tree.leaves(moved), strict=True):
         np.testing.assert_allclose(np.asarray(one), other, rtol=1e-9, atol=1e-12)
@@ -323,6 +363,43 @@ def test_numbers_are_dragged_typed_and_walked_by_keys(opened, pages):
     lit = opened.run("[...document.querySelectorAll('.factor')].map((e) => e.dataset.ref).sort()")
     assert lit == ["d.2.0", "d.2.1", "w.2.0.0", "w.2.0.1"]
     assert opened.run("document.querySelector('.symbols').textContent") == "e4 = δ8 w84 + δ9 w94"
+
+
+def test_every_number_that_is_dragged_can_be_typed(opened, pages):
+    opened.show(pages("2-2-1"), width=1366, height=768)
+    places = "[...document.querySelectorAll('[role=spinbutton]')]"
+    refs = opened.run(f"{places}.map((element) => element.dataset.ref)")
+    assert len(refs) == 12  # two inputs, six weights, three biases, a target
+    for k, ref in enumerate(refs):
+        opened.run(f"document.querySelector('[data-ref=\"{ref}\"]').focus()")
+        opened.page.keyboard.type(f"0.{k + 10}")
+        opened.press("Enter")
+    values = opened.run(f"{places}.map((element) => Number(element.ariaValueNow))")
+    assert values == [float(f"0.{k + 10}") for k in range(12)]
+
+
+def test_a_number_is_explained_where_it_is_pointed_at_while_it_trains(opened, pages):
+    opened.show(pages("2-2-1"), width=1366, height=768, view="training")
+
+    def tip(ref):
+        opened.page.hover(f"[data-ref='{ref}']")
+        opened.settle()
+        return opened.run("document.getElementById('tip').innerText")
+
+    opened.run("jaxbp.set({ scope: 'sample', sample: 1 })")
+    before = tip("d.1.0")
+    assert "δ3 = e3 × a3 (1 − a3)" in before
+    shown = float(before.split("= ")[-1].replace("−", "-"))
+    assert shown == pytest.approx(opened.run("4 * jaxbp.numbers().node_errors[0][1][0]"), rel=1e-6)
+    opened.run("jaxbp.step(3)")
+    opened.settle()
+    assert opened.run("document.getElementById('tip').innerText") != before
+    start = opened.run("jaxbp.state().training.start[0].weight[0][0]")
+    assert f"Before training {start:.4f}".replace("-", "−") in tip("w.1.0.0")
+    opened.run("jaxbp.set({ view: 'reveal' })")
+    opened.page.hover(".number.asked")
+    opened.settle()
+    assert opened.run("document.getElementById('tip').hidden")
 
 
 def test_the_diagram_is_one_stop_of_the_tab_key(opened, pages):
@@ -856,11 +933,7 @@ def test_every_export_is_written(opened, pages, tmp_path):
         found.value.save_as(tmp_path / "file")
         texts[name] = (tmp_path / "file").read_text(encoding="utf-8")
     numbers = json.loads(texts["All numbers (JSON)"])
-    assert (
-        numbers["loss"] == opened.run("jaxbp.numbers().loss")
-        if isinstance(numbers["loss"], float)
-        else True
-    )
+    assert numbers["loss"] == opened.run("jaxbp.numbers().loss")
     assert texts["Numbers of this sample (CSV)"].startswith("name,layer,kind,value\na1,0,given,")
     assert texts["Picture (SVG)"].count("<rect") == 6
 
@@ -932,6 +1005,11 @@ def test_a_model_is_shown_in_standard_units_that_it_names(opened, tmp_path):
 
 def test_parameters_are_taken_as_people_have_them(opened, pages, tmp_path):
     mlp = NETWORKS["2-2-1"][0]
+    single = [
+        jaxbp.Layer(np.full((i, o), 0.1, "f"), np.zeros(o, "f")) for i, o in pairwise(mlp.sizes)
+    ]
+    opened.show(save_page((mlp, single), *XOR, tmp_path / "single.html"))
+    assert opened.run("jaxbp.state().params[0].weight[0]") == [0.1, 0.1]
     pairs = (([[1, 2], [3, 4]], [[0, 1]]), (np.array([[1.0], [2.0]]), [0.5]))
     opened.show(save_page((mlp, pairs), *XOR, tmp_path / "pairs.html"))
     assert opened.run("jaxbp.state().params[0]") == {"weight": [[1, 2], [3, 4]], "bias": [0, 1]}

@@ -15,6 +15,14 @@ from typing import Any
 IMPORT = re.compile(r"^import (?:\* as (\w+)|\{([^}]*)\}) from \"\./(\w+)\.js\";\n", re.MULTILINE)
 EXPORT = re.compile(r"^export (?=(?:const|async function|function) (\w+))", re.MULTILINE)
 
+# Strings, templates with expressions in them, and regular expressions.
+TEXT = re.compile(
+    r"""("(?:[^"\\\n]|\\.)*" | '(?:[^'\\\n]|\\.)*'
+    | `(?:[^`$] | \$(?!\{) | \$\{(?:[^`{}] | `[^`]*` | \{[^{}]*\})*\})*`
+    | (?:(?<=[(,=:?&|!]) | (?<=[(,=:?&|!]\ ))/(?:[^/\\\[\n] | \\. | \[(?:[^\]\\]|\\.)*\])+/\w*)""",
+    re.VERBOSE,
+)
+
 
 def assemble(data: dict[str, Any], views: Sequence[str], title: str, lang: str) -> str:
     """Return the page with its data, texts and script."""
@@ -48,17 +56,13 @@ def _short(text: str) -> str:
 
 
 def _tight(text: str) -> str:
-    """Drop comments behind code, spaces around punctuation outside strings, ends of open lines."""
-    text = re.sub(r"(?m) // [^\"'`\n]*$", "", text)
-    token = re.compile(r'"(?:[^"\\]|\\.)*"|`[^`]*`| ?([=<>,;:?{}()&|*]+) ?')
-
-    def shortened(line: str) -> str:
-        nested = line.count("`") % 2 or re.search(r"\$\{[^}]*`", line)
-        unclear = nested or re.search("['/]", line.replace(" / ", ""))
-        return line if unclear else token.sub(lambda found: found[1] or found[0], line)
-
-    lines = "\n".join(map(shortened, text.split("\n")))
-    return re.sub(r"(?<=[{(\[,;>=&|?:])\n|\n(?=[)\]}?:.&|=])", "", lines)
+    """Drop comments behind code, and spaces and line ends beside punctuation, outside of texts."""
+    parts = TEXT.split(re.sub(r"(?m) // [^\"'`\n]*$", "", text))
+    for k in range(0, len(parts), 2):
+        code = re.sub(r"(?<![+-]) ([+-]) (?![+-])", r"\1", parts[k])
+        code = re.sub(r" ?([=<>,;:?{}()\[\]&|*!/]+) ?", r"\1", code)
+        parts[k] = re.sub(r"(?<=[{}()\[,;>=&|?:+*-])\n|\n(?=[)\]}?:.&|=])", "", code)
+    return "".join(parts)
 
 
 @cache

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxbp._samples import as_params, check_named
@@ -34,7 +33,7 @@ def network_of(
         raise ValueError(
             f"model must have one network for a page, got {got}: pass one as (mlp, params)"
         )
-    points, outputs = np.asarray(inputs, np.float64), np.asarray(targets, np.float64)
+    points, outputs = as_decimals(inputs), as_decimals(targets)
     if points.shape[1:] != (model.num_inputs,) or len(outputs) != len(points):
         raise ValueError(
             f"inputs and targets must be (n, {model.num_inputs}) and (n,) or (n, k) in the units "
@@ -72,9 +71,9 @@ def check_size(mlp: Mlp, num_samples: int, loss: Loss) -> None:
 def data_of(mlp: Mlp, params: Params, inputs: Any, targets: Any, loss: Loss) -> dict[str, Any]:
     """Return network, samples and jaxbp's own numbers in float64, of single samples and of all."""
     with jax.enable_x64(True):
-        params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), params)
-        inputs = np.asarray(inputs, np.float64)
-        targets = np.asarray(targets) if loss.labels else np.asarray(targets, np.float64)
+        params, inputs = jax.tree.map(as_decimals, params), as_decimals(inputs)
+        is_label = loss.labels and np.ndim(targets) == 1
+        targets = np.asarray(targets) if is_label else as_decimals(targets)
         traced = jax.jit(backprop, static_argnums=(0, 4))
         whole = traced(mlp, params, inputs, targets, loss)
         number = min(len(inputs), MAX_TRACES, max(1, 600 // mlp.num_params))
@@ -99,6 +98,12 @@ def data_of(mlp: Mlp, params: Params, inputs: Any, targets: Any, loss: Loss) -> 
         "traces": [_numbers(trace, 1) for trace in alone],
         "batch": _numbers(whole, number),
     }
+
+
+def as_decimals(array: Any) -> np.ndarray:
+    """Cast numbers to float64; float32 to the shortest decimals that round to it, 0.1 to 0.1."""
+    array = np.asarray(array)
+    return (array.astype(str) if array.dtype == np.float32 else array).astype(np.float64)
 
 
 def _described(mlp: Mlp) -> dict[str, Any]:

@@ -4,7 +4,7 @@
 //   set(part)      changes fields of it, as one action; throws a sentence where it cannot
 //   undo(), redo(), reset()
 //   step(n = 1)    steps of training, as one action
-//   numbers()      {loss, preactivations, activations, node_errors, activation_errors, gradient} of all samples
+//   numbers()      all numbers of both passes over all samples, named as in jaxbp.Trace
 //   link()         the address that opens exactly this state
 //
 // The same by postMessage: {jaxbp: "set", arguments: [...], id} is answered by {jaxbp: "set", id, result} or {..., error}.

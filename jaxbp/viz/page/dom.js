@@ -1,5 +1,5 @@
 // Elements: one function to make any, and the controls of the page.
-import { formatGiven, parseTyped } from "./format.js";
+import { parseTyped } from "./format.js";
 
 // The namespace of SVG, from the browser itself: the page holds no address, not even that one.
 const SVG = (() => {
@@ -93,7 +93,7 @@ export function numberField(label, get, set, { low, high, whole = false, steps }
   }
   function sync() {
     if (document.activeElement === field && field.getAttribute("aria-invalid") === "true") return;
-    field.value = formatGiven(get());
+    field.value = String(get());
     field.setAttribute("aria-invalid", "false");
     field.title = "";
   }

@@ -1,6 +1,8 @@
 // Exports: parameters and all numbers as JSON and CSV, the picture as SVG, and the network as Python.
 import { download } from "./dom.js";
+import { probabilitiesOf } from "./engine.js";
 import { computedRefs, isParameter, nameOf, split, valueOf } from "./formulas.js";
+import { isCrossEntropy } from "./state.js";
 import * as page from "./store.js";
 import { pythonOf } from "./python.js";
 
@@ -13,7 +15,11 @@ export function numbersOf() {
     activations: trace.activations.slice(1),
     node_errors: trace.nodeErrors.slice(1),
     activation_errors: trace.activationErrors.slice(1),
-    gradient: trace.gradient
+    inputs_error: trace.activationErrors[0],
+    gradient: trace.gradient,
+    probabilities: isCrossEntropy(trace.lossName)
+      ? trace.activations.at(-1).map((row) => probabilitiesOf(trace.lossName, row))
+      : null
   };
 }
 

@@ -13,6 +13,7 @@ import * as selected from "./selected.js";
 import * as settings from "./settings.js";
 import * as page from "./store.js";
 import * as timeline from "./timeline.js";
+import * as tip from "./tip.js";
 import * as trainingView from "./training_view.js";
 
 const VIEWS = { opening, walk: selected, check, plane, training: trainingView, depth, reveal };
@@ -24,6 +25,7 @@ function render() {
   timeline.render();
   settings.render();
   VIEWS[page.state().view].render();
+  tip.render();
 }
 
 let timer = null;
@@ -48,6 +50,7 @@ function start() {
   timeline.build(document.getElementById("timeline"));
   settings.build(document.getElementById("settings"));
   for (const name of page.data.views) VIEWS[name].build(document.getElementById(`panel-${name}`));
+  tip.build();
   openAddress(fragment);
   page.onChange(render);
   page.onChange(keepAddress);

@@ -3,7 +3,7 @@ import { rightValue } from "./broken.js";
 import { make, table } from "./dom.js";
 import { ACTIVATIONS, LOSSES, forward, loss as lossOf } from "./engine.js";
 import { format, formatGiven, parseTyped } from "./format.js";
-import { factorsOf, isParameter, nameHtml, split, stageOf } from "./formulas.js";
+import { factorsOf, isParameter, nameHtml, split, stageOf, valueOf } from "./formulas.js";
 import { hoveredRef, onHover, unitOf } from "./network.js";
 import * as page from "./store.js";
 import { say } from "./words.js";
@@ -55,7 +55,7 @@ export function build(panel) {
     make("label", {}, make("span"), " = ", input)
   );
   body = make("div", { class: "why" });
-  const symbols = ["a", "z", "w", "b", "y", "L", "e", "d", "phi"].map((key) =>
+  const symbols = ["a", "z", "w", "b", "y", "L", "e", "d", "phi", "colors"].map((key) =>
     make("li", { html: say(`key.${key}`) })
   );
   const key = make(
@@ -86,12 +86,22 @@ export function render() {
     );
     return void body.replaceChildren();
   }
-  head.replaceChildren(
-    make("p", { class: "what", html: meaning(ref) }),
-    ...(isParameter(ref) ? [] : formulaLines(ref))
-  );
+  head.replaceChildren(...describe(ref));
   if (isParameter(ref)) showField(ref);
   body.replaceChildren(...reasons(ref));
+}
+
+// What a number is, and its formula with the numbers in it; of a weight or bias, where training began.
+export const describe = (ref) => [
+  make("p", { class: "what", html: meaning(ref) }),
+  ...(isParameter(ref) ? beforeTraining(ref) : formulaLines(ref))
+];
+function beforeTraining(ref) {
+  const { start } = page.state().training;
+  if (!start || !/^[wb]/.test(ref)) return [];
+  const before = valueOf({ params: start }, 0, ref);
+  const moved = format(page.value(ref) - before);
+  return [make("p", {}, say("walk.start", format(before), moved))];
 }
 
 function meaning(ref) {
