@@ -435,7 +435,9 @@ export function render() {
   }
   const { scope, sample, samples } = page.state();
   columns.querySelector(".total .of").textContent =
-    scope === "all" ? say("loss.all", samples.inputs.length) : say("loss.one", sample + 1);
+    scope === "all" && samples.inputs.length > 1
+      ? say("loss.all", samples.inputs.length)
+      : say("loss.one", sample + 1);
   drawLines(active, factors);
   if (maps()) drawMaps();
   legend.textContent = say(`network.legend.${phase()}`);
