@@ -433,11 +433,9 @@ export function render() {
     const note = element.querySelector(".note");
     if (note) note.textContent = noteOf(...element.dataset.unit.split(".").map(Number));
   }
-  const { scope, sample, samples } = page.state();
+  const { sample } = page.state();
   columns.querySelector(".total .of").textContent =
-    scope === "all" && samples.inputs.length > 1
-      ? say("loss.all", samples.inputs.length)
-      : say("loss.one", sample + 1);
+    page.numSamples() > 1 ? say("loss.all", page.numSamples()) : say("loss.one", sample + 1);
   drawLines(active, factors);
   if (maps()) drawMaps();
   legend.textContent = say(`network.legend.${phase()}`);
