@@ -376,6 +376,13 @@ def test_every_number_that_is_dragged_can_be_typed(opened, pages):
         opened.press("Enter")
     values = opened.run(f"{places}.map((element) => Number(element.ariaValueNow))")
     assert values == [float(f"0.{k + 10}") for k in range(12)]
+    for rate in ("0.15", "0.8", "0.123456789"):  # computed with as it stands in the field
+        field = opened.page.get_by_label("rate η", exact=True)
+        field.fill(rate)
+        field.press("Enter")
+        opened.settle()
+        assert opened.run("jaxbp.state().training.rate") == float(field.input_value())
+        assert field.input_value() == rate
 
 
 def test_a_number_is_explained_where_it_is_pointed_at_while_it_trains(opened, pages):
@@ -400,6 +407,28 @@ def test_a_number_is_explained_where_it_is_pointed_at_while_it_trains(opened, pa
     opened.page.hover(".number.asked")
     opened.settle()
     assert opened.run("document.getElementById('tip').hidden")
+
+
+NAMED = """((e) => `${e.tagName} ${e.ariaLabel ?? e.dataset.ref
+  ?? e.labels?.[0]?.textContent ?? e.textContent}`)"""
+CONTROLS = """[...document.querySelectorAll("button, select, input, summary, textarea, [tabindex]")]
+  .filter((element) => element.tabIndex >= 0 && element.checkVisibility() && !element.disabled
+    && (element.type !== "radio" || element.checked))"""
+
+
+@pytest.mark.parametrize("view", ["opening", "check", "training", "reveal"])
+def test_the_tab_key_reaches_every_control(opened, pages, view):
+    opened.show(pages("playground"), width=1366, height=768, view=view)
+    missed = set(opened.run(f"{CONTROLS}.map({NAMED})"))
+    for _ in range(len(missed) + 2):
+        opened.page.keyboard.press("Tab")
+        missed.discard(opened.run(f"{NAMED}(document.activeElement)"))
+    assert not missed
+    if view == "opening":
+        for selector in ("[data-guess='w.2.0.0']", "#panel-opening .next-steps .main"):
+            opened.page.locator(selector).focus()
+            opened.press("Enter")
+            assert opened.page.locator(selector).evaluate("(e) => e === document.activeElement")
 
 
 def test_the_diagram_is_one_stop_of_the_tab_key(opened, pages):

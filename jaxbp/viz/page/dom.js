@@ -30,6 +30,14 @@ export const targetOf = (event) => /** @type {any} */ (event.target);
 export const button = (label, onclick, attributes = {}) =>
   make("button", { type: "button", ...attributes, onclick }, label);
 
+// Replaces what an element holds; the button in it that has the focus hands it on to the one in its place.
+export function refill(parent, ...children) {
+  const buttons = () => [...parent.querySelectorAll("button")];
+  const at = buttons().indexOf(document.activeElement);
+  parent.replaceChildren(...children);
+  buttons()[at]?.focus();
+}
+
 // Controls read the state when they are drawn: {element, sync()}.
 
 // A list of choices {value: label}; `disabled(value)` is the reason why one cannot be chosen, or null.

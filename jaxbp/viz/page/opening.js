@@ -1,6 +1,6 @@
 // The opening: one question about a network of three units, an answer that one can be wrong about, and two surprises.
 import { rightValue } from "./broken.js";
-import { button, make } from "./dom.js";
+import { button, make, refill } from "./dom.js";
 import { format } from "./format.js";
 import { nameHtml } from "./formulas.js";
 import { lastStage } from "./state.js";
@@ -52,7 +52,8 @@ export function render() {
     }),
     make("p", {}, say("opening.drag"))
   );
-  options.replaceChildren(
+  refill(
+    options,
     ...CANDIDATES.map((ref) => {
       const one = button("", () => guess(ref), {
         "aria-pressed": String(chosen === ref),
@@ -72,7 +73,7 @@ export function render() {
     : "";
   answer.className = `verdict ${chosen === steeper ? "good" : "bad"}`;
   if (answer.dataset.text !== text) answer.innerHTML = answer.dataset.text = text;
-  after.replaceChildren(...(chosen ? [...surprises(broken, training), ...ways()] : []));
+  refill(after, ...(chosen ? [...surprises(broken, training), ...ways()] : []));
 }
 
 function surprises(broken, training) {
