@@ -1,10 +1,11 @@
 """Independent checks of hand-written derivatives."""
 
-from jaxbp.gradcheck.gradients import check_gradients, explain_gradient, rounding_bound
+from jaxbp.gradcheck.gradients import check_gradients, explain_gradient
 from jaxbp.gradcheck.numerical import numerical_gradient
+from jaxbp.gradcheck.reference import Derivatives, rounding_bound
 from jaxbp.gradcheck.report import Report, Row, compare
 from jaxbp.gradcheck.rules import METHODS, check_rule
-from jaxbp.gradcheck.traces import Derivatives, autodiff_of, check_trace
+from jaxbp.gradcheck.traces import autodiff_of, check_trace
 
 __all__ = [
     "METHODS",

@@ -50,6 +50,7 @@ class Pass(NamedTuple):
         phi: activation functions by layer.
         t: the targets.
         loss: the loss.
+        biased: whether the network has biases.
     """
 
     xp: Any
@@ -60,6 +61,7 @@ class Pass(NamedTuple):
     phi: Sequence[Any]
     t: Any
     loss: Loss
+    biased: bool
 
     @classmethod
     def of(cls, xp: Any, mlp: Mlp, params: Any, inputs: Any, targets: Any, loss: Loss) -> "Pass":
@@ -72,7 +74,7 @@ class Pass(NamedTuple):
             a.append(xp.asarray(activation.value(z[-1])))
         weights = [None, *(layer[0] for layer in params)]
         phi = [None, *mlp.activations]
-        return cls(xp, len(inputs), z, a, weights, phi, targets, loss)
+        return cls(xp, len(inputs), z, a, weights, phi, targets, loss, mlp.bias)
 
     def slope(self, k: int, z: Any = None) -> Any:
         """phi_k' at Z_k, or at z."""
@@ -255,6 +257,7 @@ def backward_by(
     layers = []
     for k in range(len(p.w) - 1, 0, -1):
         node_error = part("node", k)(p, k, error, part("slope", k)(p, k, p.slope(k)))
-        layers.append(Layer(part("weight", k)(p, k, node_error), part("bias", k)(p, k, node_error)))
+        bias = part("bias", k)(p, k, node_error) if p.biased else None
+        layers.append(Layer(part("weight", k)(p, k, node_error), bias))
         error = part("carry", k)(p, k, node_error)
     return part("whole")(p, tuple(reversed(layers))), part("inputs")(p, error)

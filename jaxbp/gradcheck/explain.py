@@ -1,6 +1,6 @@
 """Reasons for a wrong gradient of a network, in words."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -8,56 +8,10 @@ import numpy as np
 
 from jaxbp.gradcheck.catalogue import MISTAKES, Pass, backward_by
 from jaxbp.losses import Loss
-from jaxbp.params import Mlp
+from jaxbp.params import Layer, Mlp, Params
 
-Leaves = Sequence[tuple[Any, Any]]
 MATCH = 1e-5  # relative to the leaf's norm: errors that small make two gradients the same
 MOST = 12  # elements that are listed
-
-
-def as_layers(name: str, mlp: Mlp, given: Any) -> Leaves:
-    """Return weights (in, out) and biases in NumPy from what people have.
-
-    Args:
-        name: of the argument, for messages.
-        mlp: the network.
-        given: Layers, pairs, lists, weights without biases, or a mapping of PyTorch tensors by
-            name, whose weights are (out, in). A weight whose transpose fits is transposed.
-
-    Raises:
-        ValueError: the number of layers or a shape does not fit.
-    """
-    transposed = isinstance(given, Mapping)
-    if isinstance(given, Mapping):
-        arrays = [_numbers(value) for value in given.values()]
-        weights = [array for array in arrays if array.ndim == 2]
-        biases = [array for array in arrays if array.ndim == 1]
-        known: list[Any] = [*biases] or [None] * len(weights)
-        pairs: list[Any] = [*zip(weights, known, strict=False)]
-    else:
-        pairs = [
-            (layer[0], layer[1] if len(layer) > 1 else None)
-            if isinstance(layer, (tuple, list)) and len(np.shape(layer[0])) == 2
-            else (layer, None)
-            for layer in given
-        ]
-    if len(pairs) != mlp.num_layers:
-        raise ValueError(
-            f"{name} must have {mlp.num_layers} layers for sizes {mlp.sizes}, got {len(pairs)}"
-        )
-    layers = []
-    for k, (weight, bias) in enumerate(pairs):
-        shape = mlp.sizes[k : k + 2]
-        matrix = _numbers(weight)
-        matrix = matrix.T if transposed or matrix.shape != shape == matrix.T.shape else matrix
-        vector = None if bias is None else _numbers(bias).reshape(-1)
-        if matrix.shape != shape or (vector is not None and vector.shape != shape[1:]):
-            got = matrix.shape, None if vector is None else vector.shape
-            raise ValueError(
-                f"{name}[{k}] must be a weight {shape} and a bias {shape[1:]}, got {got}"
-            )
-        layers.append((matrix, vector))
-    return layers
 
 
 def name_of(mlp: Mlp, layer: int, place: Sequence[int]) -> str:
@@ -69,30 +23,32 @@ def name_of(mlp: Mlp, layer: int, place: Sequence[int]) -> str:
 
 
 def causes_of(
-    mlp: Mlp,
-    hand: Leaves,
-    right: Leaves,
-    params: Leaves,
-    inputs: np.ndarray,
-    targets: np.ndarray,
-    loss: Loss,
-    rtol: float,
+    mlp: Mlp, hand: Params, right: Params, params: Params, data: tuple[Any, Any, Loss], rtol: float
 ) -> list[str]:
-    """Explain a wrong gradient, the likeliest cause first; everything in float64."""
+    """Explain a wrong gradient, the likeliest cause first.
+
+    Args:
+        mlp: the network.
+        hand: the gradient.
+        right: the right one.
+        params: the parameters.
+        data: inputs, targets and loss; these and all numbers above in NumPy and float64.
+        rtol: the relative error of a leaf by which two gradients may differ.
+    """
     tolerance = max(rtol, MATCH)
-    with jax.enable_x64(True), np.errstate(all="ignore"):
-        p = Pass.of(np, mlp, params, inputs, targets, loss)
+    with np.errstate(all="ignore"):
+        p = Pass.of(np, mlp, params, *data)
         found = [*_of_all(p, hand, right, tolerance)]
         found += _of_catalogue(mlp, p, hand, right, tolerance)
     if not any("every element" in text for text in found):
-        found += _of_leaves(mlp, p, hand, right, tolerance)
+        found += _of_leaves(mlp, hand, right, tolerance)
     return [*dict.fromkeys(found), *_wrong_elements(mlp, hand, right, tolerance)]
 
 
-def _of_all(p: Pass, hand: Leaves, right: Leaves, tolerance: float) -> Iterator[str]:
+def _of_all(p: Pass, hand: Params, right: Params, tolerance: float) -> Iterator[str]:
     """One factor for all elements."""
     flat = [
-        np.concatenate([leaf.ravel() for leaf in _leaves(tree, hand)]) for tree in (hand, right)
+        np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)]) for tree in (hand, right)
     ]
     factor = _factor(flat[0], flat[1], tolerance)
     if factor is None:
@@ -130,7 +86,7 @@ def _known_factors(p: Pass) -> Iterator[tuple[str, float]]:
 
 
 def _of_catalogue(
-    mlp: Mlp, p: Pass, hand: Leaves, right: Leaves, tolerance: float
+    mlp: Mlp, p: Pass, hand: Params, right: Params, tolerance: float
 ) -> Iterator[str]:
     """Mistakes of the catalogue that give these numbers."""
     for mistake in MISTAKES:
@@ -151,56 +107,46 @@ def _of_catalogue(
                 yield f"this mistake gives exactly these numbers: {mistake.name}{where}"
 
 
-def _of_leaves(mlp: Mlp, p: Pass, hand: Leaves, right: Leaves, tolerance: float) -> Iterator[str]:
+def _of_leaves(mlp: Mlp, hand: Params, right: Params, tolerance: float) -> Iterator[str]:
     """Factors, transposes and exchanges of single leaves."""
     wrong = [
-        k for k, pair in enumerate(zip(hand, right, strict=True))
-        if not _same([pair[0]], [pair[1]], tolerance)
+        k for k, (mine, own) in enumerate(zip(hand, right, strict=True))
+        if not _same(mine, own, tolerance)
     ]  # fmt: skip
     if wrong and wrong[-1] < mlp.num_layers - 1:
         yield f"layers above layer {wrong[-1] + 1} are right: the mistake enters there"
-    for k in wrong:
-        for part, got, want in zip(("weight", "bias"), hand[k], right[k], strict=True):
-            if got is None or want is None or _close(got, want, tolerance):
-                continue
-            path = f"params[{k}].{part}"
-            factor = _factor(got.ravel(), want.ravel(), tolerance)
-            if not got.any():
-                yield f"{path} is zero"
-            elif factor is not None and got.size > 1:
-                yield f"{path} is {factor:.4g} times the right one"
-            elif got.ndim == 2 and got.shape == want.T.shape and _close(got, want.T, tolerance):
-                yield f"{path} is transposed"
-            for j, other in enumerate(right):
-                same = other[part == "bias"]
-                if j != k and same is not None and _close(got, same, tolerance):
-                    yield f"{path} is that of layer {j + 1}"
+    for k, part, got, want in _leaves(hand, right):
+        if _close(got, want, tolerance):
+            continue
+        path = f"params[{k}].{part}"
+        factor = _factor(got.ravel(), want.ravel(), tolerance)
+        if not got.any():
+            yield f"{path} is zero"
+        elif factor is not None and got.size > 1:
+            yield f"{path} is {factor:.4g} times the right one"
+        elif got.ndim == 2 and _close(got, want.T, tolerance):
+            yield f"{path} is transposed"
+        for j, other in enumerate(right):
+            if j != k and _close(got, getattr(other, part), tolerance):
+                yield f"{path} is that of layer {j + 1}"
 
 
-def _wrong_elements(mlp: Mlp, hand: Leaves, right: Leaves, tolerance: float) -> Iterator[str]:
+def _wrong_elements(mlp: Mlp, hand: Params, right: Params, tolerance: float) -> Iterator[str]:
     """All wrong elements of each leaf, with their names."""
-    for k, (layer, expected) in enumerate(zip(hand, right, strict=True)):
-        for part, got, want in zip(("weight", "bias"), layer, expected, strict=True):
-            if got is None or want is None:
-                continue
-            off = ~(np.abs(got - want) <= tolerance * np.maximum(np.linalg.norm(want), 1e-300))
-            places = [tuple(map(int, place)) for place in np.argwhere(off)]
-            if places:
-                named = ", ".join(f"{list(at)} {name_of(mlp, k, at)}" for at in places[:MOST])
-                more = f" and {len(places) - MOST} more" if len(places) > MOST else ""
-                yield f"wrong in params[{k}].{part}: {named}{more}"
+    for k, part, got, want in _leaves(hand, right):
+        off = ~(np.abs(got - want) <= tolerance * np.maximum(np.linalg.norm(want), 1e-300))
+        places = [tuple(map(int, place)) for place in np.argwhere(off)]
+        if places:
+            named = ", ".join(f"{list(at)} {name_of(mlp, k, at)}" for at in places[:MOST])
+            more = f" and {len(places) - MOST} more" if len(places) > MOST else ""
+            yield f"wrong in params[{k}].{part}: {named}{more}"
 
 
-def _numbers(value: Any) -> np.ndarray:
-    value = value.detach().cpu() if hasattr(value, "detach") else value
-    return np.asarray(value, np.float64)
-
-
-def _leaves(tree: Any, like: Leaves) -> list[np.ndarray]:
-    """The leaves of a gradient that `like` has too."""
-    pairs = [(some, mine) for layer, own in zip(tree, like, strict=True)
-             for some, mine in zip(layer, own, strict=True)]  # fmt: skip
-    return [np.asarray(some) for some, mine in pairs if some is not None and mine is not None]
+def _leaves(hand: Params, right: Params) -> Iterator[tuple[int, str, np.ndarray, np.ndarray]]:
+    """Layer, name and both arrays of each leaf."""
+    for k, (mine, own) in enumerate(zip(hand, right, strict=True)):
+        for part in Layer._fields[: 1 + (own.bias is not None)]:
+            yield k, part, getattr(mine, part), getattr(own, part)
 
 
 def _factor(hand: np.ndarray, right: np.ndarray, tolerance: float) -> float | None:
@@ -222,8 +168,8 @@ def _close(got: np.ndarray, want: np.ndarray, tolerance: float) -> bool:
 
 
 def _same(one: Any, other: Any, tolerance: float) -> bool:
-    pairs = zip(_leaves(one, other), _leaves(other, one), strict=True)
-    return all(_close(np.asarray(b), np.asarray(a), tolerance) for a, b in pairs)
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    return all(_close(np.asarray(a), np.asarray(b), tolerance) for a, b in pairs)
 
 
 def _equal(one: float, other: float, tolerance: float) -> bool:

@@ -1,6 +1,7 @@
 """The checker is checked: right gradients pass, wrong ones are caught and named."""
 
 import dataclasses
+import itertools
 import json
 import math
 from functools import cache
@@ -14,7 +15,7 @@ from architectures import LOSS_AND_GRADIENT, LOSS_NAMES, cast, draw_case, draw_p
 
 import jaxbp
 from jaxbp.gradcheck import Report, Row, check_trace, compare, rounding_bound
-from jaxbp.gradcheck.gradients import allowances
+from jaxbp.gradcheck.reference import allowances
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
@@ -324,3 +325,63 @@ def test_function_and_reference_must_return_the_same_structure():
         jaxbp.check_rule(lambda x: (x, x), lambda x: x, jnp.ones(3))
     with pytest.raises(ValueError, match="same shapes"):
         jaxbp.check_rule(lambda x: x[:2], lambda x: x, jnp.ones(3))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hidden", ["sigmoid", "tanh"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_saturated_units_hide_nothing(dtype, hidden):
+    """Right gradients pass at every scale of the weights; a slope or factor off by 1 % does not.
+
+    Where all units saturate, JAX's own derivatives a (1 - a) have lost every digit.
+    """
+    for output, scale, seed in itertools.product(("identity", hidden), (1, 5, 20, 50), range(2)):
+        mlp = jaxbp.Mlp((3, 5, 4, 2), hidden, output)
+        generator = np.random.default_rng(seed)
+        inputs = generator.standard_normal((6, 3)).astype(dtype)
+        targets = generator.random((6, 2)).astype(dtype)
+        with jax.enable_x64(dtype is np.float64):
+            params = draw_params(mlp, seed, dtype, scale=float(scale))
+            case = mlp, params, inputs, targets
+            gradient = LOSS_AND_GRADIENT(*case, "mean_squared_error")[1]
+            report = jaxbp.check_gradients(*case, gradient=gradient)
+            assert report, report
+            assert max(row.allowed for row in report.rows if row.method == "autodiff") < 3e-3
+            assert check_trace(jaxbp.backprop(*case))
+            for k, layer in enumerate(gradient):
+                if np.linalg.norm(layer.weight) < 1e-30:  # compared with 0
+                    continue
+                wrong = layer._replace(weight=1.01 * layer.weight)
+                report = jaxbp.check_gradients(
+                    *case, gradient=(*gradient[:k], wrong, *gradient[k + 1 :])
+                )
+                paths = {row.path for row in report.rows if not row.ok}
+                assert paths == {f"params[{k}].weight"}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("act", "z"), [("sigmoid", 18.0), ("sigmoid", 40.0), ("tanh", 15.0)])
+def test_a_batch_whose_slopes_cancel_is_allowed_what_they_lose(dtype, act, z):
+    """Of many samples no preactivation is kept: the slope is read off a, and a note says so."""
+    mlp = jaxbp.Mlp((1, 1, 1), hidden=act)
+    with jax.enable_x64(dtype is np.float64):
+        params = [([[dtype(z)]], np.zeros(1, dtype)), (np.ones((1, 1), dtype), np.zeros(1, dtype))]
+        for count in (1, 300):
+            case = mlp, params, np.ones((count, 1), dtype), np.zeros((count, 1), dtype)
+            report = jaxbp.check_gradients(*case)
+            assert report, report
+            lost = dtype is np.float32 or z == 40
+            assert any("its terms cancel" in note for note in report.notes) == (count > 1 and lost)
+
+
+@pytest.mark.parametrize("z", [5.0, 18.0, 30.0])
+def test_the_error_of_a_sure_logit_cancels(z, x64):
+    """p - t of a logit of 30 and the target 1 has two digits left in float64."""
+    mlp = jaxbp.Mlp((1, 1))
+    case = mlp, [([[z]], [0.0])], np.ones((1, 1)), np.ones((1, 1)), "binary_cross_entropy"
+    report = jaxbp.check_gradients(*case)
+    assert report, report
+    trace = jaxbp.backprop(*case)
+    assert check_trace(trace)
+    twice = jax.tree.map(lambda leaf: 2 * leaf, trace.gradient)
+    assert not jaxbp.check_gradients(*case, gradient=twice)

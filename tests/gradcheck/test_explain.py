@@ -131,7 +131,6 @@ def test_gradients_come_in_every_form():
             for k, layer in enumerate(right)
             for name, leaf in zip(("weight", "bias"), layer, strict=True)
         },
-        [weight for weight, _ in right],
         [(weight, bias[np.newaxis]) for weight, bias in right],
     ]
     for form in forms:
@@ -139,8 +138,32 @@ def test_gradients_come_in_every_form():
         assert report, report
     with pytest.raises(ValueError, match="gradient must have 3 layers"):
         jaxbp.explain_gradient(right[:2], MLP, params, inputs, targets)
-    with pytest.raises(ValueError, match=r"gradient\[0\] must be a weight \(2, 3\)"):
+    with pytest.raises(ValueError, match=r"gradient\[0\].weight must have shape \(2, 3\)"):
         jaxbp.explain_gradient([right[1], right[0], right[2]], MLP, params, inputs, targets)
+
+
+@pytest.mark.parametrize("argument", ["params", "gradient"])
+def test_missing_biases_are_no_zero_biases(argument):
+    params, inputs, targets = case()
+    given = {"params": params, "gradient": gradient_with()}
+    given[argument] = [weight for weight, _ in given[argument]]
+    with pytest.raises(ValueError, match=rf"{argument}\[0\] must be a Layer\(weight, bias\)"):
+        jaxbp.explain_gradient(given["gradient"], MLP, given["params"], inputs, targets)
+
+
+def test_mistakes_of_a_network_without_biases_are_named():
+    mlp = jaxbp.Mlp((2, 3, 1), hidden="tanh", bias=False)
+    generator = np.random.default_rng(3)
+    params = [generator.standard_normal(shape) for shape in ((2, 3), (3, 1))]
+    inputs, targets = generator.standard_normal((4, 2)), generator.standard_normal((4, 1))
+    with jax.enable_x64(True):
+        layers = [jaxbp.Layer(weight) for weight in params]
+        p = Pass.of(np, mlp, layers, inputs, targets, as_loss(LOSS))
+        mistake = next(one for one in MISTAKES if one.name == "slope at a for z")
+        right, wrong = backward_by(p)[0], backward_by(p, mistake)[0]
+    assert jaxbp.explain_gradient(right, mlp, params, inputs, targets)
+    report = jaxbp.explain_gradient(wrong, mlp, params, inputs, targets)
+    assert any("slope at a for z" in cause for cause in report.causes)
 
 
 @pytest.mark.parametrize(("factor", "error"), [(8.0, 7.0), (-1.0, 2.0)])
