@@ -12,7 +12,7 @@ import jaxbp
 from jaxbp._layout import sum_over_samples, sum_over_tiles, tile_of
 from jaxbp.activations import ACTIVATIONS
 from jaxbp.dense import DenseResiduals, dense_gradient
-from jaxbp.gradcheck import gradients, rounding_bound
+from jaxbp.gradcheck import reference, rounding_bound
 
 pytestmark = pytest.mark.modes
 MLP = jaxbp.Mlp((2, 6, 6, 1), hidden="relu")
@@ -131,13 +131,13 @@ def test_central_differences_refuse_a_gradient_by_themselves(x64, monkeypatch):
     )
     right = jaxbp.loss_and_gradient(*arguments)[1]
     wrong = (*right[:2], right[2]._replace(weight=1.001 * right[2].weight))
-    compare = gradients.compare
+    compare = reference.compare
 
     def lenient(*some):
         return [row._replace(allowed=np.inf) for row in compare(*some)]
 
-    monkeypatch.setattr(gradients, "compare", lenient)
-    monkeypatch.setattr(gradients, "allowances", lambda *_: [1e-14] * 6)
+    monkeypatch.setattr(reference, "compare", lenient)
+    monkeypatch.setattr(reference, "allowances", lambda *_: [1e-14] * 6)
     assert jaxbp.check_gradients(*arguments, gradient=right).ok
     report = jaxbp.check_gradients(*arguments, gradient=wrong)
     assert [(row.path, row.method) for row in report.rows if not row.ok] == [

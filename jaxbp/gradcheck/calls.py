@@ -1,8 +1,10 @@
 """A function under check: its arguments, the programs that differentiate it, the dtypes inside."""
 
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -29,14 +31,10 @@ class ById:
 class Call:
     """A function of the arrays among its arguments; a static argument of jit.
 
-    Attributes:
-        function: the function.
-        structure: the structure of its arguments.
-        constants: position and value of the leaves that are no arrays.
-        moving: the positions of the leaves with a derivative.
-        fixed: the positions of the other arrays: integers and PRNG keys.
-        jitted: whether the function can be compiled.
-        orders: how often it can be differentiated, up to 2.
+    Constants are the leaves that are no arrays, with their positions; `moving` are the positions of
+    those with a derivative, `fixed` those of integers and keys. It can be differentiated `orders`
+    times, up to 2. A call that is `pulled` runs the rule: its result are the cotangents, and the
+    fixed arrays end with the cotangent of the function.
     """
 
     function: Any
@@ -46,6 +44,7 @@ class Call:
     fixed: tuple[int, ...]
     jitted: bool = True
     orders: int = 2
+    pulled: bool = False
 
     def everything(self, moving: Sequence[Any], fixed: Sequence[Any]) -> Any:
         """Call the function."""
@@ -57,31 +56,17 @@ class Call:
 
     def __call__(self, moving: Sequence[Any], fixed: Sequence[Any]) -> Leaves:
         """Call the function and return the leaves of its result that have a derivative."""
+        if self.pulled:
+            own, cotangent = fixed[: len(self.fixed)], fixed[len(self.fixed) :]
+            plain = replace(self, pulled=False)
+            value, pull = jax.vjp(lambda *moving: plain(moving, own), *moving)
+            return list(pull(likes(cotangent, value)))
         leaves = jax.tree.leaves(self.everything(moving, fixed))
         return [jnp.asarray(leaf) for leaf in leaves if is_inexact(leaf)]
 
 
-FIELDS = ("function", "structure", "constants", "moving", "fixed", "jitted", "orders")
-
-
-class RuleCall(Call):
-    """The cotangents of a call as a function of its arguments; `fixed` ends with the cotangent."""
-
-    def __call__(self, moving: Sequence[Any], fixed: Sequence[Any]) -> Leaves:
-        """Run the rule."""
-        own, cotangent = fixed[: len(self.fixed)], fixed[len(self.fixed) :]
-        value, pull = jax.vjp(lambda *moving: Call.__call__(self, moving, own), *moving)
-        return list(pull([_like(bar, leaf) for bar, leaf in zip(cotangent, value, strict=True)]))
-
-
 class Setting(NamedTuple):
-    """A precision to run in.
-
-    Attributes:
-        name: empty for the caller's own.
-        x64: the mode of JAX, None for the caller's.
-        dtype: of real numbers, None for the caller's.
-    """
+    """A precision to run in: JAX's mode and the dtype of real numbers, None for the caller's."""
 
     name: str = ""
     x64: bool | None = None
@@ -113,63 +98,69 @@ class Outcome(NamedTuple):
     second: Leaves
 
 
-def split(function: Any, arguments: Any, floats_are_constants: bool) -> tuple[Call, Leaves, Leaves]:
-    """Return the call, the leaves that move and the other arrays."""
+def split(function: Any, arguments: Any) -> tuple[Call, Leaves, Leaves]:
+    """Return the call, the leaves that move and the other arrays.
+
+    Floats are constants if the function refuses them as arrays.
+
+    Raises:
+        TypeError: no leaf has a derivative.
+    """
     leaves, structure = jax.tree.flatten(arguments)
-    moving, fixed, constants = [], [], []
-    for position, leaf in enumerate(leaves):
-        number = isinstance(leaf, (float, complex)) and not floats_are_constants
-        if (number or isinstance(leaf, ARRAYS)) and is_inexact(leaf):
-            moving.append(position)
-        elif isinstance(leaf, ARRAYS):
-            fixed.append(position)
-        else:
-            constants.append((position, hashable(leaf)))
-    call = Call(hashable(function), structure, tuple(constants), tuple(moving), tuple(fixed))
-    return call, [jnp.asarray(leaves[i]) for i in moving], [leaves[i] for i in fixed]
+    for numbers in ((float, complex), ()):
+        moving, fixed, constants = [], [], []
+        for position, leaf in enumerate(leaves):
+            if isinstance(leaf, (*ARRAYS, *numbers)) and is_inexact(leaf):
+                moving.append(position)
+            elif isinstance(leaf, ARRAYS):
+                fixed.append(position)
+            else:
+                constants.append((position, hashable(leaf)))
+        call = Call(hashable(function), structure, tuple(constants), tuple(moving), tuple(fixed))
+        point, others = [jnp.asarray(leaves[i]) for i in moving], [leaves[i] for i in fixed]
+        if not any(isinstance(leaf, (float, complex)) for leaf in leaves):
+            break
+        try:
+            jax.eval_shape(lambda *x: jax.vjp(lambda *x: call(x, others), *x)[0], *point)  # noqa: B023
+            break
+        except Exception:
+            continue
+    if not point:
+        raise TypeError("arguments must hold a real or complex array or float to differentiate")
+    return call, [np.asarray(leaf) for leaf in point], others
 
 
 def differentiate(
-    call: Call,
-    setting: Setting,
-    point: Sequence[Any],
-    fixed: Leaves,
-    cotangent: Leaves,
-    direction: Leaves,
-    orders: int = 1,
+    call: Call, setting: Setting, point: Leaves, fixed: Leaves, cotangent: Leaves, along: Leaves
 ) -> Outcome:
-    """Run a call and its rule at a point, in a precision; `orders` 0 leaves derivatives out."""
+    """Run a call and its rule at a point, in a precision, to the order that the call has."""
     with setting.mode():
-        program = _compiled if call.jitted else _differentiate
-        result = program(call, orders, setting.cast(point), fixed, cotangent, direction)
+        program = _differentiate if call.jitted else inspect.unwrap(_differentiate)
+        result = program(call, setting.cast(point), fixed, cotangent, along)
         return Outcome(*([np.asarray(leaf) for leaf in leaves] for leaves in result))
 
 
+@partial(jax.jit, static_argnums=0, compiler_options=QUICKLY)
 def _differentiate(
-    call: Call, orders: int, moving: Leaves, fixed: Leaves, cotangent: Leaves, direction: Leaves
+    call: Call, moving: Leaves, fixed: Leaves, cotangent: Leaves, along: Leaves
 ) -> tuple[Leaves, ...]:
     def value_of(*moving: Any) -> Leaves:
         return call(moving, fixed)
 
     def pulled(*moving: Any) -> Any:
         value, pull = jax.vjp(value_of, *moving)
-        return pull([_like(bar, leaf) for bar, leaf in zip(cotangent, value, strict=True)])
+        return pull(likes(cotangent, value))
 
     value = value_of(*moving)
-    if not orders:
+    if not call.orders:
         return value, value, [], [], []
     ruled, pull = jax.vjp(value_of, *moving)
-    bars = [_like(bar, leaf) for bar, leaf in zip(cotangent, ruled, strict=True)]
-    first = pull(bars)
-    doubled = pull([-2 * bar for bar in bars])
+    bars = likes(cotangent, ruled)
+    first, doubled = pull(bars), pull([-2 * bar for bar in bars])
     second = []
-    if orders > 1:
-        along = tuple(_like(v, bar) for v, bar in zip(direction, first, strict=True))
-        second = jax.vjp(pulled, *moving)[1](along)
+    if call.orders > 1:
+        second = jax.vjp(pulled, *moving)[1](tuple(likes(along, first)))
     return value, ruled, list(first), list(doubled), list(second)
-
-
-_compiled = jax.jit(_differentiate, static_argnums=(0, 1), compiler_options=QUICKLY)
 
 
 def forward_slope(
@@ -177,26 +168,21 @@ def forward_slope(
 ) -> float:
     """Compute <u, J v> by forward mode."""
     with setting.mode():
-        program = _compiled_push if call.jitted else _pushed
+        program = _pushed if call.jitted else inspect.unwrap(_pushed)
         return float(program(call, setting.cast(point), fixed, cotangent, along))
 
 
+@partial(jax.jit, static_argnums=0, compiler_options=QUICKLY)
 def _pushed(call: Call, moving: Leaves, fixed: Leaves, cotangent: Leaves, along: Leaves) -> Any:
-    tangents = tuple(_like(v, leaf) for v, leaf in zip(along, moving, strict=True))
+    tangents = tuple(likes(along, moving))
     pushed = jax.jvp(lambda *moving: call(moving, fixed), tuple(moving), tangents)[1]
     return paired(cotangent, pushed)
 
 
-_compiled_push = jax.jit(_pushed, static_argnums=0, compiler_options=QUICKLY)
-
-
 def paired(cotangent: Leaves, results: Leaves) -> Any:
     """Compute Re sum(u r), the pairing of JAX's cotangents."""
-    terms = [
-        jnp.real(jnp.sum(_like(bar, leaf) * leaf))
-        for bar, leaf in zip(cotangent, results, strict=True)
-    ]
-    return sum(terms, start=jnp.zeros(()))
+    pairs = zip(likes(cotangent, results), results, strict=True)
+    return sum((jnp.real(jnp.sum(bar * leaf)) for bar, leaf in pairs), start=jnp.zeros(()))
 
 
 def shapes(call: Call, point: Leaves, fixed: Leaves) -> Any:
@@ -219,30 +205,18 @@ def groups(call: Call) -> list[tuple[str, tuple[int, ...]]]:
 
 
 def operations(call: Call, setting: Setting, point: Leaves, fixed: Leaves) -> list[Any]:
-    """List the operations of the function, without its rule."""
+    """List the operations of a call, also those inside of others."""
     with setting.mode():
         traced = jax.make_jaxpr(lambda *moving: call(moving, fixed))(*setting.cast(point))
     return list(_equations(traced.jaxpr))
 
 
-def operations_of_rule(
-    call: Call, setting: Setting, point: Leaves, fixed: Leaves, cotangent: Leaves
-) -> list[Any]:
-    """List the operations of the function and its rule."""
-    with setting.mode():
-        traced = jax.make_jaxpr(
-            lambda *moving: _differentiate(call, 1, list(moving), fixed, cotangent, [])
-        )(*setting.cast(point))
-    return list(_equations(traced.jaxpr))
-
-
 def iterates(operation: Any) -> bool:
     """Whether an operation is a loop over nothing, as an iterative solver is."""
-    if operation.primitive.name == "while":
-        return True
-    counts = operation.params
-    return operation.primitive.name == "scan" and len(operation.invars) == (
-        counts["num_consts"] + counts["num_carry"]
+    name, counts = operation.primitive.name, operation.params
+    return name == "while" or (
+        name == "scan"
+        and len(operation.invars) == counts["num_consts"] + counts["num_carry"]
     )
 
 
@@ -279,17 +253,16 @@ def _equations(jaxpr: Any) -> Iterator[Any]:
 
 def _cast(leaf: Any, dtype: Any) -> Any:
     array = np.asarray(leaf)
-    if jnp.issubdtype(array.dtype, jnp.complexfloating):
-        return jnp.asarray(array, np.result_type(dtype, np.complex64))
-    return jnp.asarray(array.astype(dtype))
+    wide = np.result_type(dtype, np.complex64) if jnp.iscomplexobj(array) else dtype
+    return jnp.asarray(array.astype(wide))
 
 
-def _like(bar: Any, leaf: Any) -> Any:
-    """A cotangent in the dtype of its leaf; the real part where the leaf is real."""
-    bar = jnp.asarray(bar)
-    if jnp.iscomplexobj(bar) and not jnp.iscomplexobj(leaf):
-        bar = jnp.real(bar)
-    return bar.astype(leaf.dtype)
+def likes(bars: Sequence[Any], leaves: Sequence[Any]) -> Leaves:
+    """Cast cotangents to the dtypes of leaves; the real part where a leaf is real."""
+    pairs = zip(map(jnp.asarray, bars), leaves, strict=True)
+    return [
+        (bar if jnp.iscomplexobj(leaf) else jnp.real(bar)).astype(leaf.dtype) for bar, leaf in pairs
+    ]
 
 
 def hashable(value: Any) -> Any:

@@ -33,7 +33,10 @@ class Slopes(NamedTuple):
         low: the least one-sided derivative at a kink, elsewhere `slope`.
         high: the largest one.
         error: of `slope`, infinite where no two steps agree.
-        remainder: for a slope s of the rule, the slope of the Taylor remainder (see `remainders`).
+        steps: those taken.
+        here: the value at the point.
+        ahead: the values at the steps.
+        noise: the rounding of values.
     """
 
     slope: np.ndarray
@@ -47,15 +50,7 @@ class Slopes(NamedTuple):
 
 
 class Probe(NamedTuple):
-    """A function whose values are taken near a point.
-
-    Attributes:
-        call: the function.
-        setting: the precision.
-        point: the leaves that move.
-        fixed: the other arrays.
-        cotangent: u.
-    """
+    """A function whose values, paired with a cotangent, are taken near a point."""
 
     call: Call
     setting: Setting
@@ -68,28 +63,33 @@ class Probe(NamedTuple):
         """The coordinates of the point."""
         return coordinates(self.point)
 
-    def slopes(
-        self, elements: np.ndarray, generator: np.random.Generator
-    ) -> tuple[Slopes, np.ndarray]:
-        """Differentiate along coordinates, then along a random direction in each leaf.
+    def draw(self, generator: np.random.Generator) -> np.ndarray:
+        """Draw a direction, of the size of the point."""
+        sizes = np.where(self.flat != 0, np.abs(self.flat), self.typical())
+        return generator.standard_normal(len(sizes)) * sizes
 
-        Returns:
-            The slopes, and the directions side by side.
-        """
-        flat = self.flat
-        sizes = np.where(flat != 0, np.abs(flat), self._typical())
-        direction = generator.standard_normal(flat.size) * sizes
+    def slopes(self, elements: np.ndarray, direction: np.ndarray) -> Slopes:
+        """Differentiate along coordinates, then along the part of a direction in each leaf."""
         edges = np.cumsum([0, *map(num_coordinates, self.point)])
-        count = len(elements)
-        lows, highs = (
-            np.concatenate([np.zeros(count, int), some]) for some in (edges[:-1], edges[1:])
+        few, many = np.zeros(len(elements), int), len(edges) - 1
+        lows, highs = (np.concatenate([few, some]) for some in (edges[:-1], edges[1:]))
+        places = np.concatenate([elements, np.full(many, -1)])
+        scales = np.maximum(np.abs(self.flat), self.typical())[elements]
+        steps = STEPS * np.concatenate([scales, np.ones(many)])[:, np.newaxis]
+        moves = np.concatenate([steps, -steps], axis=1).ravel()
+        lows, highs, places = (np.repeat(some, 2 * len(STEPS)) for some in (lows, highs, places))
+        columns = (
+            lows,
+            highs,
+            np.where(highs > lows, moves, 0),
+            places,
+            np.where(highs > lows, 0, moves),
         )
-        places = np.concatenate([elements, np.full(len(edges) - 1, -1)])
-        scales = np.maximum(np.abs(flat), self._typical())[elements]
-        scales = np.concatenate([scales, np.ones(len(edges) - 1)])
-        return self._slopes(np.stack([lows, highs, places], axis=1), scales, direction), direction
+        values = self._values(direction, *(np.append(column, 0) for column in columns))
+        here, values = values[-1], values[:-1].reshape(len(steps), 2, len(STEPS))
+        return _slopes_of(here, values[:, 0], values[:, 1], steps, self._unit())
 
-    def _typical(self) -> np.ndarray:
+    def typical(self) -> np.ndarray:
         """The root mean square of the leaf of each coordinate, 1 where it is 0."""
         sizes = []
         for leaf in self.point:
@@ -98,26 +98,9 @@ class Probe(NamedTuple):
             sizes.append(np.full(count, rms if 0 < rms < np.inf else 1.0))
         return np.concatenate(sizes)
 
-    def _slopes(self, probes: np.ndarray, scales: np.ndarray, direction: np.ndarray) -> Slopes:
-        steps = STEPS * scales[:, np.newaxis]
-        signed = np.concatenate([steps, -steps], axis=1)
-        lows, highs, elements = (np.repeat(column, 2 * len(STEPS)) for column in probes.T)
-        of_direction = np.where(highs > lows, signed.ravel(), 0.0)
-        bumps = np.where(highs > lows, 0.0, signed.ravel())
-        values = self._values(
-            direction,
-            *(np.append(column, 0) for column in (lows, highs, of_direction, elements, bumps)),
-        )
-        here, values = values[-1], values[:-1].reshape(len(probes), 2, len(STEPS))
-        return _slopes_of(here, values[:, 0], values[:, 1], steps, self._unit())
-
     def _unit(self) -> float:
         dtypes = [leaf.dtype for leaf in self.point]
-        return (
-            float(jnp.finfo(jnp.result_type(*dtypes)).eps)
-            if self.setting.dtype is None
-            else (2.0**-52)
-        )
+        return float(jnp.finfo(self.setting.dtype or jnp.result_type(*dtypes)).eps)
 
     def _values(self, direction: np.ndarray, *columns: np.ndarray) -> np.ndarray:
         """phi at some points: the direction added between two coordinates, a number to one."""

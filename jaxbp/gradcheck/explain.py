@@ -27,13 +27,7 @@ def causes_of(
 ) -> list[str]:
     """Explain a wrong gradient, the likeliest cause first.
 
-    Args:
-        mlp: the network.
-        hand: the gradient.
-        right: the right one.
-        params: the parameters.
-        data: inputs, targets and loss; these and all numbers above in NumPy and float64.
-        rtol: the relative error of a leaf by which two gradients may differ.
+    Data are inputs, targets and loss; all numbers are in NumPy and float64.
     """
     tolerance = max(rtol, MATCH)
     with np.errstate(all="ignore"):
@@ -90,8 +84,6 @@ def _of_catalogue(
 ) -> Iterator[str]:
     """Mistakes of the catalogue that give these numbers."""
     for mistake in MISTAKES:
-        if mistake.part == "whole":
-            continue
         kind = mistake.name.split(":")[0]
         special = kind in ("tanh", "relu", "silu", "sigmoid", "sigmoid of the sigmoid")
         layers = range(1, mlp.num_layers + 1) if mistake.layer else (0,)

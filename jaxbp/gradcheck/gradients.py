@@ -4,31 +4,28 @@ By autodiff, within the bound of `reference`; and, since autodiff in float64 sha
 pass, by central differences along one random direction a leaf.
 """
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from jaxbp._layout import keeps_preactivations
 from jaxbp._samples import as_params, as_targets, check_output
 from jaxbp.backprop import loss_and_gradient
+from jaxbp.gradcheck import calls
+from jaxbp.gradcheck.calls import WIDE
+from jaxbp.gradcheck.differences import Probe
 from jaxbp.gradcheck.explain import causes_of, name_of
-from jaxbp.gradcheck.numerical import CENTRAL_STEP as STEP
-from jaxbp.gradcheck.numerical import shifted
 from jaxbp.gradcheck.reference import (
-    allowances,
-    kink_sides,
+    against_autodiff,
     notes_on,
-    num_different,
     reference_gradient,
     reference_loss,
     widen,
 )
-from jaxbp.gradcheck.report import Report, Row, compare
+from jaxbp.gradcheck.report import Report, Row
 from jaxbp.losses import Loss, as_loss
 from jaxbp.params import Mlp, Params
 
@@ -47,9 +44,9 @@ def check_gradients(
 
     Both run in float64 whatever the dtype of the parameters: autodiff of the forward pass, leaf by
     leaf, with sigmoid and tanh in forms whose derivatives do not cancel where a unit saturates; and
-    differences of the loss along one random direction a leaf, with the bound that their own two
-    step sizes give. Where a step crosses a kink of an activation no difference is taken, and the
-    notes say so. The causes of the report explain a wrong gradient.
+    differences of the loss along one random direction a leaf, with the error that different steps
+    show. Where a step crosses a kink of an activation there is no difference, and the notes say so.
+    The causes of the report explain a wrong gradient.
 
     Args:
         mlp: the network.
@@ -88,24 +85,17 @@ def check_gradients(
         num_samples = len(cast)
         stored, points = widen((params, cast))
         wanted = widen(as_targets(loss, targets, (num_samples, mlp.sizes[-1]), dtype))
-        gradient_of, rounded = (
-            partial(reference_gradient, mlp, loss, cancelling, inputs=points, targets=wanted)
-            for cancelling in (False, True)
-        )
-        exact = gradient_of(stored)
-        # Slopes that are read off the activations alone cancel, and so do the errors of logits.
-        cancels = loss.probabilities is not None or not keeps_preactivations(mlp, num_samples)
-        samples = num_samples, dtype, rounded if cancels else None
-        allowed = allowances(gradient_of, stored, mlp, *samples)
-        allowed = [max(limit, rtol or 0.0) for limit in allowed]
-        rows = compare("params", hand, exact, "autodiff", allowed)
+        case = mlp, loss, stored, points, wanted
+        # Slopes that are read off the activations alone cancel.
+        cancels = not keeps_preactivations(mlp, num_samples)
+        shared = reference_gradient, case, dtype, cancels, rtol
+        rows, exact, allowed = against_autodiff("params", hand, *shared)
         places = [k for k, layer in enumerate(exact) for _ in jax.tree.leaves(layer)]
         rows = [
             row._replace(name=name_of(mlp, k, row.place))
             for k, row in zip(places, rows, strict=True)
         ]
-        value = partial(reference_loss, mlp, loss, False, inputs=points, targets=wanted)
-        more, notes = _central_differences(mlp, value, stored, points, hand, exact, allowed)
+        more, notes = _central_differences(case, hand, exact, allowed)
         report = Report((*rows, *more), notes=(*notes_on(mlp, params, cast, rows), *notes))
         if report.ok:
             return report
@@ -129,24 +119,10 @@ def explain_gradient(
 ) -> Report:
     """Say in words what is wrong with a gradient of your own.
 
-    Args:
-        hand: the gradient.
-        mlp: the network.
-        params: its parameters.
-        inputs: (n, n_0), n at least 1.
-        targets: (n, n_L), or what else the loss takes.
-        loss: a `Loss`, or the name of one.
-        rtol: the largest relative error of a leaf that passes.
-
-    Returns:
-        The report of `check_gradients(mlp, ..., gradient=hand)`. Its causes name a factor of all
-        elements or of one leaf, transposed and exchanged leaves, mistakes of the catalogue that
-        give exactly these numbers, and all wrong elements with their names, as w42 for the weight
-        from node 2 to node 4.
-
-    Raises:
-        ValueError: a shape does not fit, biases are missing, the batch is empty, or the loss is not
-            known.
+    It is `check_gradients(mlp, ..., gradient=hand)`, whose arguments, report and errors it has. The
+    causes of the report name a factor of all elements or of one leaf, transposed and exchanged
+    leaves, mistakes of the catalogue that give exactly these numbers, and all wrong elements with
+    their names, as w42 for the weight from node 2 to node 4.
 
     Examples:
         >>> mlp = jaxbp.Mlp((2, 1), output="identity")
@@ -174,49 +150,27 @@ def _layers(given: Any) -> Any:
 
 
 def _central_differences(
-    mlp: Mlp,
-    value: Callable[[Params], Array],
-    params: Params,
-    inputs: Array,
-    hand: Params,
-    exact: Params,
-    rounding: list[float],
+    case: tuple[Any, ...], hand: Params, exact: Params, rounding: list[float]
 ) -> tuple[list[Row], list[str]]:
-    """Compare <hand, v> with (f(p + h v) - f(p - h v)) / 2h for a random unit v in each leaf."""
-    generator = np.random.default_rng(0)
-    rows, notes = [], []
-    leaves = jax.tree_util.tree_leaves_with_path(params)
-    bars = zip(jax.tree.leaves(hand), jax.tree.leaves(exact), strict=True)
-    for position, ((path, leaf), (bar, right)) in enumerate(zip(leaves, bars, strict=True)):
-        name = f"params{jax.tree_util.keystr(path)}"
-        direction = generator.standard_normal(leaf.shape)
-        direction /= np.linalg.norm(direction)
-        moved = {h: shifted(params, position, h * STEP * direction) for h in (-2, -1, 1, 2)}
-        crossed = num_different(*(kink_sides(mlp, moved[h], inputs) for h in (-2, 2)))
-        if crossed:
-            notes.append(f"{name}: no difference, {crossed} units change sides of a kink")
+    """Compare <hand, v> with differences of the loss along a random direction v in each leaf."""
+    mlp, loss, params, inputs, targets = case
+    call, point, fixed = calls.split(reference_loss, (mlp, loss, False, params, inputs, targets))
+    probe = Probe(call, WIDE, point, fixed, [np.ones(())])
+    direction = probe.draw(np.random.default_rng(0))
+    slopes = probe.slopes(np.zeros(0, int), direction)
+    rows, notes, start = [], [], 0
+    leaves = jax.tree_util.tree_leaves_with_path(hand)
+    for k, ((path, bar), right) in enumerate(zip(leaves, jax.tree.leaves(exact), strict=True)):
+        name, v = f"params{jax.tree_util.keystr(path)}", direction[start : start + bar.size]
+        start += bar.size
+        if slopes.low[k] != slopes.high[k]:
+            notes.append(f"{name}: no difference, units change sides of a kink")
             continue
-        ends = {h: float(value(at)) for h, at in moved.items()}
-        fine, coarse = ((ends[h] - ends[-h]) / (2 * h * STEP) for h in (1, 2))
-        slope = float(np.sum(np.asarray(bar, np.float64) * direction))
-        # Truncation is h^2 times a third derivative, so a third of the change from 2h to h;
-        # rounding of f is a few units of f over h. Both with a factor 4, and the rounding of the
-        # gradient itself.
-        allowed = (
-            4 * abs(coarse - fine) / 3
-            + 4 * 2.0**-52 * (abs(ends[1]) + 1) / STEP
-            + rounding[position] * float(np.linalg.norm(np.asarray(right)))
-        )
-        scale = max(abs(fine), allowed)
-        rows.append(
-            Row(
-                name,
-                "central difference",
-                abs(slope - fine) / scale,
-                allowed / scale,
-                (),
-                slope,
-                fine,
-            )
-        )
+        got, want = float(np.sum(np.ravel(bar) * v)), float(slopes.slope[k])
+        size = float(np.linalg.norm(right) * np.linalg.norm(v))
+        allowed = float(slopes.error[k]) + rounding[k] * size
+        scale = max(abs(want), allowed, 1e-300)
+        errors = abs(got - want) / scale, allowed / scale
+        if np.isfinite(allowed):
+            rows.append(Row(name, "central difference", *errors, (), got, want))
     return rows, notes

@@ -167,6 +167,26 @@ def allowances(
     return [float(limit) * (2 if dtype == np.float64 else 1) for limit in limits]
 
 
+def against_autodiff(
+    root: str, hand: Any, program: Any, case: tuple[Any, ...], dtype: DTypeLike, cancels: bool,
+    rtol: float | None = None,
+) -> tuple[list[Row], Any, list[float]]:  # fmt: skip
+    """Compare leaves with those of a program of autodiff; also return these, and what is allowed.
+
+    The case is the network, the loss, parameters, inputs and targets, in float64. Cancels says that
+    the program by hand uses derivatives that do.
+    """
+    mlp, loss, params, inputs, targets = case
+    checker, rounded = (
+        partial(program, mlp, loss, cancelling, inputs=inputs, targets=targets)
+        for cancelling in (False, True)
+    )
+    samples = mlp, len(inputs), dtype, rounded if cancels or loss.probabilities else None
+    allowed = [max(limit, rtol or 0.0) for limit in allowances(checker, params, *samples)]
+    exact = checker(params)
+    return compare(root, hand, exact, "autodiff", allowed), exact, allowed
+
+
 def widen(tree: Any) -> Any:
     """Cast the floating leaves of a pytree to float64, without losing what they store."""
 
@@ -180,7 +200,7 @@ def widen(tree: Any) -> Any:
 
 
 @partial(jax.jit, static_argnums=0)
-def kink_sides(mlp: Mlp, params: Params, inputs: Array) -> list[Array]:
+def _kink_sides(mlp: Mlp, params: Params, inputs: Array) -> list[Array]:
     """For each layer whose activation has a kink, which of its units are above it."""
     if not any(activation.kink for activation in mlp.activations):
         return []
@@ -189,16 +209,10 @@ def kink_sides(mlp: Mlp, params: Params, inputs: Array) -> list[Array]:
     return [kept.activation > 0 for activation, kept in pairs if activation.kink]
 
 
-def num_different(sides: list[Array], others: list[Array]) -> int:
-    """Count the units on two sides of a kink."""
-    return sum(int((a != b).sum()) for a, b in zip(sides, others, strict=True))
-
-
 def notes_on(mlp: Mlp, params: Params, inputs: Array, rows: list[Row]) -> list[str]:
     """Count the units on another side of a kink than in float64, and name leaves that cancel."""
-    flips = num_different(
-        kink_sides(mlp, params, inputs), kink_sides(mlp, *widen((params, inputs)))
-    )
+    sides = _kink_sides(mlp, params, inputs), _kink_sides(mlp, *widen((params, inputs)))
+    flips = sum(int((a != b).sum()) for a, b in zip(*sides, strict=True))
     text = f"{flips} units are on the other side of a kink in {inputs.dtype} than in float64"
     return [text] * bool(flips) + [
         f"{row.path}: its terms cancel, rounding allows {row.allowed:.1g}"

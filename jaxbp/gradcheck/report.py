@@ -63,6 +63,42 @@ class Row(NamedTuple):
         )
 
 
+def worst_row(
+    of: tuple[str, str, str],
+    hand: Any,
+    expected: Any,
+    off: np.ndarray,
+    allowed: np.ndarray,
+    known: np.ndarray,
+) -> Row | None:
+    """Return the row of the element with the largest share of its allowed error.
+
+    `of` are path, method and conditions. Without an element that is known there is no row.
+    """
+    if not known.any():
+        return None
+    share = np.where(np.isfinite(off), off / np.maximum(allowed, 1e-300), np.inf)
+    share = np.where(known, share, -1.0)
+    at = tuple(map(int, np.unravel_index(int(np.argmax(share)), share.shape)))
+    mine, want = np.asarray(hand)[at].item(), np.asarray(expected)[at].item()
+    scale = abs(want) if abs(want) > 1e-30 else 1.0
+    path, method, where = of
+    return Row(
+        path, method, float(off[at]) / scale, float(allowed[at]) / scale, at, mine, want, where
+    )
+
+
+def worst_rows(
+    of: tuple[str, str], paths: Any, hand: Any, expected: Any, limits: Any, known: Any
+) -> list[Row]:
+    """Return the worst row of each leaf, of the elements that are known."""
+    found = [
+        worst_row((path, *of), got, want, np.abs(np.asarray(got, want.dtype) - want), limit, mask)
+        for path, got, want, limit, mask in zip(paths, hand, expected, limits, known, strict=True)
+    ]
+    return [row for row in found if row is not None]
+
+
 @dataclass(frozen=True, repr=False)
 class Report:
     """The verdict on a gradient or a rule; its truth value is `ok`, its `repr` the text.
@@ -175,17 +211,10 @@ def _plain(value: Any) -> Any:
 
 
 def compare(root: str, hand: Any, expected: Any, method: str, allowed: list[float]) -> list[Row]:
-    """Compare two pytrees of one structure leaf by leaf, by norms.
+    """Compare two pytrees of one structure leaf by leaf, by norms; return a row for each leaf.
 
-    Args:
-        root: the beginning of the leaves' paths.
-        hand: the tree to check.
-        expected: the right tree, in float64.
-        method: the method that gave it.
-        allowed: for each leaf the largest relative error that passes.
-
-    Returns:
-        One row for each leaf.
+    The expected one is in float64. Allowed is for each leaf the largest relative error that passes,
+    root the beginning of the paths.
     """
     rows = []
     pairs = zip(

@@ -15,10 +15,7 @@ def points_near(
 ) -> Iterator[tuple[str, Leaves]]:
     """Yield labels and points: near, negated, scaled, with other signs, zero, tied and drawn ones.
 
-    Args:
-        point: the leaves that move.
-        generator: of random numbers.
-        gentle: only points near the given one, for iterations that may not converge elsewhere.
+    Gentle ones are all near the given one, for iterations that may not converge elsewhere.
     """
 
     def changed(change: Callable[..., Any]) -> Leaves:
@@ -28,7 +25,7 @@ def points_near(
         return generator.standard_normal(leaf.shape)
 
     for k in range(2):
-        yield f"a point near ({k + 1})", changed(lambda x: x + 0.1 * _size(x) * normal(x))
+        yield f"a point near ({k + 1})", changed(lambda x: x + 0.1 * size_of(x) * normal(x))
     for factor in FACTORS if not gentle else (1.1, 0.9):
         yield f"arguments times {factor:g}", changed(lambda x, factor=factor: factor * x)
     if gentle:
@@ -38,15 +35,12 @@ def points_near(
     yield "zeros", changed(np.zeros_like)
     yield "ties", changed(lambda x: np.full_like(x, x.ravel()[:1].sum()))
     yield "pairs of ties", changed(_in_pairs)
-    if len(point) > 1:
-        for k in range(min(len(point), 4)):
-            for factor in (-1.0, 5.0):
-                moved = [np.asarray(leaf) for leaf in point]
-                moved[k] = (factor * _wide(moved[k])).astype(moved[k].dtype)
-                yield f"argument {k} times {factor:g}", moved
-    for k in range(4):
-        scale = (1.0, 3.0, 10.0, 0.1)[k]
-        yield f"drawn, size {scale:g}", changed(lambda x, s=scale: s * _size(x) * normal(x))
+    for k in range(min(len(point), 4) * (len(point) > 1)):
+        for factor in (-1.0, 5.0):
+            moved = (factor * _wide(point[k])).astype(point[k].dtype)
+            yield f"argument {k} times {factor:g}", [*point[:k], moved, *point[k + 1 :]]
+    for scale in (1.0, 3.0, 10.0, 0.1):
+        yield f"drawn, size {scale:g}", changed(lambda x, s=scale: s * size_of(x) * normal(x))
     for scale in (1.0, 5.0):
         yield f"drawn near {scale:g}", changed(lambda x, s=scale: s + 0.3 * normal(x))
         yield f"drawn near {-scale:g}", changed(lambda x, s=scale: -s + 0.3 * normal(x))
@@ -56,8 +50,8 @@ def _wide(leaf: np.ndarray) -> np.ndarray:
     return np.asarray(leaf).astype(complex if np.iscomplexobj(leaf) else float)
 
 
-def _size(leaf: np.ndarray) -> float:
-    """The root mean square, 1 if it is 0."""
+def size_of(leaf: np.ndarray) -> float:
+    """Return the root mean square, 1 if it is 0."""
     rms = float(np.sqrt(np.mean(np.abs(leaf) ** 2))) if leaf.size else 1.0
     return rms if 0 < rms < np.inf else 1.0
 

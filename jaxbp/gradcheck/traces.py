@@ -1,18 +1,16 @@
 """Autodiff beside every number of a trace's backward pass."""
 
-from functools import partial
-
 import jax
 
 from jaxbp.backprop import Trace
 from jaxbp.gradcheck.reference import (
     Derivatives,
-    allowances,
+    against_autodiff,
     notes_on,
     reference_derivatives,
     widen,
 )
-from jaxbp.gradcheck.report import Report, compare
+from jaxbp.gradcheck.report import Report
 
 
 def autodiff_of(trace: Trace) -> Derivatives:
@@ -45,16 +43,9 @@ def check_trace(trace: Trace) -> Report:
     )
     with jax.enable_x64(True):
         params, inputs, targets = widen((trace.params, trace.inputs, trace.targets))
-        loss = trace.loss_function
-        checker, rounded = (
-            partial(
-                reference_derivatives, trace.mlp, loss, cancelling, inputs=inputs, targets=targets
-            )
-            for cancelling in (False, True)
-        )
-        samples = len(inputs), trace.inputs.dtype, rounded if loss.probabilities else None
-        allowed = allowances(checker, params, trace.mlp, *samples)
-        rows = compare("", hand, checker(params), "autodiff", allowed)
+        case = trace.mlp, trace.loss_function, params, inputs, targets
+        dtype = trace.inputs.dtype
+        rows = against_autodiff("", hand, reference_derivatives, case, dtype, False)[0]
         notes = notes_on(trace.mlp, trace.params, trace.inputs, rows)
     return Report(
         tuple(row._replace(path=row.path.removeprefix(".")) for row in rows), notes=tuple(notes)
