@@ -201,13 +201,15 @@ def _assemble(
 def _ports(
     chains: Sequence[Sequence[Item]], centres: Mapping[Item, Point], sizes: Mapping[Item, Box]
 ) -> dict[tuple[int, int], Point]:
-    """Return where each edge leaves its parent (0) and enters its child (1), by their heights."""
+    """Return where each edge leaves its parent (0), by the heights of the children, and where it
+    enters its child (1), by the order of the operands, the first on top.
+    """
     found = {}
     for end in (0, 1):
         sides: dict[Item, list[tuple[float, int]]] = {}
         for k, chain in enumerate(chains):
             node, other = (chain[0], chain[1]) if end == 0 else (chain[-1], chain[-2])
-            sides.setdefault(node, []).append((-centres[other][1], k))
+            sides.setdefault(node, []).append((-centres[other][1] * (end == 0), k))
         for node, some in sides.items():
             (x, y), box = centres[node], sizes[node]
             side = x + box.width / 2 * (1 if end == 0 else -1)

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxbp.backprop import Trace
-from jaxbp.gradcheck import Report
+from jaxbp.gradcheck import Report, autodiff_of
 from jaxbp.viz.network import Layout, draw_network
 from jaxbp.viz.style import BLUE, GREEN, RED, VERMILLION, WIDTH, Drawing, new_figure, number, style
 
@@ -21,13 +22,13 @@ def draw_walk(
     Forward, solid: preactivation z, bias b and activation a under the nodes, the weight on each
     edge, the target y beside the outputs. Backward, dashed: activation error e, node error δ and
     the bias's gradient under the nodes, the weight's gradient on each edge. Gradients are the
-    sample's share, which is all of them for a batch of one. Negative edges are dotted; an edge
-    number without room is left out and counted. A network of more than four layers continues
+    sample's share, which is all of them for a batch of one. Numbers that the report calls wrong are
+    white on red. Negative edges are dotted; an edge number without room is left out and counted. A network of more than four layers continues
     below, where the last column of units is repeated in grey.
 
     Args:
         trace: as returned by `backprop`, with concrete numbers.
-        report: of `check_trace`, for the badge; none unless given.
+        report: of `check_trace`, for the badge and the wrong numbers; none unless given.
         sample: the row of the batch.
         title: above the figure.
 
@@ -59,6 +60,10 @@ def draw_walk(
         for name, colour in (("forward", BLUE), ("backward", VERMILLION)):
             panel = (axes[name], layout, nodes[name], edges[name], colour)
             texts[name], written[name] = draw_network(*panel, backward=name == "backward")
+        if report is not None and not report.ok:
+            shown = texts["backward"] | written["backward"]
+            for place in _wrong_places(trace, report, sample) & set(shown):
+                shown[place].set(color="white", backgroundcolor=RED)
         axes["forward"].set_title("forward →   z = Σ w a + b,  a = φ(z)", color=BLUE)
         axes["backward"].set_title(
             "← backward   e = Σ δ w,  δ = e φ′(z),  ∂L/∂w = a δ,  ∂L/∂b = δ", color=VERMILLION
@@ -106,6 +111,24 @@ def _numbers(
     row = np.arange(trace.mlp.sizes[-1]) == targets[sample] if labels else targets[sample]
     beside = {("target", j): f"y {number(float(row[j]), 4)}" for j in layout.shown[-1]}
     return {"forward": forward | beside, "backward": backward | beside}, edges
+
+
+def _wrong_places(trace: Trace, report: Report, sample: int) -> set[tuple[int, ...]]:
+    """Return the nodes and edges of the backward pass with a number that the report calls wrong."""
+    limits = {row.path: row.allowed for row in report.rows if not row.ok}
+    found: set[tuple[int, ...]] = set()
+    for path, right in jax.tree_util.tree_leaves_with_path(autodiff_of(trace)):
+        name, leaf = str(path[0].name), jax.tree_util.keystr(path).removeprefix(".")
+        if leaf not in limits or len(path) < 2:
+            continue
+        got = getattr(trace, name)[path[1].idx]
+        got = np.asarray(got if len(path) == 2 else getattr(got, path[2].name), np.float64)
+        # At least one element of a wrong leaf is further off than this.
+        limit = limits[leaf] * np.linalg.norm(right) / np.sqrt(got.size)
+        wrong = ~(np.abs(got - np.asarray(right)) <= limit)
+        wrong = wrong[sample] if len(path) == 2 else wrong
+        found |= {(path[1].idx + 1, *map(int, place)) for place in np.argwhere(wrong)}
+    return found
 
 
 def _lines(values: dict[str, Any]) -> str:

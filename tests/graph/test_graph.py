@@ -273,6 +273,13 @@ def test_edges_leave_a_node_in_the_order_of_their_ends():
     assert np.argsort([layout.routes[k][-1][1] for k in range(7, 14)]).tolist() == order
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_operands_enter_from_the_top_in_their_order(first):
+    layout = place(dict.fromkeys(range(3), Box(0.5, 0.4)), [(first, 2), (1 - first, 2)], 7.0)
+    ends = [route[-1][1] for route in layout.routes]
+    assert ends[0] > ends[1]
+
+
 def test_an_edge_past_columns_has_a_point_in_each():
     boxes = dict.fromkeys(range(5), Box(0.5, 0.4))
     layout = place(boxes, [(0, 1), (1, 2), (2, 3), (3, 4), (0, 4)], 1e3)

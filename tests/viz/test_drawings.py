@@ -365,6 +365,23 @@ def test_the_badge_turns_red_and_names_the_first_wrong_number(x64):
     assert "node_errors[0]" in bad.get_text()
 
 
+def test_wrong_numbers_of_a_walk_are_white_on_red(x64):
+    trace = walk_trace((2, 3, 1), 4)
+    layer, errors = trace.gradient[0], np.array(trace.node_errors[0])
+    weight = np.array(layer.weight)
+    weight[1, 2] *= 1.1
+    errors[2, 1] *= -1
+    wrong = dataclasses.replace(
+        trace,
+        gradient=(layer._replace(weight=weight), *trace.gradient[1:]),
+        node_errors=(errors, *trace.node_errors[1:]),
+    )
+    for sample, expected in ((2, {(1, 1, 2), (1, 1)}), (0, {(1, 1, 2)})):
+        drawn = viz.draw_walk(wrong, report=check_trace(wrong), sample=sample).artists
+        texts = {**drawn["nodes"]["backward"], **drawn["edges"]["backward"]}
+        assert {place for place, text in texts.items() if text.get_color() == "white"} == expected
+
+
 def overlapping(texts):
     boxes = [text.get_window_extent() for text in texts if text.get_text().strip()]
     return [(a, b) for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b)]
