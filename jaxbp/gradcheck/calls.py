@@ -215,8 +215,7 @@ def iterates(operation: Any) -> bool:
     """Whether an operation is a loop over nothing, as an iterative solver is."""
     name, counts = operation.primitive.name, operation.params
     return name == "while" or (
-        name == "scan"
-        and len(operation.invars) == counts["num_consts"] + counts["num_carry"]
+        name == "scan" and len(operation.invars) == counts["num_consts"] + counts["num_carry"]
     )
 
 

@@ -41,77 +41,50 @@ def rows_of_slopes(
     probe = _probe(subject, place, kind)
     direction = probe.draw(subject.generator)
     slopes = probe.slopes(elements, direction)
+    slope, low, high, error = slopes[:4]
     truth = getattr(place.truth, kind) if place.truth is not None else []
     limits = subject.allowed(place, subject.setting, kind, truth or hand)
     got, limit = coordinates(hand, cotangents=True), _as_coordinates(limits, place)
-    method = "central difference" if kind == "bars" else "second order"
-    rows = []
-    for k, (low, high) in enumerate(pairwise(np.cumsum([0, *sizes]))):
-        own = np.flatnonzero((elements >= low) & (elements < high))
-        part, along = slice(low, high), len(elements) + k
-        share = got[part] * direction[part]
-        slack = float(np.sum(limit[part] * np.abs(direction[part])))
-        probes = np.append(own, along)
-        size = np.append(
-            np.full(len(own), np.linalg.norm(np.nan_to_num(got[part]))),
-            np.linalg.norm(np.nan_to_num(share)),
-        )
-        if method in methods:
-            hands = np.append(got[elements[own]], share.sum())
-            allowed = np.append(limit[elements[own]], slack)
-            names = [*elements[own] - low, -1]
-            columns = np.stack([hands, allowed, size])
-            row = _row(
-                subject,
-                place,
-                (k, method),
-                [column[probes] for column in slopes[:4]],
-                columns,
-                names,
-            )
-            kinked = bool((slopes.low[probes] != slopes.high[probes]).any())
-            if row is not None and (place.given or not (row.ok or kinked)):
-                rows.append(row)
-        if kind == "bars" and place.given and "Taylor remainder" in methods and high > low:
-            found = remainder_slope(slopes, along, float(share.sum()), slack)
-            if found is not None:
-                numbers = abs(found - 2) / 2, 0.05, (), found, 2.0, subject.setting.name
-                rows.append(Row(subject.paths[k], "Taylor remainder", *numbers))
-    return rows
-
-
-def _row(
-    subject: Subject,
-    place: Place,
-    of: tuple[int, str],
-    slopes: list[np.ndarray],
-    columns: np.ndarray,
-    names: list[int],
-) -> Row | None:
-    """The row of a leaf's worst probe; None where no difference is conclusive."""
-    hand, limit, size = columns
-    slope, low, high, error = slopes
+    edges, many = np.cumsum([0, *sizes]), len(elements)
+    parts = [np.nan_to_num(got[a:b]) for a, b in pairwise(edges)]
+    owner = np.append(np.searchsorted(edges, elements, side="right") - 1, np.arange(len(sizes)))
+    size = _along(np.abs(np.nan_to_num(got)), elements, np.abs(direction), edges)
+    size[:many] = np.array([np.linalg.norm(part) for part in parts])[owner[:many]]
+    got = _along(got, elements, direction, edges)
+    limit = _along(limit, elements, np.abs(direction), edges)
     known = error <= CONCLUSIVE * np.maximum(np.abs(slope), 0.01 * size)
     known |= (error < 1e-6) & (np.abs(slope) < 1e-6)
     known &= np.isfinite(limit)
     subject.skip("central differences do not settle", int((~known).sum()) * place.given)
-    off = np.maximum(0, np.maximum(low - hand, hand - high))
-    nearest = np.clip(hand, low, high)
-    row = worst_row(
-        (subject.paths[of[0]], of[1], place.where(subject.setting)),
-        hand,
-        np.where(np.isfinite(nearest), nearest, slope),
-        off,
-        error + limit + SLACK * np.abs(slope),
-        known,
-    )
-    if row is None:
-        return None
-    leaf, (worst,) = place.point[of[0]], row.place
-    if names[worst] < 0:
-        return row._replace(place=())
-    at = np.unravel_index(names[worst] % leaf.size, leaf.shape)
-    return row._replace(place=tuple(map(int, at)))
+    off = np.maximum(0, np.maximum(low - got, got - high))
+    nearest = np.clip(got, low, high)
+    numbers = got, np.where(np.isfinite(nearest), nearest, slope), off
+    allowed = error + limit + SLACK * np.abs(slope)
+    method = "central difference" if kind == "bars" else "second order"
+    rows = []
+    for k, (path, leaf) in enumerate(zip(subject.paths, place.point, strict=True)):
+        of, mine = (path, method, place.where(subject.setting)), owner == k
+        row = worst_row(of, *numbers, allowed, known & mine) if method in methods else None
+        kinked = bool((low != high)[mine].any())
+        if row is not None and (place.given or not (row.ok or kinked)):
+            at: Any = ()
+            if row.place[0] < many:
+                at = np.unravel_index((elements[row.place[0]] - edges[k]) % leaf.size, leaf.shape)
+            rows.append(row._replace(place=tuple(map(int, at))))
+        if kind == "bars" and place.given and "Taylor remainder" in methods and leaf.size:
+            found = remainder_slope(slopes, many + k, float(got[many + k]), float(limit[many + k]))
+            if found is not None:
+                errors = abs(found - 2) / 2, 0.05, (), found, 2.0, subject.setting.name
+                rows.append(Row(path, "Taylor remainder", *errors))
+    return rows
+
+
+def _along(
+    values: np.ndarray, elements: np.ndarray, direction: np.ndarray, edges: np.ndarray
+) -> np.ndarray:
+    """Some elements, then the sums along the part of a direction in each leaf."""
+    sums = [float(values[a:b] @ direction[a:b]) for a, b in pairwise(edges)]
+    return np.append(values[elements], sums)
 
 
 def look_again(
@@ -126,15 +99,13 @@ def look_again(
     flat = np.flatnonzero(mask)
     chosen = flat[np.unique(np.linspace(0, len(flat) - 1, LOOKS).astype(int))]
     probe = _probe(subject, place, kind)
-    sizes = np.maximum(np.abs(probe.flat), probe.typical())
-    slopes = probe.slopes(chosen, np.where(mask, sizes, 0))
-    slope, low, high, error = slopes[:4]
+    direction = np.where(mask, np.maximum(np.abs(probe.flat), probe.typical()), 0)
+    slope, low, high, error = probe.slopes(chosen, direction)[:4]
     edges = np.cumsum([0, *map(num_coordinates, place.point)])
     got, want = (
-        np.append(all_[chosen], [np.sum((all_ * np.where(mask, sizes, 0))[a:b])
-                                 for a, b in pairwise(edges)])
-        for all_ in (coordinates(some, cotangents=True) for some in (hand, expected))
-    )  # fmt: skip
+        _along(np.where(mask, coordinates(some, cotangents=True), 0), chosen, direction, edges)
+        for some in (hand, expected)
+    )
     slack = np.where(np.isfinite(error), error, 0) + 1e-6 * np.abs(got)
     inside = (low - slack <= got) & (got <= high + slack)
     own, first = np.arange(len(inside)) < len(chosen), kind == "bars"

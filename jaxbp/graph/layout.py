@@ -201,8 +201,9 @@ def _assemble(
 def _ports(
     chains: Sequence[Sequence[Item]], centres: Mapping[Item, Point], sizes: Mapping[Item, Box]
 ) -> dict[tuple[int, int], Point]:
-    """Return where each edge leaves its parent (0), by the heights of the children, and where it
-    enters its child (1), by the order of the operands, the first on top.
+    """Return where each edge leaves its parent (0) and enters its child (1).
+
+    It leaves by the heights of the children, and enters by the order of the operands from the top.
     """
     found = {}
     for end in (0, 1):

@@ -23,8 +23,9 @@ def draw_walk(
     edge, the target y beside the outputs. Backward, dashed: activation error e, node error δ and
     the bias's gradient under the nodes, the weight's gradient on each edge. Gradients are the
     sample's share, which is all of them for a batch of one. Numbers that the report calls wrong are
-    white on red. Negative edges are dotted; an edge number without room is left out and counted. A network of more than four layers continues
-    below, where the last column of units is repeated in grey.
+    white on red. Negative edges are dotted; an edge number without room is left out and counted. A
+    network of more than four layers continues below, where the last column of units is repeated in
+    grey.
 
     Args:
         trace: as returned by `backprop`, with concrete numbers.
