@@ -3,31 +3,35 @@
 Legend: n samples, d inputs, k outputs or classes.
 """
 
+import warnings
+from functools import partial
 from inspect import signature
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from scipy.special import log_softmax
 
 from jaxbp._checks import check_count, check_name, check_number
 from jaxbp.fitting import fit_model
-from jaxbp.fitting.model import Model, Term
+from jaxbp.fitting.frames import column_names
+from jaxbp.fitting.model import Model, Term, ranges_of
 from jaxbp.fitting.standardizing import Standardizer, standardizer
-from jaxbp.params import Mlp, init
-from jaxbp.training import (
-    OPTIMIZERS,
-    EarlyStopping,
-    first_order,
-    fit,
-    gauss_newton,
-    named_optimizer,
+from jaxbp.losses import (
+    Loss,
+    softmax_cross_entropy,
+    softmax_cross_entropy_factor,
+    softmax_cross_entropy_gradient,
 )
+from jaxbp.params import Mlp, init
+from jaxbp.training import OPTIMIZERS, EarlyStopping, first_order, fit, fit_many, gauss_newton
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
-    from sklearn.utils import check_random_state
+    from sklearn.utils import check_random_state, compute_class_weight
     from sklearn.utils.multiclass import check_classification_targets
-    from sklearn.utils.validation import check_is_fitted, validate_data
+    from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 except ImportError as error:
     raise ModuleNotFoundError(
         "jaxbp.sklearn needs scikit-learn 1.6 or newer: pip install 'jaxbp[sklearn]'"
@@ -35,8 +39,13 @@ except ImportError as error:
 
 GAUSS_NEWTON_ROWS, FIRST_ORDER_ROWS = 512, 200  # of a step, unless `batch_size` says otherwise
 FEWEST_ROWS = 5  # that `fit_model` takes
-# Parameters that solvers read besides solver and random_state; other optimizers: learning_rate.
+FOLDS, ALPHAS = 3, (0.1, 1.0, 10.0, 100.0)  # that a classifier's alpha is chosen by and from
+FEW_ROWS, SAFE_ALPHA = 100, 1.0  # of fewer rows alpha is not chosen
+STOPPING_ROWS = 40  # of Gauss-Newton: fewer are too few to hold any out
+# Parameters that solvers read besides those of ALL; other optimizers: learning_rate and alpha.
+ALL = {"solver", "random_state", "verbose"}
 READ_BY_NETWORKS = {
+    "warm_start",
     "hidden",
     "activation",
     "steps",
@@ -53,6 +62,31 @@ READ = {
 SCHEMES = {"relu": "he", "leaky_relu": "he", "silu": "lecun", "gelu": "lecun", "sine": "sine"}
 
 
+def _weighted_factor(outputs: jax.Array, targets: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """S and e of the softmax cross-entropy for rows of targets that sum to their weights."""
+    root = jnp.sqrt(jnp.maximum(targets.sum(axis=1), 1e-30))
+    shares = targets / (root**2)[:, jnp.newaxis]
+    factor, error = softmax_cross_entropy_factor(outputs, shares)
+    return factor * root[:, jnp.newaxis, jnp.newaxis], error * root[:, jnp.newaxis]
+
+
+WEIGHTED_CROSS_ENTROPY = Loss(
+    "weighted softmax cross-entropy",
+    softmax_cross_entropy,
+    softmax_cross_entropy_gradient,
+    _weighted_factor,
+)
+
+
+def _falling(name: str, learning_rate: Any, steps: Any) -> Any:
+    """An optimizer whose rate falls to 0 along a cosine; both numbers may be traced."""
+
+    def rate(count: Any) -> Any:
+        return learning_rate * (1 + jnp.cos(jnp.pi * jnp.minimum(count / steps, 1.0))) / 2
+
+    return OPTIMIZERS[name](rate)
+
+
 class _Network(BaseEstimator):
     """Parameters and training of both estimators."""
 
@@ -66,11 +100,15 @@ class _Network(BaseEstimator):
         batch_size: int | None = None,
         learning_rate: float = 1e-2,
         damping: float = 0.1,
+        alpha: float | None = None,
+        class_weight: Any = None,
         effort: str = "normal",
         seconds: float | None = None,
-        early_stopping: bool = False,
+        early_stopping: bool | str = "auto",
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
+        warm_start: bool = False,
+        verbose: bool = False,
         random_state: Any = None,
     ) -> None:
         self.hidden = hidden
@@ -80,86 +118,168 @@ class _Network(BaseEstimator):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.damping = damping
+        self.alpha = alpha
+        self.class_weight = class_weight
         self.effort = effort
         self.seconds = seconds
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.verbose = verbose
         self.random_state = random_state
 
     def _check_solver(self, auto: str) -> str:
         """Return the solver, `auto` for "auto"; raise for parameters that it does not read."""
         check_name("solver", self.solver, ["auto", "gauss_newton", *OPTIMIZERS])
         solver = auto if self.solver == "auto" else self.solver
-        read = READ.get(solver, {"learning_rate", *READ_BY_NETWORKS}) | {"solver", "random_state"}
+        read = READ.get(solver, {"learning_rate", "alpha", *READ_BY_NETWORKS}) | ALL
+        read |= {"class_weight"} if isinstance(self, Classifier) else set()
         for name, parameter in signature(type(self)).parameters.items():
-            if name not in read and (value := getattr(self, name)) != parameter.default:
+            if name in read or (value := getattr(self, name)) == parameter.default:
+                continue
+            if name == "alpha":  # scikit-learn's checks set it everywhere
+                warnings.warn(f"alpha has no effect with solver={self.solver!r}", stacklevel=3)
+            else:
                 raise ValueError(
                     f"{name} must be left at its default with solver={self.solver!r}, "
                     f"which does not read it; got {value!r}"
                 )
         return solver
 
+    def _solver(self, solver: str, steps: int, penalty: Any) -> Any:
+        """The solver with a penalty of penalty / 2 || W ||^2 beside the mean loss."""
+        if solver == "gauss_newton":
+            return gauss_newton(damping=self.damping)
+        if solver == "lbfgs":
+            return first_order(OPTIMIZERS["lbfgs"](None))
+        rate = check_number("learning_rate", self.learning_rate, minimum=0)
+        # As arrays, so that no other number compiles anything.
+        settings: Any = {"learning_rate": rate, "steps": float(steps)}
+        return first_order(
+            partial(_falling, solver), weight_decay=np.asarray(penalty, np.float64), **settings
+        )
+
+    def _warm_model(self) -> Model | None:
+        """The fitted model that training starts from, if that is wanted."""
+        return getattr(self, "model_", None) if self.warm_start else None
+
     def _train(
         self,
         solver: str,
         points: np.ndarray,
         targets: np.ndarray,
-        scaler: Standardizer,
+        scalers: tuple[Standardizer, Standardizer],
         flat: bool,
-        loss: str,
+        names: tuple[str, ...],
     ) -> None:
-        """Fit a network to points in their units and targets in standard ones."""
+        """Fit a network to points in their units and targets in standard ones.
+
+        Of a classifier the targets are 1 in the column of the class, times the weight of the row.
+        """
         newton, generator = solver == "gauss_newton", check_random_state(self.random_state)
         hidden = [self.hidden] if isinstance(self.hidden, (int, np.integer)) else self.hidden
-        mlp = Mlp((points.shape[1], *hidden, len(scaler.mean)), self.activation)
-        input_scaler = standardizer(points)
-        inputs = input_scaler.standardize(points)
+        mlp = Mlp((points.shape[1], *hidden, targets.shape[1]), self.activation)
+        warm = self._warm_model()
+        if warm is not None and warm.mlp != mlp:
+            raise ValueError(f"warm_start must meet the network that was fitted, {warm.mlp.sizes}")
+        if warm is not None:
+            scalers = warm.input_scaler, warm.output_scaler
+        inputs = scalers[0].standardize(points)
         default = 100 if newton else 1000
         steps = check_count("steps", default if self.steps is None else self.steps, minimum=1)
         rows = max(1, GAUSS_NEWTON_ROWS // mlp.sizes[-1]) if newton else FIRST_ORDER_ROWS
         size = rows if self.batch_size is None else self.batch_size
         batch_size = check_count("batch_size", size, minimum=1)
-        train, validation, callbacks = np.arange(len(points)), None, []
-        if self.early_stopping:
-            fraction = self.validation_fraction
-            share = check_number("validation_fraction", fraction, minimum=0, below=1)
-            patience = check_count("n_iter_no_change", self.n_iter_no_change, minimum=1)
-            callbacks.append(EarlyStopping(patience))
-            order = generator.permutation(len(points))
-            held_out, train = np.split(order, [max(1, round(share * len(points)))])
-            validation = (inputs[held_out], targets[held_out])
-            if not len(train):
-                raise ValueError(
-                    f"early_stopping must leave samples to train on, got n_samples = {len(points)}"
-                )
+        held_out, callbacks = self._held_out(newton, len(points), generator)
+        train = self._samples(inputs[~held_out], targets[~held_out])
+        validation = self._samples(inputs[held_out], targets[held_out]) if held_out.any() else None
+        if self.verbose:
+            callbacks.append(lambda record, _: print(f"step {record.step}, loss {record.loss:.4g}"))
+        options: Any = {
+            "steps": steps,
+            "batch_size": batch_size if batch_size < len(train[0]) else None,
+            "loss": self._loss,
+        }
         with jax.enable_x64(True):
             start, key = jax.random.split(jax.random.key(generator.randint(2**31)))
+            params = init(mlp, start, SCHEMES.get(self.activation, "glorot"))
+            self.alpha_, total = self._alpha(solver), self._total(targets[~held_out])
+            if self.alpha_ is None:
+                kept = inputs[~held_out], targets[~held_out]
+                self.alpha_ = self._choose_alpha(solver, mlp, params, kept, key, options)
             result = fit(
                 mlp,
-                init(mlp, start, SCHEMES.get(self.activation, "glorot")),
-                (inputs[train], targets[train]),
-                steps=steps,
-                solver=gauss_newton(damping=self.damping)
-                if newton
-                else first_order(named_optimizer(solver, self.learning_rate, "cosine", steps)),
-                batch_size=batch_size if batch_size < len(train) else None,
-                loss=loss,
+                params if warm is None else warm.params,
+                train,
+                solver=self._solver(solver, steps, self.alpha_ / total),
                 validation=validation,
                 key=key,
                 record_every=max(1, steps // 50),
                 callbacks=tuple(callbacks),
+                **options,
             )
             term = Term(mlp, jax.tree.map(np.asarray, result.params), np.ones(mlp.sizes[-1]))
-            self.model_ = Model((term,), input_scaler, scaler, flat)
+            known: Any = {"ranges": ranges_of(points), "names": names}
+            self.model_ = Model((term,), *scalers, flat, **known)
         history = result.history
         self.n_iter_ = int(history.step[-1])
         self.loss_curve_ = history.loss.tolist()
         self.validation_loss_curve_ = history.validation_loss.tolist() if validation else None
 
+    def _held_out(self, newton: bool, count: int, generator: Any) -> tuple[np.ndarray, list[Any]]:
+        """Which rows are held out, and the callback that stops by them."""
+        held_out = np.zeros(count, bool)
+        # Gauss-Newton would follow the noise of few rows to the end.
+        if not (
+            newton and count >= STOPPING_ROWS
+            if self.early_stopping == "auto"
+            else self.early_stopping
+        ):
+            return held_out, []
+        fraction = self.validation_fraction
+        share = check_number("validation_fraction", fraction, minimum=0, below=1)
+        patience = check_count("n_iter_no_change", self.n_iter_no_change, minimum=1)
+        held_out[generator.permutation(count)[: max(1, round(share * count))]] = True
+        if held_out.all():
+            raise ValueError(
+                f"early_stopping must leave samples to train on, got n_samples = {count}"
+            )
+        return held_out, [EarlyStopping(patience)]
+
+    def _choose_alpha(
+        self, solver: str, mlp: Mlp, params: Any, rows: Any, key: Any, options: Any
+    ) -> float:
+        """The alpha whose networks have the least loss on rows that they were not fitted to."""
+        inputs, targets = rows
+        if len(inputs) < FEW_ROWS:
+            return SAFE_ALPHA
+        folds = np.random.RandomState(0).permutation(len(inputs)) % FOLDS
+        starts = jax.tree.map(lambda leaf: np.stack([leaf] * len(ALPHAS)), params)
+        losses = np.zeros(len(ALPHAS))
+        for fold in range(FOLDS):
+            kept = targets * (folds != fold)[:, np.newaxis]
+            fits = fit_many(
+                mlp,
+                starts,
+                self._samples(inputs, kept),
+                validation=self._samples(inputs, targets - kept),
+                solver=self._solver(solver, options["steps"], np.array(ALPHAS) / kept.sum()),
+                key=key,
+                record_every=options["steps"],
+                **options,
+            )
+            losses += fits.validation_loss[-1]
+        return ALPHAS[int(np.nanargmin(losses))]
+
+    def _names(self, outputs: tuple[str, ...]) -> tuple[str, ...]:
+        """The names of a data frame's columns and of outputs, empty where there are none."""
+        inputs = tuple(getattr(self, "feature_names_in_", ()))
+        return (*inputs, *outputs) if inputs else ()
+
     def _outputs(self, points: Any) -> np.ndarray:
         check_is_fitted(self)
-        return self.model_(validate_data(self, points, dtype=np.float64, reset=False))
+        return self.model_._on_host(validate_data(self, points, dtype=np.float64, reset=False))
 
 
 class Regressor(MultiOutputMixin, RegressorMixin, _Network):
@@ -177,16 +297,23 @@ class Regressor(MultiOutputMixin, RegressorMixin, _Network):
             200 otherwise.
         learning_rate: of an optimizer, at the start.
         damping: of Gauss-Newton.
+        alpha: strength of a penalty alpha / (2 n) || W ||^2 beside the mean loss of n rows, of
+            optimizers but lbfgs. None for no penalty; of a classifier without early stopping for
+            the best of 0.1, 1, 10 and 100 by three folds, and 1 with fewer than 100 rows.
+        class_weight: of a classifier, as in scikit-learn: None, "balanced" or a dict.
         effort: of `fit_model`.
         seconds: of `fit_model`; None for the operations that `effort` allows, not by the clock.
         early_stopping: holds rows out, stops where their loss no longer falls, and keeps the best
-            parameters.
+            parameters; "auto" for Gauss-Newton alone, which would follow the noise of few rows.
         validation_fraction: the share of the rows that is held out with early_stopping.
         n_iter_no_change: entries of the loss curve without a smaller held-out loss before the stop.
+        warm_start: training starts from the last fit, in its standard units.
+        verbose: prints the loss as it falls, or the candidates of `fit_model`.
         random_state: of the start, the batches and the rows held out.
 
     Attributes:
         model_: the fitted `jaxbp.Model`.
+        alpha_: the strength of the penalty, chosen or given; not of `fit_model`.
         n_iter_: number of steps, or of candidates of `fit_model`.
         loss_curve_: the training loss at the start and after every fiftieth of the steps, in
             standard units; of `fit_model` that of the result.
@@ -196,29 +323,52 @@ class Regressor(MultiOutputMixin, RegressorMixin, _Network):
         feature_names_in_: the names of the columns, where they are strings.
     """
 
+    _loss: str | Loss = "mean_squared_error"
+
     def fit(self, X: Any, y: Any) -> "Regressor":  # noqa: N803
         """Fit to points X (n, d) and outputs y (n,) or (n, k), in their own units."""
         checks: Any = {"dtype": np.float64, "multi_output": True, "y_numeric": True}
         points, outputs = validate_data(self, X, y, **checks)
-        solver = self._check_solver("fit_model")
+        solver, num_outputs = self._check_solver("fit_model"), np.size(outputs[0])
+        default = tuple(f"output_{i}" for i in range(num_outputs))
+        names = self._names(column_names(y) or default)
         if solver == "fit_model" and len(points) >= FEWEST_ROWS:
             seed = check_random_state(self.random_state).randint(2**31)
             options: Any = {"seconds": self.seconds, "effort": self.effort, "seed": seed}
-            model = self.model_ = fit_model(points, outputs, **options)
+            if self.verbose:
+                options["on_candidate"] = lambda one: print(f"{one.name}: {one.held_out:.3g}")
+            model = self.model_ = fit_model(points, outputs, names=names, **options)
             self.n_iter_ = len(model.history)
             self.loss_curve_ = [model.score(points, outputs).nrmse ** 2]
             self.validation_loss_curve_ = [one.held_out**2 for one in model.history]
             return self
         rows = np.asarray(outputs, np.float64).reshape(len(points), -1)
-        scaler = standardizer(rows)
-        targets, flat = scaler.standardize(rows), outputs.ndim == 1
+        scalers = standardizer(points), standardizer(rows)
+        warm = self._warm_model()
+        targets = (scalers[1] if warm is None else warm.output_scaler).standardize(rows)
         solver = "gauss_newton" if solver == "fit_model" else solver
-        self._train(solver, points, targets, scaler, flat, "mean_squared_error")
+        self._train(solver, points, targets, scalers, outputs.ndim == 1, names)
         return self
 
-    def predict(self, X: Any) -> np.ndarray:  # noqa: N803
-        """Predict the outputs (n,) or (n, k) at points X (n, d)."""
-        return self._outputs(X)
+    def predict(self, X: Any, return_std: bool = False) -> Any:  # noqa: N803
+        """Predict the outputs (n,) or (n, k) at points X (n, d); with return_std also `Model.std`.
+
+        Raises:
+            ValueError: return_std is asked for of another solver than "auto", which has no bars.
+        """
+        if not return_std:
+            return self._outputs(X)
+        check_is_fitted(self)
+        return self.model_.with_std(validate_data(self, X, dtype=np.float64, reset=False))
+
+    def _samples(self, inputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return inputs, targets
+
+    def _total(self, targets: np.ndarray) -> float:
+        return len(targets)
+
+    def _alpha(self, solver: str) -> float | None:
+        return 0.0 if self.alpha is None else check_number("alpha", self.alpha, minimum=0)
 
 
 class Classifier(ClassifierMixin, _Network):
@@ -228,22 +378,65 @@ class Classifier(ClassifierMixin, _Network):
     adam.
     """
 
-    def fit(self, X: Any, y: Any) -> "Classifier":  # noqa: N803
-        """Fit to points X (n, d) and classes y (n,)."""
+    _loss: str | Loss = WEIGHTED_CROSS_ENTROPY
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "Classifier":  # noqa: N803
+        """Fit to points X (n, d) and classes y (n,); a row counts as often as its weight says."""
         points, classes = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(classes)
+        weights = _check_sample_weight(
+            sample_weight, points, dtype=np.float64, ensure_non_negative=True
+        )
+        counted = weights > 0
+        if not counted.any():
+            raise ValueError("sample_weight must have a positive number, got zeros only")
+        points, classes, weights = points[counted], classes[counted], weights[counted]
         self.classes_, labels = np.unique(classes, return_inverse=True)
+        scaler = standardizer(points)
+        if sample_weight is not None:
+            mean = np.average(points, axis=0, weights=weights)
+            scale = np.sqrt(np.average((points - mean) ** 2, axis=0, weights=weights))
+            scaler = Standardizer(
+                mean, np.where(np.ptp(points, axis=0) > 0, scale, 1.0), scaler.floor
+            )
+        weights *= compute_class_weight(self.class_weight, classes=self.classes_, y=classes)[labels]
+        targets = np.eye(len(self.classes_))[labels] * weights[:, np.newaxis]
         zeros = np.zeros(len(self.classes_))
-        scaler = Standardizer(zeros, zeros + 1, zeros)
-        solver, targets = self._check_solver("adam"), labels.astype(np.int32)
-        self._train(solver, points, targets, scaler, False, "softmax_cross_entropy")
+        scalers = scaler, Standardizer(zeros, zeros + 1, zeros)
+        names = self._names(tuple(map(str, self.classes_)))
+        self._train(self._check_solver("adam"), points, targets, scalers, False, names)
         return self
+
+    def _samples(self, inputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Fill up with rows of weight 0, so that folds of about one size share a program."""
+        step = 1 << max(0, len(inputs).bit_length() - 4)
+        extra = ((0, -len(inputs) % step), (0, 0))
+        # The mean over all these rows is the mean by weight.
+        scale = (len(inputs) + extra[0][1]) / targets.sum()
+        return np.pad(inputs, extra), np.pad(targets * scale, extra)
+
+    def _total(self, targets: np.ndarray) -> float:
+        return targets.sum()
+
+    def _alpha(self, solver: str) -> float | None:
+        """None where it is to be chosen: early stopping bounds a network by itself."""
+        if self.alpha is not None:
+            return check_number("alpha", self.alpha, minimum=0)
+        chosen = solver not in ("gauss_newton", "lbfgs") and self.early_stopping in (False, "auto")
+        return None if chosen else 0.0
+
+    def decision_function(self, X: Any) -> np.ndarray:  # noqa: N803
+        """Predict the logits (n, k), or of two classes the difference of both (n,)."""
+        logits = self._outputs(X)
+        return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:  # noqa: N803
+        """Predict the logarithms (n, k) of the probabilities."""
+        return log_softmax(self._outputs(X), axis=1)
 
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
         """Predict the probabilities (n, k) of the classes, in the order of `classes_`."""
-        logits = self._outputs(X)
-        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return shares / shares.sum(axis=1, keepdims=True)
+        return np.exp(self.predict_log_proba(X))
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
         """Predict the most probable class (n,) at points X (n, d)."""

@@ -30,14 +30,7 @@ NUMBERS = {sign: _numbers_with(sign) for sign in ".,"}
 
 
 class Reading(NamedTuple):
-    """How a table is read.
-
-    Attributes:
-        skip_rows: lines before the line of names.
-        drop_missing: whether rows with a missing value are left out.
-        one_hot: whether a column of texts becomes a column of 0 and 1 for each of them.
-        decimal: "." or ","; None where the numbers themselves must tell.
-    """
+    """How a table is read: the arguments of `read_table`; one_hot for its categories."""
 
     skip_rows: int = 0
     drop_missing: bool = False
@@ -161,9 +154,9 @@ class Table:
                 continue
             numbers = self._numbers(cells)
             wrong = np.isnan(numbers) & ~gaps
-            if self.reading.one_hot and wrong.any() and (wrong | gaps).all():
-                kinds = self._kinds(name, cells, wrong)
-                parts |= {f"{name}={kind}": cells == kind for kind in kinds}
+            texts = wrong.any() and (wrong | gaps).all() and not any(map(DATE.fullmatch, cells))
+            if self.reading.one_hot and texts:
+                parts |= {f"{name}={kind}": cells == kind for kind in sorted(set(cells[wrong]))}
                 continue
             self._refuse(wrong, name, _why(cells, wrong, gaps))
             self._refuse(np.isinf(numbers), name, "is not finite")
@@ -178,17 +171,6 @@ class Table:
             warnings.warn(f"{self.path}: {'; '.join(self.notes)}", stacklevel=3)
         columns = [np.asarray(part[~lacking], np.float64) for part in parts.values()]
         return np.array(columns).T, tuple(parts)
-
-    def _kinds(self, name: str, cells: Any, texts: np.ndarray) -> list[str]:
-        """The different texts of a column; an error for dates and for too many of them."""
-        dates = np.array([bool(DATE.fullmatch(cell)) for cell in cells])
-        self._refuse(dates, name, _why(cells, dates, ~dates))
-        kinds = sorted(set(cells[texts]))
-        if 2 * len(kinds) > texts.sum():
-            self._refuse(
-                texts, name, f"is one of {len(kinds)} different texts, too many for 0 and 1"
-            )
-        return kinds
 
     def _refuse(self, rows: np.ndarray, name: str, why: str) -> None:
         """Raise a ValueError that names the first of these rows, if there is any."""
