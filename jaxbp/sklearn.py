@@ -381,13 +381,20 @@ class Classifier(ClassifierMixin, _Network):
     _loss: str | Loss = WEIGHTED_CROSS_ENTROPY
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "Classifier":  # noqa: N803
-        """Fit to points X (n, d) and classes y (n,); a row counts as often as its weight says."""
+        """Fit to points X (n, d) and classes y (n,); a row counts as often as its weight says.
+
+        Raises:
+            ValueError: weights differ with the solver "gauss_newton", whose damping depends on the
+                number of rows.
+        """
         points, classes = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(classes)
         weights = _check_sample_weight(
             sample_weight, points, dtype=np.float64, ensure_non_negative=True
         )
-        counted = weights > 0
+        solver, counted = self._check_solver("adam"), weights > 0
+        if solver == "gauss_newton" and np.ptp(weights) > 0:
+            raise ValueError("sample_weight must be equal with solver='gauss_newton'")
         if not counted.any():
             raise ValueError("sample_weight must have a positive number, got zeros only")
         points, classes, weights = points[counted], classes[counted], weights[counted]
@@ -404,7 +411,7 @@ class Classifier(ClassifierMixin, _Network):
         zeros = np.zeros(len(self.classes_))
         scalers = scaler, Standardizer(zeros, zeros + 1, zeros)
         names = self._names(tuple(map(str, self.classes_)))
-        self._train(self._check_solver("adam"), points, targets, scalers, False, names)
+        self._train(solver, points, targets, scalers, False, names)
         return self
 
     def _samples(self, inputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
