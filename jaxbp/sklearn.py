@@ -384,8 +384,8 @@ class Classifier(ClassifierMixin, _Network):
         """Fit to points X (n, d) and classes y (n,); a row counts as often as its weight says.
 
         Raises:
-            ValueError: weights differ with the solver "gauss_newton", whose damping depends on the
-                number of rows.
+            ValueError: positive weights differ with the solver "gauss_newton", whose damping
+                depends on the number of rows.
         """
         points, classes = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(classes)
@@ -393,11 +393,11 @@ class Classifier(ClassifierMixin, _Network):
             sample_weight, points, dtype=np.float64, ensure_non_negative=True
         )
         solver, counted = self._check_solver("adam"), weights > 0
-        if solver == "gauss_newton" and np.ptp(weights) > 0:
-            raise ValueError("sample_weight must be equal with solver='gauss_newton'")
         if not counted.any():
             raise ValueError("sample_weight must have a positive number, got zeros only")
         points, classes, weights = points[counted], classes[counted], weights[counted]
+        if solver == "gauss_newton" and np.ptp(weights) > 0:
+            raise ValueError("sample_weight must be 0 or one number with solver='gauss_newton'")
         self.classes_, labels = np.unique(classes, return_inverse=True)
         scaler = standardizer(points)
         if sample_weight is not None:
