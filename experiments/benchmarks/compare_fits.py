@@ -1,11 +1,12 @@
 """Compare fit_model with interpolators and Gaussian processes on curves, few rows and any spacing.
 
-Twelve curves, with 6 to 250 rows, spaced evenly, at random, in logarithms or in clusters. Each
-baseline is fitted with its own settings, and the best of them *by the true error* is what fit_model
-is compared with: a choice that none of them could make from the rows. Errors below 1e-7 of the
-standard deviation count as 1e-7. Reported are the ratio of the errors, the coverage of 90 %
-intervals and the claimed error over the true one. All of it takes hours; --rows, --spacings and
---draws take a part.
+Twelve curves, with 6 to 250 rows, spaced evenly, at random, in logarithms or in clusters; with
+--functions well-known functions of two to ten inputs, at rows spread at random. Each baseline is
+fitted with its own settings, and the best of them *by the true error* is what fit_model is compared
+with: a choice that none of them could make from the rows. Errors below 1e-7 of the standard
+deviation count as 1e-7. Reported are the ratio of the errors, the coverage of 90 % intervals and
+the claimed error over the true one. All of it takes hours; --rows, --spacings and --draws take a
+part.
 """
 
 import sys
@@ -19,12 +20,20 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
-from scipy.interpolate import CubicSpline, RBFInterpolator, make_smoothing_spline
+from scipy.interpolate import (
+    CloughTocher2DInterpolator,
+    CubicSpline,
+    NearestNDInterpolator,
+    RBFInterpolator,
+    make_smoothing_spline,
+)
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteKernel
 
 import jaxbp
+from data.functions import FUNCTIONS as ENGINEERS
+from data.surfaces import franke
 from shared.experiment import Common, begin, finish, run
 
 SMALLEST = 1e-7  # of the standard deviation: smaller errors count as this
@@ -44,6 +53,60 @@ CURVES: dict[str, tuple[float, float, float, Callable[[np.ndarray], np.ndarray]]
 }
 
 
+def ishigami(p: np.ndarray) -> np.ndarray:
+    """Return sin a + 7 sin^2 b + 0.1 c^4 sin a, angles from -pi to pi (Ishigami and Homma 1990)."""
+    a, b, c = np.pi * (2 * p.T - 1)
+    return np.sin(a) + 7 * np.sin(b) ** 2 + 0.1 * c**4 * np.sin(a)
+
+
+def robot_arm(p: np.ndarray) -> np.ndarray:
+    """Return the distance of the end of an arm of two links from its base (An and Owen 2001)."""
+    angles, lengths = np.cumsum(2 * np.pi * p[:, :2], axis=1), p[:, 2:]
+    return np.hypot(*(np.sum(lengths * wave(angles), axis=1) for wave in (np.cos, np.sin)))
+
+
+def piston(p: np.ndarray) -> np.ndarray:
+    """Return the cycle time of a piston (Kenett and Zacks 1998)."""
+    low = np.array([30, 0.005, 0.002, 1000, 90_000, 290, 340])
+    high = np.array([60, 0.02, 0.01, 5000, 110_000, 296, 360])
+    mass, area, volume, spring, pressure, ambient, gas = (low + p * (high - low)).T
+    force = pressure * area + 19.62 * mass - spring * volume / area
+    heat = pressure * volume / gas * ambient
+    now = area / (2 * spring) * (np.sqrt(force**2 + 4 * spring * heat) - force)
+    return 2 * np.pi * np.sqrt(mass / (spring + area**2 * heat / now**2))
+
+
+def branin(p: np.ndarray) -> np.ndarray:
+    """Return Branin's function over its usual box (Dixon and Szego 1978)."""
+    x, y = 15 * p[:, 0] - 5, 15 * p[:, 1]
+    parabola = y - 5.1 * x**2 / (4 * np.pi**2) + 5 * x / np.pi - 6
+    return parabola**2 + 10 * (1 - 1 / (8 * np.pi)) * np.cos(x) + 10
+
+
+def in_units(name: str) -> tuple[Callable[[np.ndarray], np.ndarray], int]:
+    """Return an engineers' function of points of the unit cube, and its number of inputs."""
+    function, ranges = ENGINEERS[name]
+    low, high = np.array(list(ranges.values())).T
+    return lambda p: function(low + p * (high - low)), len(low)
+
+
+SHAPES: dict[str, tuple[Callable[[np.ndarray], np.ndarray], int]] = {
+    "franke": (lambda p: franke(*p.T), 2),
+    "branin": (branin, 2),
+    "cone": (lambda p: np.hypot(p[:, 0] - 0.4, p[:, 1] - 0.6), 2),
+    "fold": (lambda p: np.abs(p @ [1.0, 0.6] - 0.8) + 0.3 * p[:, 1], 2),
+    "ishigami": (ishigami, 3),
+    "front": (lambda p: np.tanh(12 * p @ [1.0, -1.0, 0.3]), 3),
+    "wave": (lambda p: np.sin(2 * p.sum(axis=1)), 4),
+    "robot arm": (robot_arm, 4),
+    "friedman": in_units("friedman"),
+    "OTL circuit": in_units("otl_circuit"),
+    "piston": (piston, 7),
+    "borehole": in_units("borehole"),
+    "wing weight": in_units("wing_weight"),
+}
+
+
 @dataclass(frozen=True)
 class Config(Common):
     """Flags of the comparison."""
@@ -54,17 +117,20 @@ class Config(Common):
     """Layouts of the rows."""
     draws: int = 5
     """Draws of each case."""
+    functions: bool = False
+    """Functions of several inputs in place of curves."""
 
 
 def main(config: Config) -> None:
     """Compare on every case and print the ratios for each number of rows."""
     folder = begin(config)
     found: list[dict[str, Any]] = []
-    for name in CURVES:
+    names, spacings = (SHAPES, ("random",)) if config.functions else (CURVES, config.spacings)
+    for name in names:
         for num_rows in config.rows:
-            for spacing in config.spacings:
+            for spacing in spacings:
                 for draw in range(config.draws):
-                    seed = [config.seed, list(CURVES).index(name), num_rows, draw]
+                    seed = [config.seed, list(names).index(name), num_rows, draw]
                     found.append(compare(name, num_rows, spacing, np.random.default_rng(seed)))
         if not config.quiet:
             own = [one for one in found if one["curve"] == name]
@@ -82,21 +148,18 @@ def compare(
     name: str, num_rows: int, spacing: str, generator: np.random.Generator
 ) -> dict[str, Any]:
     """Fit one case by fit_model and by every baseline."""
-    low, high, noise, function = CURVES[name]
-    x = space(low, high, spacing, num_rows, generator)
-    values = function(x) + noise * generator.standard_normal(num_rows)
-    new = np.geomspace(low, high, 401) if spacing == "logarithmic" else np.linspace(low, high, 401)
-    if spacing == "clustered":
-        new = np.linspace(x[0], x[-1], 401)
-    true = function(new)
+    noise = CURVES[name][2] if name in CURVES else 0.0
+    x, new, function = sample(name, num_rows, spacing, generator)
+    values, true = function(x) + noise * generator.standard_normal(num_rows), function(new)
     start = time.perf_counter()
-    model = jaxbp.fit_model(x[:, None], values)
+    model = jaxbp.fit_model(x, values)
     seconds = time.perf_counter() - start
-    predicted = model(new[:, None])
-    lower, upper = model.interval(new[:, None])
+    predicted = model(new)
+    lower, upper = model.interval(new)
     observed = true + noise * generator.standard_normal(len(new))
     deviation = true.std()
-    errors = {other: rms(fit(x, values, new) - true) for other, fit in baselines().items()}
+    fits = baselines(x.shape[1]).items()
+    errors = {other: rms(fit(x, values, new) - true) for other, fit in fits}
     best = min(errors, key=lambda other: errors[other])
     error = rms(predicted - true)
     floor = SMALLEST * deviation
@@ -115,6 +178,25 @@ def compare(
     }
 
 
+def sample(
+    name: str, num_rows: int, spacing: str, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+    """Return rows (n, d), new points (p, d) and the function of both."""
+    if name in SHAPES:
+        function, num_inputs = SHAPES[name]
+        return (
+            generator.random((num_rows, num_inputs)),
+            generator.random((1000, num_inputs)),
+            function,
+        )
+    low, high, _, curve = CURVES[name]
+    x = space(low, high, spacing, num_rows, generator)
+    new = np.geomspace(low, high, 401) if spacing == "logarithmic" else np.linspace(low, high, 401)
+    if spacing == "clustered":
+        new = np.linspace(x[0], x[-1], 401)
+    return x[:, np.newaxis], new[:, np.newaxis], lambda points: curve(points[:, 0])
+
+
 def space(
     low: float, high: float, spacing: str, num_rows: int, generator: np.random.Generator
 ) -> np.ndarray:
@@ -130,40 +212,48 @@ def space(
     return np.sort(np.clip(x, low, high) + 1e-4 * (high - low) * generator.random(num_rows))
 
 
-def baselines() -> dict[str, Callable[..., np.ndarray]]:
+def baselines(num_inputs: int) -> dict[str, Callable[..., np.ndarray]]:
     """Return (x, values, new) -> predictions, in standard units inside."""
-    fits: dict[str, Callable[..., np.ndarray]] = {
-        "cubic spline": lambda x, y, new: CubicSpline(x, y)(new),
-        "smoothing spline": lambda x, y, new: make_smoothing_spline(x, y)(new),
-    }
+    fits: dict[str, Callable[..., np.ndarray]] = {}
+    if num_inputs == 1:
+        fits["cubic spline"] = lambda x, y, new: CubicSpline(x[:, 0], y)(new[:, 0])
+        fits["smoothing spline"] = lambda x, y, new: make_smoothing_spline(x[:, 0], y)(new[:, 0])
+    if num_inputs == 2:
+        fits["Clough-Tocher"] = clough_tocher
     for kernel in ("cubic", "thin_plate_spline", "quintic"):
         fits[f"RBF {kernel}"] = lambda x, y, new, kernel=kernel: RBFInterpolator(
-            x[:, None], y, kernel=kernel
-        )(new[:, None])
-    for width in (1.0, 3.0, 10.0):
+            x, y, kernel=kernel
+        )(new)
+    for width in (0.3, 1.0, 3.0, 10.0):
         fits[f"RBF Gaussian {width:g}"] = lambda x, y, new, width=width: RBFInterpolator(
-            x[:, None], y, kernel="gaussian", epsilon=width
-        )(new[:, None])
-    bounds = (1e-2, 1e2)
+            x, y, kernel="gaussian", epsilon=width
+        )(new)
+    bounds, lengths = (1e-2, 1e2 if num_inputs == 1 else 1e3), np.ones(num_inputs)
     for name, kernel in (
-        ("RBF", RBF(1.0, bounds)),
-        ("Matern 3/2", Matern(1.0, bounds, 1.5)),
-        ("Matern 5/2", Matern(1.0, bounds, 2.5)),
+        ("RBF", RBF(lengths, bounds)),
+        ("Matern 3/2", Matern(lengths, bounds, 1.5)),
+        ("Matern 5/2", Matern(lengths, bounds, 2.5)),
     ):
         whole = ConstantKernel(1.0, (1e-3, 1e5)) * kernel + WhiteKernel(1e-4, (1e-11, 10))
         fits[f"Gaussian process {name}"] = lambda x, y, new, whole=whole: (
             GaussianProcessRegressor(whole, n_restarts_optimizer=1, random_state=0)
-            .fit(x[:, None], y)
-            .predict(new[:, None])
+            .fit(x, y)
+            .predict(new)
         )
     return {name: standardized(fit) for name, fit in fits.items()}
+
+
+def clough_tocher(x: np.ndarray, values: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """Interpolate on triangles; outside of them the nearest row counts."""
+    inside = CloughTocher2DInterpolator(x, values)(new)
+    return np.where(np.isnan(inside), NearestNDInterpolator(x, values)(new), inside)
 
 
 def standardized(fit: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
     """Wrap a baseline: standard units, and NaN where it fails."""
 
     def wrapped(x: np.ndarray, values: np.ndarray, new: np.ndarray) -> np.ndarray:
-        moved = [(some - x.mean()) / x.std() for some in (x, new)]
+        moved = [(some - x.mean(axis=0)) / x.std(axis=0) for some in (x, new)]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             try:
