@@ -23,9 +23,8 @@ from jaxbp.fitting.kriging import between
 from jaxbp.fitting.rows import Trial
 from jaxbp.fitting.standardizing import Standardizer
 
-LEVELS = np.r_[
-    np.linspace(0, 0.95, 20), 0.975, 0.99, 0.995, 0.999
-]  # of the quantiles that are kept
+# Of the quantiles that are kept.
+LEVELS = np.r_[np.linspace(0, 0.95, 20), 0.975, 0.99, 0.995, 0.999]
 PRIOR = 10.0  # leave-one-out errors that the posterior is worth
 ROUNDING = 4  # times the precision of the predictions: no error is less
 FEW = 50  # errors: of fewer the quantiles are Student's

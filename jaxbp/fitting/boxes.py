@@ -8,6 +8,9 @@ networks share their units: sine and cosine units whose frequencies fill a ball,
 with the rows of the box as centres. Only the output layers differ, each solved by itself: the cost
 grows in proportion to the rows.
 
+The backward pass is written by hand: of outputs = sum w_b o_b / sum w_b, w_b_bar = o_bar (o_b -
+outputs), and each box is differentiated in its own coordinates.
+
 Legend: n points, d inputs, b boxes, m units of a box, k outputs, t terms of the polynomial.
 
 References:
@@ -30,7 +33,7 @@ from jax import Array
 from scipy.spatial import cKDTree
 
 from jaxbp.fitting.bands import ball_frequencies
-from jaxbp.fitting.distance import KERNELS, evaluate, monomials
+from jaxbp.fitting.distance import KERNELS, monomials, polynomial_bar
 from jaxbp.fitting.effort import Budget
 from jaxbp.fitting.evidence import Kriging, rms
 from jaxbp.fitting.rows import Rows, Trial
@@ -109,45 +112,68 @@ class Boxes:
         return f"{math.prod(self.grid)} boxes of {self.sizes[1]} {self.kernel} units"
 
 
-def _blend(layer: Boxes, params: BoxParams, x: Array) -> Array:
-    """The weighted mean of the boxes around each point."""
+class _Corner(NamedTuple):
+    """The box at one corner of each point's cell: number, coordinates, weight and its slopes."""
+
+    box: Array
+    local: Array
+    weight: Array
+    slopes: Array
+
+
+def _corners(layer: Boxes, params: BoxParams, x: Array) -> Iterator[_Corner]:
     counts = jnp.asarray(layer.grid)[jnp.newaxis]
-    low, step = params.low[jnp.newaxis], params.step[jnp.newaxis]
-    place = jnp.clip((x - low) / step, 0.0, counts * 1.0) - 0.5
-    first = jnp.floor(place).astype(int)
-    total: Any = 0.0
-    weights: Any = 0.0
+    scaled = (x - params.low[jnp.newaxis]) / params.step[jnp.newaxis]
+    place = jnp.clip(scaled, 0.0, counts * 1.0) - 0.5
+    moves = (scaled > 0) & (scaled < counts)
     for corner in itertools.product((0, 1), repeat=layer.sizes[0]):
-        index = first + jnp.asarray(corner)[jnp.newaxis]
+        index = jnp.floor(place).astype(int) + jnp.asarray(corner)[jnp.newaxis]
         inside = (index >= 0) & (index < counts)
-        distance = jnp.minimum(jnp.abs(place - index), 1.0)
-        weight = jnp.prod(
-            jnp.where(inside, (1 - distance) ** 4 * (4 * distance + 1), 0.0), axis=1, keepdims=True
-        )
+        t = jnp.clip(place - index, -1.0, 1.0)
+        left = 1 - jnp.abs(t)
+        factors = jnp.where(inside, left**4 * (4 * jnp.abs(t) + 1), 0.0)
+        own = jnp.where(inside & moves, -20 * t * left**3, 0.0)[:, :, jnp.newaxis]
+        # Row i holds the factors with the slope of the i-th in its place.
+        each = jnp.where(jnp.eye(x.shape[1], dtype=bool), own, factors[:, jnp.newaxis, :])
         index = jnp.clip(index, 0, counts - 1)
         box = jnp.ravel_multi_index(tuple(index.T), layer.grid, mode="clip")
-        local = (x - low) / step - 0.5 - index
-        if layer.kernel == SINE:
-            z = local @ params.units
-            hidden = jnp.concatenate([jnp.sin(z), jnp.cos(z)], axis=1)
-        else:
-            hidden = jax.vmap(
-                lambda point, centres: evaluate(
-                    jnp, layer.kernel, centres, params.lengths, params.lengths, point[jnp.newaxis]
-                )[0][0]
-            )(local, params.units[box])
-        polynomial = jnp.concatenate(monomials(jnp, local, layer.degree), axis=1)
-        output = jnp.einsum("nm,nmk->nk", hidden, params.weight[box])
-        output += jnp.einsum("nt,ntk->nk", polynomial, params.trend[box])
-        total, weights = total + weight * output, weights + weight
-    return total / weights
+        weight = jnp.prod(factors, axis=1, keepdims=True)
+        yield _Corner(box, scaled - 0.5 - index, weight, jnp.prod(each, axis=2))
+
+
+def _hidden(layer: Boxes, params: BoxParams, corner: _Corner) -> tuple[Array, Array]:
+    """The units (n, m), and psi (n, m) of distances or the cosines and negative sines."""
+    if layer.kernel == SINE:
+        z = corner.local @ params.units
+        sine, cosine = jnp.sin(z), jnp.cos(z)
+        return jnp.concatenate([sine, cosine], axis=1), jnp.concatenate([cosine, -sine], axis=1)
+    difference = corner.local[:, jnp.newaxis] - params.units[corner.box]
+    squares = jnp.sum((difference / params.lengths[jnp.newaxis, jnp.newaxis]) ** 2, axis=2)
+    return KERNELS[layer.kernel].formula(jnp, squares)
+
+
+def _output(layer: Boxes, params: BoxParams, corner: _Corner, hidden: Array) -> Array:
+    polynomial = jnp.concatenate(monomials(jnp, corner.local, layer.degree), axis=1)
+    output = jnp.einsum("nm,nmk->nk", hidden, params.weight[corner.box])
+    return output + jnp.einsum("nt,ntk->nk", polynomial, params.trend[corner.box])
+
+
+def _blend(layer: Boxes, params: BoxParams, x: Array) -> tuple[Array, Array]:
+    """The weighted mean of the boxes around each point, and the sum of the weights."""
+    total: Any = 0.0
+    weights: Any = 0.0
+    for corner in _corners(layer, params, x):
+        hidden = _hidden(layer, params, corner)[0]
+        total = total + corner.weight * _output(layer, params, corner, hidden)
+        weights = weights + corner.weight
+    return total / weights, weights
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _outputs(layer: Boxes, params: BoxParams, inputs: Array) -> Array:
     # The weights cancel: in float32 nothing would be left of float64 parameters.
     with jax.enable_x64(True):
-        return _blend(layer, params, inputs.astype(params.weight.dtype)).astype(inputs.dtype)
+        return _blend(layer, params, inputs.astype(params.weight.dtype))[0].astype(inputs.dtype)
 
 
 def _forward(layer: Boxes, params: BoxParams, inputs: Array) -> tuple[Array, Any]:
@@ -158,9 +184,50 @@ def _backward(layer: Boxes, residuals: Any, outputs_bar: Array) -> Any:
     params, inputs = residuals
     with jax.enable_x64(True):
         x = inputs.astype(params.weight.dtype)
-        pull = jax.vjp(partial(_blend, layer), params, x)[1]
-        params_bar, x_bar = pull(outputs_bar.astype(x.dtype))
-        return params_bar, x_bar.astype(inputs.dtype)
+        outputs, weights = _blend(layer, params, x)
+        total_bar = outputs_bar.astype(x.dtype) / weights
+        bars = jax.tree.map(jnp.zeros_like, params)
+        scaled_bar = jnp.zeros_like(x)
+        for corner in _corners(layer, params, x):
+            hidden, psi = _hidden(layer, params, corner)
+            output = _output(layer, params, corner, hidden)
+            weight_bar = jnp.sum(total_bar * (output - outputs), axis=1, keepdims=True)
+            output_bar = corner.weight * total_bar
+            hidden_bar = jnp.einsum("nk,nmk->nm", output_bar, params.weight[corner.box])
+            terms_bar = jnp.einsum("nk,ntk->nt", output_bar, params.trend[corner.box])
+            local_bar = polynomial_bar(layer.degree, corner.local, terms_bar)
+            units_bar, lengths_bar, moved = _units_bar(layer, params, corner, hidden_bar * psi)
+            scaled_bar += local_bar + moved + weight_bar * corner.slopes
+            polynomial = jnp.concatenate(monomials(jnp, corner.local, layer.degree), axis=1)
+            bars = bars._replace(
+                units=bars.units + units_bar,
+                lengths=bars.lengths + lengths_bar,
+                weight=bars.weight.at[corner.box].add(jnp.einsum("nm,nk->nmk", hidden, output_bar)),
+                trend=bars.trend.at[corner.box].add(
+                    jnp.einsum("nt,nk->ntk", polynomial, output_bar)
+                ),
+            )
+        x_bar = scaled_bar / params.step[jnp.newaxis]
+        step_bar = -jnp.sum(
+            x_bar * (x - params.low[jnp.newaxis]) / params.step[jnp.newaxis], axis=0
+        )
+        bars = bars._replace(low=-x_bar.sum(axis=0), step=step_bar)
+        return bars, x_bar.astype(inputs.dtype)
+
+
+def _units_bar(
+    layer: Boxes, params: BoxParams, corner: _Corner, weighted: Array
+) -> tuple[Array, Array, Array]:
+    """The cotangents of units, lengths and local coordinates from hidden_bar * psi (n, m)."""
+    if layer.kernel == SINE:
+        z_bar = sum(jnp.split(weighted, 2, axis=1))
+        return corner.local.T @ z_bar, jnp.zeros_like(params.lengths), z_bar @ params.units.T
+    difference = corner.local[:, jnp.newaxis] - params.units[corner.box]
+    lengths = params.lengths[jnp.newaxis, jnp.newaxis]
+    moved = weighted[:, :, jnp.newaxis] * difference / lengths**2
+    units_bar = jnp.zeros_like(params.units).at[corner.box].add(moved)
+    lengths_bar = jnp.sum(moved * difference, axis=(0, 1)) / params.lengths
+    return units_bar, lengths_bar, -moved.sum(axis=1)
 
 
 _outputs.defvjp(_forward, _backward)

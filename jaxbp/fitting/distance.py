@@ -233,7 +233,7 @@ def _backward(
         x_bar, centres_bar, lengths_bar, strengths_bar = (
             jnp.stack(part, axis=-1) for part in zip(*parts, strict=True)
         )
-        x_bar += _polynomial_bar(layer.degree, x, bar @ params.trend.T)
+        x_bar += polynomial_bar(layer.degree, x, bar @ params.trend.T)
         weights_bar = hidden.T @ bar, polynomial.T @ bar
         axes_bar = inputs.astype(x.dtype).T @ x_bar
         params_bar = DistanceParams(axes_bar, centres_bar, lengths_bar, strengths_bar, *weights_bar)
@@ -254,7 +254,7 @@ def _input_bar(
     return -moved.sum(axis=1), moved.sum(axis=0), jnp.sum(moved * difference), strength_bar
 
 
-def _polynomial_bar(degree: int, x: Array, terms_bar: Array) -> Array:
+def polynomial_bar(degree: int, x: Array, terms_bar: Array) -> Array:
     """The cotangent of the inputs (n, d) from that of the monomials (n, t)."""
     d = x.shape[1]
     x_bar = jnp.zeros_like(x)

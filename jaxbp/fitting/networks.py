@@ -19,10 +19,8 @@ from jaxbp.training.loop import fit_many
 SOLVER = gauss_newton(momentum=0.9, damping=1.0)
 MOST_ROWS = 500  # of a batch, times outputs: the side of the kernel that each step factorizes
 COMPILING = 4.0  # seconds
-LOOK, PATIENCE = (
-    5,
-    10,
-)  # steps from one look at the held-out rows to the next, and looks without an improvement
+# Steps from one look at the held-out rows to the next, and looks without an improvement.
+LOOK, PATIENCE = 5, 10
 
 
 def try_networks(

@@ -78,10 +78,7 @@ def one_term(mlp: Mlp, params: Params) -> Terms:
 
 def predicted(terms: Terms, inputs: Any) -> np.ndarray:
     """The sum of the networks' outputs (n, k)."""
-    return np.sum(
-        [np.asarray(term(inputs)) for term in terms],
-        axis=0,
-    )
+    return np.sum([np.asarray(term(inputs)) for term in terms], axis=0)
 
 
 def held_out_targets(splits: list[Rows]) -> np.ndarray:

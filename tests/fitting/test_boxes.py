@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jaxbp
-from jaxbp.fitting.boxes import SINE, Boxes, fit_distances, fit_sines
+from jaxbp.fitting.boxes import SINE, Boxes, BoxParams, _blend, fit_distances, fit_sines
 from jaxbp.fitting.standardizing import standardizer
 from jaxbp.training import Batch
 
@@ -33,6 +33,23 @@ def test_a_smooth_surface_and_its_slopes(x64, kind, bound):
     for i, one in enumerate(np.eye(2)):
         pair = [term(jnp.asarray(NEW[:20] + sign * step * one)) for sign in (1, -1)]
         np.testing.assert_allclose(slopes[:, i], (pair[0] - pair[1])[:, 0] / (2 * step), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "grid"), [(SINE, (3, 2)), pytest.param("Matern 3/2", (2, 3), marks=pytest.mark.slow)]
+)
+def test_the_backward_pass_is_that_of_autodiff(x64, kernel, grid):
+    """With points outside of the grid, where the weights stay as they are."""
+    generator = np.random.default_rng(1)
+    layer = Boxes(kernel, (2, 6, 2), grid)
+    params = BoxParams(*(jnp.asarray(generator.uniform(0.5, 1.5, s)) for s in layer.shapes()))
+    inputs = jnp.asarray(generator.uniform(-1, 4, (9, 2)))
+    by_hand, wanted = (
+        jax.jit(jax.grad(lambda p, x, f=f: jnp.sum(jnp.sin(f(p, x))), (0, 1)))(params, inputs)
+        for f in (layer, lambda p, x: _blend(layer, p, x)[0])
+    )
+    for left, right in zip(jax.tree.leaves(by_hand), jax.tree.leaves(wanted), strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-9, atol=1e-9 * np.abs(right).max())
 
 
 def test_boxes_of_one_network_are_that_network(x64):
