@@ -1,9 +1,9 @@
-"""Compare the errors that solvers reach, jaxbp's and others', in the same time.
+"""Compare the errors that fit_model and other solvers reach in the same time.
 
 On surfaces: error against seconds, each solver started anew for each number of --seconds. On
 functions of 5 to 10 inputs: error against the number of samples, within the longest of --seconds.
-All get the same samples and the same test points. Compilation is excluded, except for fit_model and
-nlls-gram, which joins where it is installed (the extra `peers`).
+All get the same samples and the same test points. Compilation is included. nlls-gram joins where it
+is installed (the extra `peers`).
 """
 
 import math
@@ -70,11 +70,15 @@ def main(config: Config) -> None:
     if config.surfaces:
         found = compare(config, config.surfaces, surface_problem, surface_solvers(), by_time)
         results["surfaces"] = found
-        files["solver_comparison.svg"] = draw_surfaces(found, config.samples)
+        title = f"{config.samples} samples, error at test points"
+        words: dict[str, Any] = {"xlabel": "seconds", "title": title, "share_y": False}
+        files["solver_comparison.svg"] = draw(found, lambda _, one: one.seconds, **words)
     if config.functions:
         found = compare(config, config.functions, function_problem, function_solvers(), by_samples)
         results["functions"] = found
-        files["surrogate_comparison.svg"] = draw_functions(found, times[-1])
+        title = f"{times[-1]:g} s for each fit, error at test points"
+        words = {"xlabel": "samples", "title": title}
+        files["surrogate_comparison.svg"] = draw(found, lambda at, _: int(at.split()[0]), **words)
     finish(config, folder, "solver_comparison", results, files)
 
 
@@ -114,34 +118,9 @@ def measured(solve: Solver, problem: Problem, seconds: float) -> Result:
     return Result(problem.error(predict), taken, settings)
 
 
-def draw_surfaces(found: Results, num_samples: int) -> viz.Drawing:
-    """Draw error against seconds, a panel for each surface."""
-    return viz.draw_panels(
-        panels(found, lambda column, one: one.seconds),
-        xlabel="seconds, compilation excluded",
-        ylabel="error / standard deviation",
-        title=f"{num_samples} samples, error at test points",
-        xscale="log",
-        share_y=False,
-        highlight="jaxbp",
-    )
-
-
-def draw_functions(found: Results, seconds: float) -> viz.Drawing:
-    """Draw error against samples, a panel for each function."""
-    return viz.draw_panels(
-        panels(found, lambda column, one: float(column.split()[0])),
-        xlabel="samples",
-        ylabel="error / standard deviation",
-        title=f"{seconds:g} s for each fit, error at test points",
-        xscale="log",
-        highlight="jaxbp",
-    )
-
-
-def panels(found: Results, abscissa: Callable[[str, Result], float]) -> dict[str, Any]:
-    """Return abscissas and errors by problem and solver."""
-    return {
+def draw(found: Results, abscissa: Callable[[str, Result], float], **words: Any) -> viz.Drawing:
+    """Draw the errors, a panel for each problem."""
+    panels = {
         problem: {
             solver: (
                 np.array([abscissa(column, one) for column, one in some.items()]),
@@ -151,6 +130,9 @@ def panels(found: Results, abscissa: Callable[[str, Result], float]) -> dict[str
         }
         for problem, solvers in found.items()
     }
+    return viz.draw_panels(
+        panels, ylabel="error / standard deviation", xscale="log", highlight="jaxbp", **words
+    )
 
 
 if __name__ == "__main__":

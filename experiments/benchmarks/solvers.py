@@ -1,4 +1,4 @@
-"""Solvers for `compare_solvers`, jaxbp's and others', and the problems that they get.
+"""Solvers for `compare_solvers`, fit_model and others, and the problems that they get.
 
 A solver gets a problem in standard units and seconds to train in. Settings are chosen by the error
 on a fifth of the samples; the last fit, on all of them, comes on top of the seconds, so that no
@@ -17,11 +17,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 import jaxbp
 from data import FUNCTIONS, SURFACES, Samples, sample_surface
-from fit_surface import SIZES, tutorial_params
 from jaxbp.fitting import standardizer
 
 NUM_TEST = 10_000  # points that the error is measured on
@@ -33,7 +31,6 @@ GLOBAL_KERNELS = (*KERNELS, *(("gaussian", shape) for shape in (0.4, 0.2, 0.1, 0
 NLLS_SETTINGS = (((8, 8), 100), ((16, 16), 30), ((16, 16), 100), ((32, 32), 30))
 SMOOTHNESS = {"RBF": math.inf, "Matern 5/2": 2.5, "Matern 3/2": 1.5}  # nu of the kernels
 FIRST_ROWS, SEARCH_STEPS = 300, 50  # of the search of a Gaussian process's length scales
-PACE_STEPS = 50  # of the run that measures how many steps fit into the time
 
 
 class Problem(NamedTuple):
@@ -96,7 +93,7 @@ def function_problem(name: str, num_samples: int, seed: int) -> Problem:
 
 
 def surface_solvers() -> dict[str, Solver]:
-    """For surfaces; Gauss-Newton computes in float64, the other networks in float32."""
+    """For surfaces."""
     splines = {
         f"{kernel} {shape:g}, {count} neighbors": partial(rbf, kernel, shape, count)
         for count in NEIGHBORS
@@ -105,9 +102,6 @@ def surface_solvers() -> dict[str, Solver]:
     polynomials = {f"degree {degree}": partial(chebyshev, degree) for degree in DEGREES}
     return {
         "jaxbp": fit_model,
-        "gradient descent (tutorial)": descent,
-        "Adam": adam,
-        "Gauss-Newton": gauss_newton,
         "Chebyshev": partial(chosen, polynomials),
         "scipy RBF": partial(chosen, splines),
     }
@@ -152,58 +146,6 @@ def fit_model(problem: Problem, seconds: float) -> tuple[Predict, float, str]:
     start = time.perf_counter()
     model = jaxbp.fit_model(*problem.train, seconds=seconds, seed=problem.seed)
     return model, time.perf_counter() - start, next(one.name for one in model.history if one.chosen)
-
-
-def descent(problem: Problem, seconds: float) -> tuple[Predict, float, str]:
-    """The tutorial's network, start, loss and learning rate."""
-    mlp = jaxbp.Mlp(SIZES, hidden="relu")
-    params = tutorial_params(mlp, jnp.float32)
-
-    def solver(steps: int) -> Any:
-        return jaxbp.first_order(optax.sgd(1e-3))
-
-    return paced(problem, seconds, mlp, params, solver, loss="half_squared_error")
-
-
-def adam(problem: Problem, seconds: float) -> tuple[Predict, float, str]:
-    """Adam with a cosine schedule that ends with the time."""
-    mlp = jaxbp.Mlp(SIZES, hidden="tanh")
-    params = jaxbp.init(mlp, jax.random.key(problem.seed), "glorot", dtype=jnp.float32)
-
-    def solver(steps: int) -> Any:
-        return jaxbp.first_order(optax.adam(optax.cosine_decay_schedule(5e-3, steps)))
-
-    return paced(problem, seconds, mlp, params, solver, batch_size=500)
-
-
-def gauss_newton(problem: Problem, seconds: float) -> tuple[Predict, float, str]:
-    """Gauss-Newton on sine units."""
-    mlp = jaxbp.Mlp((2, 128, 128, 1), hidden="sine")
-    params = jaxbp.init(mlp, jax.random.key(problem.seed), "sine", dtype=jnp.float64)
-    return paced(problem, seconds, mlp, params, lambda _: jaxbp.gauss_newton(), batch_size=512)
-
-
-def paced(
-    problem: Problem,
-    seconds: float,
-    mlp: jaxbp.Mlp,
-    params: jaxbp.Params,
-    solver: Callable[[int], Any],
-    **options: Any,
-) -> tuple[Predict, float, str]:
-    """Train by as many steps as fit into the time, by the pace of a short run before."""
-    dtype = params[0].weight.dtype
-    samples = problem.train.points.astype(dtype), problem.train.values[:, None].astype(dtype)
-    options |= {"key": jax.random.key(problem.seed + 1)}
-    steps = PACE_STEPS
-    for _ in range(2):
-        result = jaxbp.fit(
-            mlp, params, samples, steps=steps, solver=solver(steps), record_every=steps, **options
-        )
-        steps = max(1, int(steps * seconds / result.run_seconds))
-    predict = jax.jit(partial(jaxbp.predict, mlp, result.params))
-    taken = f"{mlp.hidden}, {result.outcome.step} steps"
-    return lambda points: predict(points.astype(dtype)), result.run_seconds, taken
 
 
 def chebyshev(degree: int, problem: Problem) -> Predict:

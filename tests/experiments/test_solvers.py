@@ -157,25 +157,6 @@ def test_baselines_of_surfaces_are_as_exact_as_they_should(x64):
     assert franke.error(solvers.rbf("quintic", 1.0, 60, franke)) < 1e-3
 
 
-@pytest.mark.parametrize(
-    ("solver", "hidden"),
-    [(solvers.descent, "relu"), (solvers.adam, "tanh"), (solvers.gauss_newton, "sine")],
-)
-def test_steps_fill_the_time_by_the_pace_of_a_short_run(solver, hidden, x64, monkeypatch):
-    asked = []
-
-    def fit(mlp, params, samples, *, steps, record_every, **options):
-        asked.append(steps)
-        outcome = SimpleNamespace(step=steps)
-        return SimpleNamespace(run_seconds=0.01 * steps, params=params, outcome=outcome)
-
-    monkeypatch.setattr(solvers.jaxbp, "fit", fit)
-    problem = surface_problem("franke", 600, 0)
-    predict, seconds, settings = solver(problem, 3.0)
-    assert (asked, seconds, settings) == ([50, 300], 3.0, f"{hidden}, 300 steps")
-    assert np.isfinite(problem.error(predict))
-
-
 def test_the_own_model_is_fitted_in_the_time_given(monkeypatch):
     asked = {}
 
