@@ -1,27 +1,10 @@
 """Draw the bill for apples and oranges as a computational graph, with the effect of each price."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import jaxbp
 from jaxbp import viz
 from shared.experiment import Common, begin, finish, run
-
-
-@dataclass(frozen=True)
-class Config(Common):
-    """Flags of fruit_graph."""
-
-    apple: float = 100.0
-    """Price of an apple in yen."""
-    apple_count: float = 2.0
-    """Number of apples."""
-    orange: float = 150.0
-    """Price of an orange in yen."""
-    orange_count: float = 3.0
-    """Number of oranges."""
-    tax: float = 1.1
-    """Factor by which the tax raises the sum."""
 
 
 def apples(apple: float, apple_count: float, tax: float) -> float:
@@ -36,13 +19,12 @@ def fruit(
     return (apple * apple_count + orange * orange_count) * tax
 
 
-def main(config: Config) -> None:
+def main(config: Common) -> None:
     """Trace both bills, print their graphs, draw them."""
     folder = begin(config)
-    both = (config.apple, config.apple_count, config.orange, config.orange_count, config.tax)
     bills = {
-        "apples": jaxbp.trace_graph(apples, config.apple, config.apple_count, config.tax),
-        "apples_oranges": jaxbp.trace_graph(fruit, *both),
+        "apples": jaxbp.trace_graph(apples, 100.0, 2.0, 1.1),
+        "apples_oranges": jaxbp.trace_graph(fruit, 100.0, 2.0, 150.0, 3.0, 1.1),
     }
     files: dict[str, Any] = {}
     for name, graph in bills.items():
@@ -58,4 +40,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    run(main, Config)
+    run(main, Common)

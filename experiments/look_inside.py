@@ -1,7 +1,7 @@
 """Draw the inside of the networks of fit_surface, trained by descent and by Gauss-Newton.
 
-Errors under kink lines, units, weights, gradients by layer; a film of the descent; a page that
-replays both on a small network.
+Errors under kink lines, units, weights, gradients by layer; a page that replays both on a small
+network.
 """
 
 from dataclasses import dataclass
@@ -34,10 +34,7 @@ class Config(Common):
     """Training steps; 300 of Gauss-Newton and 2,000 of gradient descent unless given."""
 
 
-Snapshots = dict[int, jaxbp.Params]
-
 SIDE, UNIT_SIDE = 121, 61  # points along each side of the maps of errors, and of units
-FRAMES = 26  # of the film, evenly on a logarithmic scale
 HIDDEN, PAGE_STEPS, PAGE_SIDE = (16, 16), 300, 15  # of the page
 SECONDS = {"gradient descent": 15.0, "compile": 4.0, "Gauss-Newton": 6.0, "draw": 20.0}
 
@@ -52,23 +49,16 @@ def main(config: Config) -> None:
     task = data.sample_surface(surface, config.samples, generator, on_grid=True)
     flags = fit_surface.Config(seed=config.seed, samples=config.samples, steps=config.steps)
     progress = Progress(SECONDS, config.quiet)
-    snapshots: Snapshots = {}
-    layers = jaxbp.RecordLayers()
-    fits = {"descent": fit_surface.descend(flags, task, progress, (layers, keep(snapshots)))}
-    fits["gauss_newton"] = fit_surface.train(flags, task, progress, (layers,))["Gauss-Newton"]
+    layers = (jaxbp.RecordLayers(),)
+    fits = {"descent": fit_surface.descend(flags, task, progress, layers)}
+    fits["gauss_newton"] = fit_surface.train(flags, task, progress, layers)["Gauss-Newton"]
     progress("draw")
     files: dict[str, Any] = {}
     for name, fit in fits.items():
         files |= {f"{name}_{file}": drawing for file, drawing in draw(fit, task).items()}
-    files["descent_film.gif"] = film(fits["descent"], task, snapshots)
     numbers: dict[str, Any] = {name: {"nrmse": task.nrmse(fit.model)} for name, fit in fits.items()}
     numbers["page"], files["surface_page.html"] = small_networks(task, config)
     finish(config, folder, "look_inside", numbers, files)
-
-
-def keep(snapshots: Snapshots) -> Any:
-    """Return a callback that keeps the parameters by step."""
-    return lambda record, params: snapshots.__setitem__(int(record.step), params)
 
 
 def draw(fit: Fit, task: data.Task) -> dict[str, viz.Drawing]:
@@ -121,14 +111,9 @@ def passes_over(model: jaxbp.Model, task: data.Task, grid: Grid) -> tuple[list[n
     return tuple([np.asarray(array)[:, 0] for array in layers] for layers in passes)
 
 
-def film(fit: Fit, task: data.Task, snapshots: Snapshots) -> viz.Film:
-    """Film the predicted surface during training."""
-    grid, steps = Grid.over(task.surface.domain, UNIT_SIDE), sorted(snapshots)
-    places = np.unique(np.geomspace(1, len(steps), FRAMES).round().astype(int)) - 1
-    chosen = [steps[place] for place in places]
-    frames = [fit.model.with_params(snapshots[step])(grid.points) for step in chosen]
-    words: Any = {"labels": task.surface.labels, "title": task.surface.formula}
-    return viz.animate_training(grid, frames, chosen, task.values(grid), **words)
+def remember(snapshots: dict[int, jaxbp.Params], record: Any, params: jaxbp.Params) -> None:
+    """Keep the parameters by step."""
+    snapshots[int(record.step)] = params
 
 
 def small_networks(task: data.Task, config: Config) -> tuple[dict[str, float], Any]:
@@ -147,7 +132,7 @@ def small_networks(task: data.Task, config: Config) -> tuple[dict[str, float], A
         ("Gauss-Newton", "tanh", "glorot", jaxbp.gauss_newton(), min(512, config.samples)),
     ):
         mlp = jaxbp.Mlp((2, *HIDDEN, 1), hidden=hidden)
-        snapshots: Snapshots = {}
+        snapshots: dict[int, jaxbp.Params] = {}
         jaxbp.fit(
             mlp,
             jaxbp.init(mlp, params_key, scheme),
@@ -157,7 +142,7 @@ def small_networks(task: data.Task, config: Config) -> tuple[dict[str, float], A
             batch_size=batch_size,
             key=key,
             record_every=1,
-            callbacks=(keep(snapshots),),
+            callbacks=(partial(remember, snapshots),),
         )
         loss = jax.jit(lambda params, mlp=mlp: jaxbp.loss_and_gradient(mlp, params, *samples)[0])
         steps = [(step, snapshots[step]) for step in shown]

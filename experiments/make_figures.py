@@ -18,7 +18,6 @@ JOBS = (
     "look_inside",
     "one_layer",
     "node_errors",
-    "walk",
     "play_page",
     "xor",
     "mean_of_two",

@@ -1,7 +1,5 @@
 """Learn the mean of two numbers with a 2-3-1 ReLU network, after one step by hand."""
 
-from dataclasses import dataclass
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,16 +12,7 @@ from jaxbp.viz import Grid
 from jaxbp.viz.style import number
 from shared.experiment import Common, begin, finish, print_table, print_values, run
 
-
-@dataclass(frozen=True)
-class Config(Common):
-    """Flags of mean_of_two."""
-
-    learning_rate: float = 0.1
-    """Learning rate of the steps of gradient descent."""
-
-
-SAMPLES, STEPS = 200, 5000
+SAMPLES, STEPS, RATE = 200, 5000, 0.1
 MLP = jaxbp.Mlp((2, 3, 1), hidden="relu")
 INPUTS, TARGETS = np.array([[0.1, 0.3]]), np.array([[0.2]])
 # The document gives the prediction, -0.1, and the third hidden unit, -0.46 before its ReLU; these
@@ -34,7 +23,7 @@ WEIGHTS = (
 )
 
 
-def main(config: Config) -> None:
+def main(config: Common) -> None:
     """Print the changes of the one example, learn the task, draw the result."""
     folder = begin(config)
     params = tuple(jaxbp.Layer(jnp.asarray(weight), jnp.asarray(bias)) for weight, bias in WEIGHTS)
@@ -47,7 +36,7 @@ def main(config: Config) -> None:
         MLP,
         jaxbp.init(MLP, jax.random.key(config.seed), "he"),
         (inputs, inputs.mean(axis=1, keepdims=True)),
-        solver=jaxbp.first_order(optax.sgd(config.learning_rate)),
+        solver=jaxbp.first_order(optax.sgd(RATE)),
         steps=STEPS,
         loss="half_squared_error",
     )
@@ -99,4 +88,4 @@ def print_example(trace: jaxbp.Trace, changes: jaxbp.Params) -> None:
 
 
 if __name__ == "__main__":
-    run(main, Config)
+    run(main, Common)

@@ -1,7 +1,6 @@
 """Train one sigmoid layer by the chain rule, and by a rule without the upstream gradient."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -13,28 +12,17 @@ from jaxbp import viz
 from jaxbp.network import forward, gradient, node_errors
 from shared.experiment import Common, begin, finish, print_table, print_values, run
 
-
-@dataclass(frozen=True)
-class Config(Common):
-    """Flags of one_layer."""
-
-    steps: int = 5000
-    """Steps of gradient descent."""
-
-
 MLP = jaxbp.Mlp((2, 1), output="sigmoid")
 INPUTS = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 TARGETS = np.array([[0.0], [1.0], [1.0], [1.0]])  # the disjunction
-RATE = 0.1  # the document's
+RATE, STEPS = 0.1, 5000  # the rate is the document's
 
 Rule = Callable[[jaxbp.Params], jaxbp.Params]
 
 
-def main(config: Config) -> None:
+def main(config: Common) -> None:
     """Compare the two gradients, train by both, draw both losses."""
     folder = begin(config)
-    if config.steps < 1:
-        raise ValueError(f"steps must be at least 1, got {config.steps}")
     params = start(config.seed)
     gradients = {name: rule(params) for name, rule in RULES.items()}
     reports = {
@@ -57,7 +45,7 @@ def main(config: Config) -> None:
     print_values("checks", values)
     ends, losses = {}, {}
     for name, rule in RULES.items():
-        ends[name], losses[name] = descend(rule, params, config.steps)
+        ends[name], losses[name] = descend(rule, params, STEPS)
     outputs = {
         name: np.asarray(jaxbp.predict(MLP, end, INPUTS))[:, 0] for name, end in ends.items()
     }
@@ -65,8 +53,8 @@ def main(config: Config) -> None:
         name: {f"{x:g} or {y:g}": float(a) for (x, y), a in zip(INPUTS, some, strict=True)}
         for name, some in outputs.items()
     }
-    print_table(f"outputs after {config.steps} steps", by_inputs, ".3f")
-    shown = np.arange(0, config.steps + 1, max(1, config.steps // 100))
+    print_table(f"outputs after {STEPS} steps", by_inputs, ".3f")
+    shown = np.arange(0, STEPS + 1, STEPS // 100)
     losses = {name: some[shown] for name, some in losses.items()}
     curves = viz.draw_curves(
         shown, losses, ylabel="mean squared error", title="One sigmoid layer learns a disjunction"
@@ -127,4 +115,4 @@ def difference(gradient: jaxbp.Params, right: jaxbp.Params) -> tuple[float, floa
 
 
 if __name__ == "__main__":
-    run(main, Config)
+    run(main, Common)

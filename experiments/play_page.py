@@ -4,21 +4,11 @@ import io
 import json
 import shutil
 import tempfile
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from shared.experiment import Common, begin, finish, run
-
-
-@dataclass(frozen=True)
-class Config(Common):
-    """Flags of play_page."""
-
-    page: str = ""
-    """The page, as `walk.py` writes it; unless given that of the repository's figures."""
-
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 SETTLED = "new Promise((d) => requestAnimationFrame(() => requestAnimationFrame(() => d(1))))"
@@ -37,16 +27,16 @@ POINTER = """(() => {
 Frames = list[tuple[bytes, int]]
 
 
-def main(config: Config) -> None:
+def main(config: Common) -> None:
     """Open the page in a headless Chromium, use it, write the film."""
     from playwright.sync_api import sync_playwright
 
     folder, chromium = begin(config), next(filter(None, map(shutil.which, BROWSERS)), None)
     if chromium is None:
         raise ValueError("play_page needs a Chromium, and none is installed")
-    page = Path(config.page or Path(__file__).parents[1] / "figures" / "walk_342.html").absolute()
+    page = Path(__file__).parents[1] / "figures" / "walk_342.html"
     if not page.is_file():
-        raise ValueError(f"page must be a file that walk.py wrote, got {config.page or page.name}")
+        raise ValueError(f"{page} must be there: run node_errors.py --out figures")
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
         # Without header and settings, as in a slide: larger numbers.
         slide = Path(temporary) / "slide.html"
@@ -125,4 +115,4 @@ def write(frames: Frames, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(main, Config)
+    run(main, Common)

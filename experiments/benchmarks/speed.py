@@ -74,16 +74,6 @@ class Shape(NamedTuple):
         return self.samples * (6 * sum(weights) - 2 * weights[0])
 
 
-class Found(NamedTuple):
-    """Seconds and bytes of a step."""
-
-    shape: Shape
-    hand: float
-    autodiff: float
-    hand_bytes: int
-    autodiff_bytes: int
-
-
 def main(config: Config) -> None:
     """Time, print, draw."""
     folder = begin(config)
@@ -162,7 +152,7 @@ def shapes() -> list[Shape]:
     ]
 
 
-def measure(shape: Shape) -> Found:
+def measure(shape: Shape) -> dict[str, float]:
     """Time a step by hand and by autodiff side by side; ask XLA for the memory of temporaries."""
     mlp, generator = jaxbp.Mlp(shape.sizes, shape.hidden), np.random.default_rng(0)
     params = jaxbp.init(mlp, jax.random.key(0), dtype=jnp.float32)
@@ -177,27 +167,27 @@ def measure(shape: Shape) -> Found:
         alone: Any = jax.jit(gradient).lower(params, *samples).compile().memory_analysis()
         memory[name] = alone.temp_size_in_bytes
     least = {name: min(some) / steps for name, some in interleaved(runs, 3 * ROUNDS).items()}
-    return Found(shape, least["hand"], least["autodiff"], memory["hand"], memory["autodiff"])
+    return {
+        "by hand, ms": least["hand"] * 1e3,
+        "autodiff, ms": least["autodiff"] * 1e3,
+        "ratio": least["hand"] / least["autodiff"],
+        "memory": memory["hand"] / memory["autodiff"],
+    }
 
 
-def time_passes(quiet: bool) -> list[Found]:
+def time_passes(quiet: bool) -> list[tuple[Shape, dict[str, float]]]:
     """Both passes by hand beside autodiff, over all shapes."""
     found, rows = [], {}
     for shape in shapes():
-        one = measure(shape)
-        found.append(one)
+        row = measure(shape)
+        found.append((shape, row))
         name = f"{'-'.join(map(str, shape.sizes))} {shape.hidden}, {shape.samples:,} samples"
-        rows[name] = {
-            "by hand, ms": one.hand * 1e3,
-            "autodiff, ms": one.autodiff * 1e3,
-            "ratio": one.hand / one.autodiff,
-            "memory": one.hand_bytes / one.autodiff_bytes,
-        }
+        rows[name] = row
         if not quiet:
-            print(name, *(f"{value:.3g}" for value in rows[name].values()), sep="  ", flush=True)
+            print(name, *(f"{value:.3g}" for value in row.values()), sep="  ", flush=True)
     print_table("a step of gradient descent", rows)
     ratios = np.array([row["ratio"] for row in rows.values()])
-    narrow = np.array([max(one.shape.sizes) <= NARROW for one in found])
+    narrow = np.array([max(shape.sizes) <= NARROW for shape, _ in found])
     print(
         f"\nby hand / autodiff over {len(ratios)} shapes: geometric mean "
         f"{np.exp(np.log(ratios).mean()):.2f}, largest {ratios.max():.2f}; widths up to {NARROW}: "
@@ -207,14 +197,14 @@ def time_passes(quiet: bool) -> list[Found]:
     return found
 
 
-def draw(found: list[Found]) -> viz.Drawing:
+def draw(found: list[tuple[Shape, dict[str, float]]]) -> viz.Drawing:
     """Draw the time by hand over that of autodiff against the samples, a panel for each depth."""
     panels: dict[str, dict[str, Any]] = {}
     for depth, width in product(DEPTHS, WIDTHS):
         some = [
-            (one.shape.samples, one.hand / one.autodiff)
-            for one in sorted(found, key=lambda one: one.shape.samples)
-            if one.shape[:2] == ((2, *[width] * depth, 1), "tanh")
+            (shape.samples, row["ratio"])
+            for shape, row in sorted(found, key=lambda one: one[0].samples)
+            if shape[:2] == ((2, *[width] * depth, 1), "tanh")
         ]
         if some:
             panel = panels.setdefault(f"{depth} hidden layer{'s' * (depth > 1)}", {})

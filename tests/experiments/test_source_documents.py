@@ -22,9 +22,8 @@ import make_figures
 import mean_of_two
 import node_errors
 import one_layer
-import walk
 import xor
-from shared.experiment import parse
+from shared.experiment import Common, parse
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,12 +34,16 @@ def _float32_afterwards():
     jax.config.update("jax_enable_x64", False)
 
 
+def flags_of(module):
+    return getattr(module, "Config", Common)
+
+
 @pytest.fixture
 def experiment(tmp_path, capsys):
     """Runs an experiment in this process; gives what it printed and the result that it wrote."""
 
     def run(module, stem="", **flags):
-        module.main(module.Config(out=str(tmp_path), **flags))
+        module.main(flags_of(module)(out=str(tmp_path), **flags))
         return capsys.readouterr().out, json.loads(
             (tmp_path / f"{stem or module.__name__}.json").read_text()
         )["result"]
@@ -65,11 +68,20 @@ def test_one_layer(experiment):
     assert found["angle"] == pytest.approx(86.35, abs=0.01)
 
 
-def test_node_errors(experiment):
+@pytest.mark.slow
+def test_node_errors(experiment, tmp_path):
     text, found = experiment(node_errors)
     assert found["ok"]
     assert found["share"] <= 1
+    # z, a, e and delta of 6 units, e of 3 inputs, gradients of 20 weights and 6 biases.
     assert len(found["values"]) == 3 + 6 * 4 + 20 + 6
+    names = {"walk_342.svg", "walk_342.gif", "walk_342.html", "walk_342.md", "walk_342_programs.md"}
+    names |= {"node_errors.svg", "node_errors.json", "playground.html"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    # Two forward, two back, two for the gradients, in both programs.
+    products = re.findall(r"matrix products, \S+ ?\S* +(\d+)", text)
+    assert products[0] == products[1]
+    assert "| e4 | d8 w84 + d9 w94 |" in (tmp_path / "walk_342.md").read_text()
     # In NumPy, from the numbers that the script prints as its matrices.
     x, y = np.array([0.5, -1, 2]), np.array([1.0, 0])
     w1 = np.array([[0.1, -0.2, 0.4, 0.3], [-0.3, 0.2, 0.1, -0.1], [0.2, 0.5, -0.4, 0.1]])
@@ -257,31 +269,8 @@ def test_diagnose(experiment, monkeypatch):
 
 
 @pytest.mark.slow
-def test_walk(experiment, tmp_path):
-    text, found = experiment(walk, "walk_342")
-    # z, a, e and delta of 6 units, e of 3 inputs, gradients of 20 weights and 6 biases.
-    assert len(found["values"]) == 53
-    assert found["ok"]
-    names = {
-        "walk_342.svg",
-        "walk_342.gif",
-        "walk_342.html",
-        "walk_342.md",
-        "walk_342_programs.md",
-        "walk_342.json",
-        "playground.html",
-    }
-    assert {path.name for path in tmp_path.iterdir()} == names
-    products = re.findall(r"matrix products, \S+ ?\S* +(\d+)", text)
-    assert (
-        products[0] == products[1]
-    )  # two forward, two back, two for the gradients, in both programs
-    assert "| e4 | d8 w84 + d9 w94 |" in (tmp_path / "walk_342.md").read_text()
-
-
-@pytest.mark.slow
 def test_a_walk_of_many_units_has_its_sizes_in_the_names(experiment, tmp_path):
-    experiment(walk, "walk_2_12_1", sizes=(2, 12, 1), hidden="relu", output="identity")
+    experiment(node_errors, "walk_2_12_1", sizes=(2, 12, 1), hidden="relu", output="identity")
     assert (tmp_path / "walk_2_12_1.svg").exists()
 
 
@@ -307,7 +296,6 @@ def test_asked_to_an_experiment_opens_its_pictures(experiment, tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("module", "flags", "message"),
     [
-        (one_layer, "--steps -1", "steps must be at least 1, got -1"),
         (one_layer, "--seed -1", "Seed must be between 0 and 2**32 - 1"),
         (xor, "--seeds 0", "seeds must be at least 1, got 0"),
         (digits, "--mnist nowhere", "nowhere must hold MNIST's file"),
@@ -316,23 +304,24 @@ def test_asked_to_an_experiment_opens_its_pictures(experiment, tmp_path, monkeyp
         (check_gradients, "--mnist nowhere", "nowhere must hold MNIST's file"),
         (errata, "--seeds 0", "seeds must be at least 1, got 0"),
         (diagnose, "--steps 2", "steps must be at least 5"),
-        (walk, "--sizes 3", "sizes must list at least an input and an output size"),
-        (walk, "--hidden tnah", "hidden must be one of tanh, "),
+        (node_errors, "--sizes 3", "sizes must list at least an input and an output size"),
+        (node_errors, "--hidden tnah", "hidden must be one of tanh, "),
     ],
 )
 def test_bad_flags_are_named_and_leave_no_file(module, flags, message, tmp_path):
     with pytest.raises(ValueError, match=re.escape(message)), jax.debug_nans(False):
-        module.main(parse(module.Config, [*flags.split(), "--out", str(tmp_path), "--quiet"]))
+        module.main(parse(flags_of(module), [*flags.split(), "--out", str(tmp_path), "--quiet"]))
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
-def test_a_fit_that_diverges_is_an_error(tmp_path):
+def test_a_fit_that_diverges_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(mean_of_two, "RATE", 1e9)
     with (
         pytest.warns(RuntimeWarning, match="diverged"),
         pytest.raises(ValueError, match="the fit diverged"),
     ):
-        mean_of_two.main(mean_of_two.Config(out=str(tmp_path / "out"), learning_rate=1e9))
+        mean_of_two.main(Common(out=str(tmp_path / "out")))
     assert list((tmp_path / "out").glob("*")) == []
 
 
@@ -350,7 +339,7 @@ def test_on_the_command_line_an_error_is_one_line_and_status_1():
 
 @pytest.mark.slow
 def test_a_closed_pipe_ends_the_script_without_a_word(tmp_path):
-    with start("node_errors.py", "--steps", 3, "--out", tmp_path) as process:
+    with start("node_errors.py", "--out", tmp_path) as process:
         assert process.stdout.readline().startswith("half squared error")
         process.stdout.close()
         assert process.stderr.read() == ""
