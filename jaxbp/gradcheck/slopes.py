@@ -115,8 +115,11 @@ def look_again(
         return "excused"
     near = np.abs(want - slope) <= error + 1e-6 * np.abs(want)
     apart = ~(np.abs(got - slope) <= 4 * error + 1e-6 * np.abs(want))
-    confirmed = (low == high) & near & apart & np.isfinite(error)
-    return "wrong" if confirmed[: len(chosen)].any() else ""
+    conclusive = error <= CONCLUSIVE * np.fmax(np.abs(want), np.abs(got))
+    confirmed = (low == high) & near & apart & conclusive
+    # A rule without any number, as beside a singular matrix, is wrong where each is confirmed.
+    some = (confirmed & np.isfinite(got))[: len(chosen)].any()
+    return "wrong" if some or confirmed[: len(chosen)].all() else ""
 
 
 def _probe(subject: Subject, place: Place, kind: str) -> Probe:
