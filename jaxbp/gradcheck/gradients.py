@@ -119,10 +119,25 @@ def explain_gradient(
 ) -> Report:
     """Say in words what is wrong with a gradient of your own.
 
-    It is `check_gradients(mlp, ..., gradient=hand)`, whose arguments, report and errors it has. The
-    causes of the report name a factor of all elements or of one leaf, transposed and exchanged
-    leaves, mistakes of the catalogue that give exactly these numbers, and all wrong elements with
-    their names, as w42 for the weight from node 2 to node 4.
+    It is `check_gradients(mlp, ..., gradient=hand)`.
+
+    Args:
+        hand: gradient with the structure of `params`: pairs of weight and bias, weights alone, or a
+            mapping of PyTorch tensors.
+        mlp: network.
+        params: its parameters.
+        inputs: (n, n_0).
+        targets: (n, n_L), or labels (n,).
+        loss: as in `check_gradients`.
+        rtol: as in `check_gradients`.
+
+    Returns:
+        The report. Its causes name a factor of all elements or of one leaf, transposed and
+        exchanged leaves, mistakes of the catalogue that give exactly these numbers, and all wrong
+        elements with their names, as w42 for the weight from node 2 to node 4.
+
+    Raises:
+        ValueError: as in `check_gradients`.
 
     Examples:
         >>> mlp = jaxbp.Mlp((2, 1), output="identity")
