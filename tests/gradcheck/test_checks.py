@@ -45,7 +45,7 @@ def test_a_trained_network_passes(x64):
     inputs = np.random.default_rng(1).standard_normal((50, 2))
     targets = np.sin(inputs[:, :1])
     solver = jaxbp.first_order(optax.lbfgs())
-    params = jaxbp.fit(mlp, draw_params(mlp), (inputs, targets), steps=300, solver=solver).params
+    params = jaxbp.fit(mlp, draw_params(mlp), (inputs, targets), steps=1000, solver=solver).params
     trace = jax.jit(jaxbp.backprop, static_argnums=0)(mlp, params, inputs, targets)
     assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(trace.gradient)) < 1e-3
     assert jaxbp.check_gradients(mlp, params, inputs, targets, gradient=trace.gradient).ok
