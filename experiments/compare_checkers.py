@@ -54,10 +54,10 @@ def main(config: Config) -> None:
     if config.right < 1:
         raise ValueError(f"right must be at least 1, got {config.right}")
     missed: dict[str, dict[str, list[str]]] = {}
-    accused: dict[str, dict[str, int]] = {}
+    false_positives: dict[str, dict[str, int]] = {}
     for dtype, (where, distance) in product(("float64", "float32"), DISTANCES.items()):
         row = f"{dtype}, {where}"
-        missed[row], accused[row] = {}, {}
+        missed[row], false_positives[row] = {}, {}
         for name, (checker, faults) in CHECKERS.items():
             with jax.enable_x64(dtype == "float64"):
                 cases = [draw(config.seed, dtype, distance, kink) for kink in (False, True)]
@@ -67,7 +67,7 @@ def main(config: Config) -> None:
                     if checker(parts, *cases[fault in AT_KINK])
                 ]
                 right = (draw(config.seed + i, dtype, distance) for i in range(config.right))
-                accused[row][name] = sum(not checker(RIGHT, *case) for case in right)
+                false_positives[row][name] = sum(not checker(RIGHT, *case) for case in right)
     totals = {name: len(faults) for name, (_, faults) in CHECKERS.items()}
     counts = {
         row: {name: len(some) for name, some in found.items()} for row, found in missed.items()
@@ -77,7 +77,7 @@ def main(config: Config) -> None:
         for row, found in counts.items()
     }
     print_table("wrong backward passes missed", cells)
-    print_table(f"correct ones refused, of {config.right}", accused)
+    print_table(f"correct ones refused, of {config.right}", false_positives)
     if not config.quiet:
         for row, found in missed.items():
             for name, some in found.items():
@@ -88,13 +88,13 @@ def main(config: Config) -> None:
     }
     wrongly = {
         f"{row} ": {name: count / config.right for name, count in found.items()}
-        for row, found in accused.items()
+        for row, found in false_positives.items()
     }
     labels = dict.fromkeys(shares, "share of the wrong backward passes that it misses")
     labels |= dict.fromkeys(wrongly, f"share of {config.right} correct ones that it refuses")
     dots = viz.draw_dots(shares | wrongly, xlabel=labels, title="Four gradient checkers")
     numbers = {"wrong": totals, "right": config.right, "count": counts, "missed": missed}
-    numbers["accused"] = accused
+    numbers["false_positives"] = false_positives
     finish(config, folder, "compare_checkers", numbers, {"compare_checkers.svg": dots})
 
 

@@ -195,7 +195,7 @@ def nlls_gram(hidden: tuple[int, ...], steps: int, problem: Problem) -> Predict:
 def gaussian_process(nu: float, problem: Problem) -> Predict:
     """scikit-learn's, a length scale for each input by marginal likelihood.
 
-    The search starts on some samples and goes on with all of them.
+    The search uses a part of the samples first, then all of them.
     """
     from scipy.optimize import minimize
     from sklearn.gaussian_process import GaussianProcessRegressor

@@ -191,15 +191,17 @@ class Model:
             points: (n, d) in the units of the data.
             margin: how far outside, as a share of the width of the range.
         """
-        array = self._points(points)
+        return self._beyond(self._points(points), margin)
+
+    def _beyond(self, array: np.ndarray, margin: float) -> np.ndarray:
         if self.ranges is None:
             return np.zeros(array.shape, bool)
         low, high = self.ranges
-        reach = margin * (high - low) + ROUNDING * np.abs(high)
+        reach = margin * (high - low) + ROUNDING * np.maximum(np.abs(low), np.abs(high))
         return np.asarray((array < low - reach) | (array > high + reach))
 
     def _warn_far_outside(self, array: np.ndarray) -> None:
-        far = self.outside(array, FAR)
+        far = self._beyond(array, FAR)
         if far.any():
             column = int(far.sum(axis=0).argmax())
             low, high = self.ranges[:, column]

@@ -127,24 +127,23 @@ def allowances(
     num_samples: int,
     dtype: DTypeLike,
     rounded: Callable[[Params], Any] | None = None,
+    exact: Any = None,
 ) -> list[float]:
     """Return for each leaf of the checker the relative error that rounding in `dtype` may cause.
 
     Where the terms of a leaf cancel, the bound grows: by what autodiff's own error in float32
     shows, by what relative changes of the parameters by u do to it, and by the error of
     `rounded` in the dtype, each four times for safety. Near a minimum the second is the larger
-    one: there a gradient is a small difference of large terms.
+    one: there a gradient is a small difference of large terms. `exact` is what the checker returns
+    for the parameters, if it is known.
     """
     bound, single = (rounding_bound(mlp, num_samples, kind) for kind in (dtype, np.float32))
-    unit, generator, here = (
-        float(jnp.finfo(dtype).eps) / 2,
-        np.random.default_rng(0),
-        checker(params),
-    )
+    unit, generator = float(jnp.finfo(dtype).eps) / 2, np.random.default_rng(0)
+    here = checker(params) if exact is None else exact
 
-    def errors(tree: Any, exact: Any) -> np.ndarray:
-        unknown = [0.0] * len(jax.tree.leaves(exact))
-        return np.array([row.error for row in compare("", tree, exact, "", unknown)])
+    def errors(tree: Any, right: Any) -> np.ndarray:
+        unknown = [0.0] * len(jax.tree.leaves(right))
+        return np.array([row.error for row in compare("", tree, right, "", unknown)])
 
     def cast(tree: Any, kind: Any) -> Any:
         return jax.tree.map(lambda leaf: leaf.astype(kind), tree)
@@ -181,9 +180,9 @@ def against_autodiff(
         partial(program, mlp, loss, cancelling, inputs=inputs, targets=targets)
         for cancelling in (False, True)
     )
-    samples = mlp, len(inputs), dtype, rounded if cancels or loss.probabilities else None
-    allowed = [max(limit, rtol or 0.0) for limit in allowances(checker, params, *samples)]
     exact = checker(params)
+    known = mlp, len(inputs), dtype, rounded if cancels or loss.probabilities else None, exact
+    allowed = [max(limit, rtol or 0.0) for limit in allowances(checker, params, *known)]
     return compare(root, hand, exact, "autodiff", allowed), exact, allowed
 
 

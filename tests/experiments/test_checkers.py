@@ -73,7 +73,7 @@ ARCHITECTURES = [
 ]  # fmt: skip
 
 
-def accused(numbers, dtype):
+def false_positives(numbers, dtype):
     """Right gradients and rules that a judge refuses, of these cases."""
     found = []
     for number in numbers:
@@ -114,7 +114,7 @@ def jitted(function, mlp):
 @pytest.mark.slow
 def test_the_checkers_refuse_no_right_one():
     with jax.enable_x64(True):
-        assert accused([0, len(ARCHITECTURES)], np.float64) == []
+        assert false_positives([0, len(ARCHITECTURES)], np.float64) == []
 
 
 @pytest.mark.slow
@@ -124,7 +124,7 @@ def test_the_checkers_refuse_none_of_two_hundred_right_ones(dtype, network):
     """Each fifth of a thousand, and 717: a direction of it has its kink at a distance, as 465."""
     numbers = [n for n in (*range(0, 1000, 5), 717) if n % len(ARCHITECTURES) == network]
     with jax.enable_x64(dtype is np.float64):
-        assert accused(numbers, dtype) == []
+        assert false_positives(numbers, dtype) == []
 
 
 @pytest.mark.slow
