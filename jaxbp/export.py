@@ -44,7 +44,7 @@ def export_program(
         ImportError: flatbuffers, in which JAX writes programs, is not installed (extra `export`).
     """
     try:
-        import flatbuffers  # type: ignore[import-untyped]  # noqa: F401
+        import flatbuffers  # noqa: F401
     except ModuleNotFoundError as error:
         raise ImportError(
             "export_program needs flatbuffers: pip install 'jaxbp[export]'"
