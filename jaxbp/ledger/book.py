@@ -22,6 +22,7 @@ from jaxbp.gradcheck.traces import autodiff_of, check_concrete
 from jaxbp.ledger.entries import Entry, Ledger
 
 DEAD = "dead for this sample: slope 0, nothing passes"
+DEAD_FOR_ALL = "dead for all samples: slope 0, its weights do not change"
 MAX_DIGITS = 10
 
 
@@ -101,8 +102,21 @@ class _Book:
                     factors.append(bias[j])
                 z, a = float(self.z[layer][sample, j]), float(self.a[layer + 1][sample, j])
                 yield Entry("forward", f"z{node}{s}", formula, _floats(factors), terms, z, None)
-                value = f"{name}({number(z, min(6, self.digits))})"
-                yield Entry("forward", f"a{node}{s}", f"{name}(z{node}{s})", (z,), value, a, None)
+                value, note = f"{name}({number(z, min(6, self.digits))})", self.twin(layer, j)
+                yield Entry(
+                    "forward", f"a{node}{s}", f"{name}(z{node}{s})", (z,), value, a, None, note
+                )
+
+    def twin(self, layer: int, j: int) -> str:
+        """Name the first other hidden unit of the layer with the same weights in and out."""
+        if layer == self.mlp.num_layers - 1:
+            return ""
+        (weight, bias), outgoing = self.params[layer], self.params[layer + 1][0]
+        biases = [] if bias is None else [bias[np.newaxis, :]]
+        ways = np.concatenate([weight, *biases, outgoing.T]).T
+        same = np.flatnonzero((ways == ways[j]).all(axis=1))
+        others = [self.nodes(layer + 1)[k] for k in same if k != j]
+        return f"same weights as node {others[0]}: the two stay alike" if others else ""
 
     def probability_entries(self) -> Iterator[Entry]:
         """The probabilities of a loss on logits."""
@@ -134,7 +148,8 @@ class _Book:
                 formula = f"e{node}{s} {slope_formula.format(a=f'a{node}{s}', z=f'z{node}{s}')}"
                 terms = f"{self.number(e)} × {self.number(slope)}"
                 expected = float(self.expected_d[layer][sample, j])
-                note = DEAD if slope == 0 else ""
+                everywhere = len(self.samples) > 1 and not self.slopes[layer][:, j].any()
+                note = "" if slope else DEAD_FOR_ALL if everywhere else DEAD
                 yield Entry("step 1", f"d{node}{s}", formula, (e, slope), terms, d, expected, note)
 
     def input_entries(self) -> Iterator[Entry]:

@@ -190,3 +190,36 @@ def test_notebooks_show_the_trace(x64):
     many = jaxbp.backprop(mlp, draw_params(mlp), np.ones((9, 2)), np.ones((9, 1)))
     assert "layer 1, unit 3" in trace._repr_html_()
     assert "mean over 9 samples" in many._repr_html_()
+
+
+def test_twins_and_units_that_are_dead_for_all_samples_are_named():
+    params = [
+        ([[1.0, 1.0, -1.0], [2.0, 2.0, -2.0]], [0.5, 0.5, 0.0]),
+        ([[3.0], [3.0], [1.0]], [0.0]),
+    ]
+    inputs, targets = [[1.0, 1.0], [2.0, 1.0]], [[0.0], [1.0]]
+    mlp = jaxbp.Mlp((2, 3, 1), hidden="relu")
+    ledger = jaxbp.backprop(mlp, params, inputs, targets).ledger()
+    assert ledger["a3[0]"].note == "same weights as node 4: the two stay alike"
+    assert ledger["a4[1]"].note == "same weights as node 3: the two stay alike"
+    assert not ledger["a5[0]"].note
+    assert not ledger["a6[0]"].note
+    assert {entry.name for entry in ledger.entries if "for all samples" in entry.note} == {
+        "d5[0]",
+        "d5[1]",
+    }
+    params[1][0][1] = [2.0]  # another way out: the gradients differ, and so will the units
+    ledger = jaxbp.backprop(mlp, params, inputs, targets).ledger()
+    assert not any("alike" in entry.note for entry in ledger.entries)
+
+
+def test_units_of_equal_weights_have_equal_gradients(x64):
+    """What the remark on twins says: training keeps them alike."""
+    mlp = jaxbp.Mlp((3, 4, 2), bias=False)
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(3, 4)), rng.normal(size=(4, 2))
+    first[:, 2], second[2] = first[:, 0], second[0]
+    trace = jaxbp.backprop(mlp, [first, second], rng.normal(size=(5, 3)), rng.normal(size=(5, 2)))
+    assert trace.ledger()["a6[0]"].note.startswith("same weights as node 4")
+    np.testing.assert_array_equal(trace.gradient[0].weight[:, 2], trace.gradient[0].weight[:, 0])
+    np.testing.assert_array_equal(trace.gradient[1].weight[2], trace.gradient[1].weight[0])
