@@ -172,6 +172,7 @@ def as_targets(loss: Loss, targets: Any, outputs_shape: tuple[int, int], dtype: 
         TypeError: the targets are not real numbers.
     """
     targets = as_array("targets", targets)
+    shape = outputs_shape[0], outputs_shape[1] + loss.weighted
     if outputs_shape[0] == 0:
         raise ValueError("inputs must hold at least one sample for a mean loss, got an empty batch")
     if loss.labels and targets.ndim == 1 and jnp.issubdtype(targets.dtype, jnp.integer):
@@ -182,10 +183,11 @@ def as_targets(loss: Loss, targets: Any, outputs_shape: tuple[int, int], dtype: 
             )
         _check_values(loss, targets, outputs_shape[1])
         return jnp.asarray(targets, jnp.int32)
-    if targets.shape != outputs_shape:
-        also = f", or {outputs_shape[:1]} as integer labels" if loss.labels else ""
+    if targets.shape != shape:
+        also = f", or {shape[:1]} as integer labels" if loss.labels else ""
+        also += " with a column of weights" if loss.weighted else ""
         raise ValueError(
-            f"targets must have shape {outputs_shape} like the outputs{also}, got {targets.shape}"
+            f"targets must have shape {shape} like the outputs{also}, got {targets.shape}"
         )
     cast = as_float_array("targets", targets, dtype)
     _check_values(loss, cast, outputs_shape[1])

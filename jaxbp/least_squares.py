@@ -98,10 +98,19 @@ def solve_output(
 
 
 def solved(
-    mlp: Mlp, params: Params, inputs: Array, targets: Array, ridge: float | None = None
+    mlp: Mlp,
+    params: Params,
+    inputs: Array,
+    targets: Array,
+    ridge: float | None = None,
+    weights: np.ndarray | None = None,
 ) -> Params:
-    """Solve the output layer for validated samples."""
-    factored = factor(mlp, params, inputs, targets)
+    """Solve the output layer for validated samples, which count as often as their weights say."""
+    if weights is not None:
+        counted = weights > 0
+        if counted.sum() <= mlp.sizes[-2] + 1 and (weights[counted] == 1).all():
+            inputs, targets, weights = inputs[counted], targets[counted], None
+    factored = factor(mlp, params, inputs, targets, weights=weights)
     # 0 for one sample, or for units that do not vary.
     largest = factored.singular_values.max(initial=0.0) ** 2
     if ridge is None and largest > 0:
@@ -121,7 +130,7 @@ def with_output(params: Params, weight: np.ndarray, bias: np.ndarray) -> Params:
 class Triangle(NamedTuple):
     """Means (m + k,), R (m, m), Q^T T (m, k), and the squared norms (k,) orthogonal to Q."""
 
-    num_samples: int
+    num_samples: float
     means: np.ndarray
     hidden: np.ndarray
     projected: np.ndarray
@@ -132,7 +141,7 @@ class OutputFactor(NamedTuple):
     """Singular value decomposition of the centred hidden activations.
 
     Attributes:
-        num_samples: n.
+        num_samples: n, or the sum of the weights.
         means: (m + k,) of the hidden activations and the targets.
         left: U (n, p), or None where only R is known.
         singular_values: (p,) in decreasing order.
@@ -142,7 +151,7 @@ class OutputFactor(NamedTuple):
         targets: (n, k), or None like `left`.
     """
 
-    num_samples: int
+    num_samples: float
     means: np.ndarray
     left: np.ndarray | None
     singular_values: np.ndarray
@@ -158,9 +167,15 @@ def hidden_activations(mlp: Mlp, params: Params, inputs: Array) -> Array:
     return forward(mlp, params, inputs)[1][-1].inputs
 
 
-def triangle(mlp: Mlp, params: Params, inputs: Array, targets: Array) -> Triangle:
-    """Factor the hidden activations and targets, with one tile of samples in memory at a time."""
+def triangle(
+    mlp: Mlp, params: Params, inputs: Array, targets: Array, weights: np.ndarray | None = None
+) -> Triangle:
+    """Factor the hidden activations and targets, with one tile of samples in memory at a time.
+
+    A row is multiplied by the root of its weight, and `num_samples` is the sum of the weights.
+    """
     num_samples, fan_in = inputs.shape[0], mlp.sizes[-2]
+    roots = None if weights is None else np.sqrt(weights)[:, np.newaxis]
     size = 1 + fan_in + mlp.sizes[-1]
     r = np.zeros((size, size), order="F")
     for first in range(0, num_samples, TILE):
@@ -171,12 +186,14 @@ def triangle(mlp: Mlp, params: Params, inputs: Array, targets: Array) -> Triangl
             hidden_activations(mlp, params, inputs[rows]), np.float64
         )
         columns[:, 1 + fan_in :] = np.asarray(targets[rows], np.float64)
+        columns *= 1.0 if roots is None else roots[rows]
         r = lapack.dtpqrt(0, min(BLOCK, size), r, columns, overwrite_a=True, overwrite_b=True)[0]
     r = np.triu(r)
     centred = r[1:, 1:]
     rest = np.sum(centred[fan_in:, fan_in:] ** 2, axis=0)
     means = r[0, 1:] / r[0, 0] if mlp.bias else np.zeros(size - 1)
-    return Triangle(num_samples, means, centred[:fan_in, :fan_in], centred[:fan_in, fan_in:], rest)
+    count = num_samples if weights is None else float(weights.sum())
+    return Triangle(count, means, centred[:fan_in, :fan_in], centred[:fan_in, fan_in:], rest)
 
 
 def penalized(
@@ -198,12 +215,17 @@ def penalized(
 
 
 def factor(
-    mlp: Mlp, params: Params, inputs: Array, targets: Array, widths: np.ndarray | float = 1.0
+    mlp: Mlp,
+    params: Params,
+    inputs: Array,
+    targets: Array,
+    widths: np.ndarray | float = 1.0,
+    weights: np.ndarray | None = None,
 ) -> OutputFactor:
     """Decompose the hidden activations, each column scaled by its unit's width (m,)."""
     num_samples, fan_in = inputs.shape[0], mlp.sizes[-2]
-    if num_samples > fan_in + 1:
-        n, means, hidden, projected, rest = triangle(mlp, params, inputs, targets)
+    if num_samples > fan_in + 1 or weights is not None:
+        n, means, hidden, projected, rest = triangle(mlp, params, inputs, targets, weights)
         left, s, right = np.linalg.svd(hidden * widths, full_matrices=False)
         return OutputFactor(n, means, None, s, right * widths, left.T @ projected, rest, None)
     hidden = np.asarray(hidden_activations(mlp, params, inputs), np.float64)

@@ -38,6 +38,8 @@ class Loss:
         quadratic: whether l_i is a squared error, so that the errors of networks add up.
         probability_targets: whether the targets are probabilities.
         labels: whether the targets may be integer class labels (n,).
+        weighted: whether the last column of the targets (n, k + 1) weighs the samples; see
+            `weighted`.
 
     Raises:
         ValueError: the name is not a text, or values or gradient is not a hashable function.
@@ -62,6 +64,7 @@ class Loss:
     quadratic: bool = False
     probability_targets: bool = False
     labels: bool = False
+    weighted: bool = False
 
     def __post_init__(self) -> None:
         check_functions("Loss", self.name, values=self.values, gradient=self.gradient)
@@ -69,6 +72,10 @@ class Loss:
             object.__setattr__(self, "hessian_factor", _DerivedFactor(self.gradient))
         if not self.formula:
             object.__setattr__(self, "formula", f"{self.name}'({{a}}, {{y}})")
+
+    def total_weight(self, targets: Array) -> Any:
+        """Return the sum of the weights of the samples, their number if they have none."""
+        return targets[:, -1].sum() if self.weighted else targets.shape[0]
 
 
 @dataclass(frozen=True)
@@ -207,6 +214,27 @@ NAMED = (
     ),
 )
 LOSSES: dict[str, Loss] = {loss.name: loss for loss in NAMED}
+
+
+def weighted(loss: Loss) -> Loss:
+    """Return w_i l_i, where the last column of the targets (n, k + 1) is w, at least 0.
+
+    Its Hessian is factored by sqrt(w_i) S_i, its scaled error is sqrt(w_i) e_i.
+    """
+
+    def values(outputs: Array, targets: Array) -> Array:
+        return targets[:, -1] * loss.values(outputs, targets[:, :-1])
+
+    def gradient(outputs: Array, targets: Array) -> Array:
+        return targets[:, -1:] * loss.gradient(outputs, targets[:, :-1])
+
+    def factor(outputs: Array, targets: Array) -> tuple[Array, Array]:
+        factor, error = loss.hessian_factor(outputs, targets[:, :-1])
+        root = jnp.sqrt(targets[:, -1:])
+        return root[:, :, jnp.newaxis] * factor, root * error
+
+    name, quadratic = f"weighted {loss.name}", loss.quadratic
+    return Loss(name, values, gradient, factor, quadratic=quadratic, weighted=True)
 
 
 def as_loss(given: Any, argument: str = "loss") -> Loss:

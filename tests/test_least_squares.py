@@ -13,6 +13,7 @@ from jaxbp.least_squares import (
     left_out,
     penalized,
     solution,
+    solved,
     triangle,
 )
 
@@ -151,3 +152,19 @@ def test_the_ridge_that_is_chosen_is_the_share_with_the_least_score(x64, size):
         for ridge in (None, least)
     )
     np.testing.assert_allclose(chosen.weight, given.weight, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("ridge", [0.0, 0.01, None])
+def test_a_weight_counts_as_so_many_rows(x64, ridge):
+    mlp, params, inputs, targets, hidden = layer_problem(60, 8)
+    weights = np.arange(60) % 4
+    found = solved(mlp, params, inputs, targets, ridge, weights)[-1]
+    rows = inputs.repeat(weights, 0), targets.repeat(weights, 0)
+    wanted = jaxbp.solve_output(mlp, params, rows, ridge=ridge)[-1]
+    np.testing.assert_allclose(found.weight, wanted.weight, rtol=1e-9)
+    np.testing.assert_allclose(found.bias, wanted.bias, rtol=1e-9)
+    if ridge == 0:
+        roots = np.sqrt(weights)[:, np.newaxis]
+        columns = np.column_stack([hidden, np.ones(60)])
+        layer = np.linalg.lstsq(roots * columns, roots * targets, rcond=None)[0]
+        np.testing.assert_allclose(found.weight, layer[:-1], rtol=1e-9)

@@ -39,7 +39,10 @@ class Standardizer(NamedTuple):
 
 
 def standardizer(
-    values: np.ndarray, names: tuple[str, ...] | None = None, logs: Any = False
+    values: np.ndarray,
+    names: tuple[str, ...] | None = None,
+    logs: Any = False,
+    weights: np.ndarray | None = None,
 ) -> Standardizer:
     """Measure mean and standard deviation (of the population, divisor n) of each column.
 
@@ -47,13 +50,15 @@ def standardizer(
         values: (n, num_columns).
         names: the columns' names, for errors; without them a constant column gets the scale 1.
         logs: of which columns the logarithm is taken; those must be positive.
+        weights: (n,) positive; None for equal ones.
 
     Raises:
         ValueError: a column is constant, and names are given.
     """
     logs = np.broadcast_to(logs, values.shape[1:])
     read = np.log(values, out=np.array(values, np.float64), where=logs[np.newaxis])
-    mean, scale = read.mean(axis=0), read.std(axis=0)
+    mean = np.average(read, axis=0, weights=weights)
+    scale = np.sqrt(np.average((read - mean) ** 2, axis=0, weights=weights))
     # The mean of n equal numbers is rounded, so their deviation is a few units of rounding and not
     # exactly 0.
     constant = scale <= 8 * np.finfo(np.float64).eps * np.abs(mean)

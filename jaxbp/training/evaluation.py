@@ -68,12 +68,12 @@ def evaluate(problem: Problem, params: Params, batch: Batch) -> Evaluation:
     Non-finite numbers are counted in the preactivations, where no activation hides them: relu(-inf)
     is 0.
     """
-    num_samples = batch.inputs.shape[0]
+    num_samples, total = batch.inputs.shape[0], problem.loss.total_weight(batch.targets)
 
     def one(params: Params, inputs: Array, targets: Array) -> Evaluation:
         outputs, residuals = forward(problem.mlp, params, inputs, keep_preactivations=True)
         nonfinite = jnp.stack([jnp.sum(~jnp.isfinite(kept.preactivation)) for kept in residuals])
-        return Evaluation(problem.loss.values(outputs, targets).sum() / num_samples, nonfinite)
+        return Evaluation(problem.loss.values(outputs, targets).sum() / total, nonfinite)
 
     def tiled(params: Params, *samples: Array) -> Evaluation:
         num_rows = samples[0].shape[0]

@@ -38,6 +38,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.scipy.sparse.linalg import cg
 from jax.sharding import Mesh
@@ -64,6 +65,7 @@ from jaxbp.training.solver import Batch, Problem, Solver, check_setting
 MAX_RISE, MAX_RISE_OTHERWISE = 2.0, 1.0
 POOR_GAIN = -0.5  # gain ratio below which sigma is doubled
 BETTER, POOR, REJECTED = 0.8, 2.0, 4.0  # factors of sigma
+TINY = 1e-300  # of a sum of weights
 FLOOR = 1e-10  # of lambda over the mean diagonal of K, at the rounding of K in float64
 TAIL = 0.6  # share of the run, at its end, over which eta falls
 DIRECT_ROWS = 16_384  # of K; in float64 it takes 2 GiB
@@ -113,7 +115,11 @@ class GaussNewton(Solver):
             )
             eta = step_length(state.step, problem.num_steps)
             here = linearize(problem, wide, samples)
-            damping = jnp.maximum(sigma * jnp.mean(here.error**2), FLOOR) * mean_squared_norm(here)
+            # The same for a row of weight 2 and for two rows: all means are those by weight.
+            count = jnp.maximum(problem.loss.total_weight(samples.targets), TINY)
+            share = len(here.error) / count
+            damping = jnp.maximum(sigma * share * jnp.mean(here.error**2), FLOOR)
+            damping *= share * mean_squared_norm(here)
             carried = momentum * tangent(here.residuals, here.node_errors, velocity)
             change, reached = damped_step(problem.mesh, here, damping, here.error - carried)
             velocity = jax.tree.map(lambda old, new: momentum * old + new, velocity, change)
@@ -142,7 +148,10 @@ class GaussNewton(Solver):
         """Solve the output layer over all samples, if the outputs are linear in it."""
         if problem.mlp.output != "identity" or not problem.loss.quadratic:
             return params
-        return solved(problem.mlp, params, train.inputs, train.targets)
+        targets, weights = train.targets, None
+        if problem.loss.weighted:
+            targets, weights = targets[:, :-1], np.asarray(targets[:, -1])
+        return solved(problem.mlp, params, train.inputs, targets, weights=weights)
 
 
 def gauss_newton(*, momentum: Any = 0.95, damping: Any = 0.1) -> GaussNewton:
