@@ -3,7 +3,6 @@
 Legend: n samples, d inputs, k outputs or classes.
 """
 
-import warnings
 from functools import partial
 from inspect import signature
 from typing import Any
@@ -18,12 +17,7 @@ from jaxbp.fitting import fit_model
 from jaxbp.fitting.frames import column_names
 from jaxbp.fitting.model import Model, Term, ranges_of
 from jaxbp.fitting.standardizing import Standardizer, standardizer
-from jaxbp.losses import (
-    Loss,
-    softmax_cross_entropy,
-    softmax_cross_entropy_factor,
-    softmax_cross_entropy_gradient,
-)
+from jaxbp.losses import LOSSES, Loss, weighted
 from jaxbp.params import Mlp, init
 from jaxbp.training import OPTIMIZERS, EarlyStopping, first_order, fit, fit_many, gauss_newton
 
@@ -62,22 +56,6 @@ READ = {
 SCHEMES = {"relu": "he", "leaky_relu": "he", "silu": "lecun", "gelu": "lecun", "sine": "sine"}
 
 
-def _weighted_factor(outputs: jax.Array, targets: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """S and e of the softmax cross-entropy for rows of targets that sum to their weights."""
-    root = jnp.sqrt(jnp.maximum(targets.sum(axis=1), 1e-30))
-    shares = targets / (root**2)[:, jnp.newaxis]
-    factor, error = softmax_cross_entropy_factor(outputs, shares)
-    return factor * root[:, jnp.newaxis, jnp.newaxis], error * root[:, jnp.newaxis]
-
-
-WEIGHTED_CROSS_ENTROPY = Loss(
-    "weighted softmax cross-entropy",
-    softmax_cross_entropy,
-    softmax_cross_entropy_gradient,
-    _weighted_factor,
-)
-
-
 def _falling(name: str, learning_rate: Any, steps: Any) -> Any:
     """An optimizer whose rate falls to 0 along a cosine; both numbers may be traced."""
 
@@ -89,6 +67,8 @@ def _falling(name: str, learning_rate: Any, steps: Any) -> Any:
 
 class _Network(BaseEstimator):
     """Parameters and training of both estimators."""
+
+    _loss: Loss
 
     def __init__(  # noqa: PLR0913
         self,
@@ -136,16 +116,23 @@ class _Network(BaseEstimator):
         read = READ.get(solver, {"learning_rate", "alpha", *READ_BY_NETWORKS}) | ALL
         read |= {"class_weight"} if isinstance(self, Classifier) else set()
         for name, parameter in signature(type(self)).parameters.items():
-            if name in read or (value := getattr(self, name)) == parameter.default:
-                continue
-            if name == "alpha":  # scikit-learn's checks set it everywhere
-                warnings.warn(f"alpha has no effect with solver={self.solver!r}", stacklevel=3)
-            else:
+            if name not in read and (value := getattr(self, name)) != parameter.default:
                 raise ValueError(
                     f"{name} must be left at its default with solver={self.solver!r}, "
                     f"which does not read it; got {value!r}"
                 )
         return solver
+
+    def _rows(self, X: Any, y: Any, sample_weight: Any, **checks: Any) -> Any:  # noqa: N803
+        """Points, targets and weights, validated, without the rows of weight 0."""
+        points, targets = validate_data(self, X, y, dtype=np.float64, **checks)
+        weights = _check_sample_weight(
+            sample_weight, points, dtype=np.float64, ensure_non_negative=True
+        )
+        counted = weights > 0
+        if not counted.any():
+            raise ValueError("sample_weight must have a positive number, got zeros only")
+        return points[counted], targets[counted], weights[counted]
 
     def _solver(self, solver: str, steps: int, penalty: Any) -> Any:
         """The solver with a penalty of penalty / 2 || W ||^2 beside the mean loss."""
@@ -169,14 +156,12 @@ class _Network(BaseEstimator):
         solver: str,
         points: np.ndarray,
         targets: np.ndarray,
+        weights: np.ndarray,
         scalers: tuple[Standardizer, Standardizer],
         flat: bool,
         names: tuple[str, ...],
     ) -> None:
-        """Fit a network to points in their units and targets in standard ones.
-
-        Of a classifier the targets are 1 in the column of the class, times the weight of the row.
-        """
+        """Fit a network to points in their units and targets in standard ones."""
         newton, generator = solver == "gauss_newton", check_random_state(self.random_state)
         hidden = [self.hidden] if isinstance(self.hidden, (int, np.integer)) else self.hidden
         mlp = Mlp((points.shape[1], *hidden, targets.shape[1]), self.activation)
@@ -192,27 +177,29 @@ class _Network(BaseEstimator):
         size = rows if self.batch_size is None else self.batch_size
         batch_size = check_count("batch_size", size, minimum=1)
         held_out, callbacks = self._held_out(newton, len(points), generator)
-        train = self._samples(inputs[~held_out], targets[~held_out])
-        validation = self._samples(inputs[held_out], targets[held_out]) if held_out.any() else None
+        kept = inputs[~held_out], targets[~held_out], weights[~held_out]
+        train = _samples(*kept, unit_mean=not newton)
+        validation = None
+        if held_out.any():
+            validation = _samples(inputs[held_out], targets[held_out], weights[held_out])
         if self.verbose:
             callbacks.append(lambda record, _: print(f"step {record.step}, loss {record.loss:.4g}"))
         options: Any = {
             "steps": steps,
-            "batch_size": batch_size if batch_size < len(train[0]) else None,
+            "batch_size": batch_size if batch_size < len(kept[0]) else None,
             "loss": self._loss,
         }
         with jax.enable_x64(True):
             start, key = jax.random.split(jax.random.key(generator.randint(2**31)))
             params = init(mlp, start, SCHEMES.get(self.activation, "glorot"))
-            self.alpha_, total = self._alpha(solver), self._total(targets[~held_out])
+            self.alpha_ = self._alpha(solver)
             if self.alpha_ is None:
-                kept = inputs[~held_out], targets[~held_out]
                 self.alpha_ = self._choose_alpha(solver, mlp, params, kept, key, options)
             result = fit(
                 mlp,
                 params if warm is None else warm.params,
                 train,
-                solver=self._solver(solver, steps, self.alpha_ / total),
+                solver=self._solver(solver, steps, self.alpha_ / kept[2].sum()),
                 validation=validation,
                 key=key,
                 record_every=max(1, steps // 50),
@@ -251,19 +238,19 @@ class _Network(BaseEstimator):
         self, solver: str, mlp: Mlp, params: Any, rows: Any, key: Any, options: Any
     ) -> float:
         """The alpha whose networks have the least loss on rows that they were not fitted to."""
-        inputs, targets = rows
+        inputs, targets, weights = rows
         if len(inputs) < FEW_ROWS:
             return SAFE_ALPHA
         folds = np.random.RandomState(0).permutation(len(inputs)) % FOLDS
         starts = jax.tree.map(lambda leaf: np.stack([leaf] * len(ALPHAS)), params)
         losses = np.zeros(len(ALPHAS))
         for fold in range(FOLDS):
-            kept = targets * (folds != fold)[:, np.newaxis]
+            kept = weights * (folds != fold)
             fits = fit_many(
                 mlp,
                 starts,
-                self._samples(inputs, kept),
-                validation=self._samples(inputs, targets - kept),
+                _samples(inputs, targets, kept),
+                validation=_samples(inputs, targets, weights - kept),
                 solver=self._solver(solver, options["steps"], np.array(ALPHAS) / kept.sum()),
                 key=key,
                 record_every=options["steps"],
@@ -280,6 +267,21 @@ class _Network(BaseEstimator):
     def _outputs(self, points: Any) -> np.ndarray:
         check_is_fitted(self)
         return self.model_._on_host(validate_data(self, points, dtype=np.float64, reset=False))
+
+
+def _samples(
+    inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray, unit_mean: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs and targets with a column of weights, filled up with rows of weight 0.
+
+    Folds of about one size then share a program. With a mean weight of 1 over all these rows a mean
+    over them is one by weight.
+    """
+    step = 1 << max(0, len(inputs).bit_length() - 4)
+    extra = ((0, -len(inputs) % step), (0, 0))
+    scale = (len(inputs) + extra[0][1]) / weights.sum() if unit_mean else 1.0
+    columns = np.column_stack([targets, weights * scale])
+    return np.pad(inputs, extra), np.pad(columns, extra)
 
 
 class Regressor(MultiOutputMixin, RegressorMixin, _Network):
@@ -300,7 +302,8 @@ class Regressor(MultiOutputMixin, RegressorMixin, _Network):
         alpha: strength of a penalty alpha / (2 n) || W ||^2 beside the mean loss of n rows, of
             optimizers but lbfgs. None for no penalty; of a classifier without early stopping for
             the best of 0.1, 1, 10 and 100 by three folds, and 1 with fewer than 100 rows.
-        class_weight: of a classifier, as in scikit-learn: None, "balanced" or a dict.
+        class_weight: of a classifier, as in scikit-learn: None, "balanced" or a dict; relative
+            to each other, the sum of all weights stays.
         effort: of `fit_model`.
         seconds: of `fit_model`; None for the operations that `effort` allows, not by the clock.
         early_stopping: holds rows out, stops where their loss no longer falls, and keeps the best
@@ -323,15 +326,33 @@ class Regressor(MultiOutputMixin, RegressorMixin, _Network):
         feature_names_in_: the names of the columns, where they are strings.
     """
 
-    _loss: str | Loss = "mean_squared_error"
+    _loss = weighted(LOSSES["mean_squared_error"])
+    # None are tried: scikit-learn's checks give an alpha to regressors that do not choose it.
+    alphas = ()
 
-    def fit(self, X: Any, y: Any) -> "Regressor":  # noqa: N803
-        """Fit to points X (n, d) and outputs y (n,) or (n, k), in their own units."""
-        checks: Any = {"dtype": np.float64, "multi_output": True, "y_numeric": True}
-        points, outputs = validate_data(self, X, y, **checks)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "Regressor":  # noqa: N803
+        """Fit to points X (n, d) and outputs y (n,) or (n, k), in their own units.
+
+        A row counts as often as its weight says; `fit_model` repeats it.
+
+        Raises:
+            ValueError: a weight is negative, or with the solver "auto" not a whole number.
+        """
+        checks: Any = {"multi_output": True, "y_numeric": True}
+        points, outputs, weights = self._rows(X, y, sample_weight, **checks)
         solver, num_outputs = self._check_solver("fit_model"), np.size(outputs[0])
         default = tuple(f"output_{i}" for i in range(num_outputs))
         names = self._names(column_names(y) or default)
+        if solver == "fit_model":
+            if (part := weights % 1).any():
+                raise ValueError(
+                    "sample_weight must be whole numbers with solver='auto', which repeats rows, "
+                    f"got {weights[part > 0][0]}; solver='gauss_newton' takes others"
+                )
+            # Sorted, so that the same rows in another order, or repeated, give the same model.
+            order = np.lexsort(np.column_stack([points, outputs]).T)
+            order = order.repeat(weights[order].astype(int))
+            points, outputs, weights = points[order], outputs[order], weights[order] * 0 + 1
         if solver == "fit_model" and len(points) >= FEWEST_ROWS:
             seed = check_random_state(self.random_state).randint(2**31)
             options: Any = {"seconds": self.seconds, "effort": self.effort, "seed": seed}
@@ -343,11 +364,11 @@ class Regressor(MultiOutputMixin, RegressorMixin, _Network):
             self.validation_loss_curve_ = [one.held_out**2 for one in model.history]
             return self
         rows = np.asarray(outputs, np.float64).reshape(len(points), -1)
-        scalers = standardizer(points), standardizer(rows)
+        scalers = standardizer(points, weights=weights), standardizer(rows, weights=weights)
         warm = self._warm_model()
         targets = (scalers[1] if warm is None else warm.output_scaler).standardize(rows)
         solver = "gauss_newton" if solver == "fit_model" else solver
-        self._train(solver, points, targets, scalers, outputs.ndim == 1, names)
+        self._train(solver, points, targets, weights, scalers, outputs.ndim == 1, names)
         return self
 
     def predict(self, X: Any, return_std: bool = False) -> Any:  # noqa: N803
@@ -361,12 +382,6 @@ class Regressor(MultiOutputMixin, RegressorMixin, _Network):
         check_is_fitted(self)
         return self.model_.with_std(validate_data(self, X, dtype=np.float64, reset=False))
 
-    def _samples(self, inputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return inputs, targets
-
-    def _total(self, targets: np.ndarray) -> float:
-        return len(targets)
-
     def _alpha(self, solver: str) -> float | None:
         return 0.0 if self.alpha is None else check_number("alpha", self.alpha, minimum=0)
 
@@ -378,52 +393,25 @@ class Classifier(ClassifierMixin, _Network):
     adam.
     """
 
-    _loss: str | Loss = WEIGHTED_CROSS_ENTROPY
+    _loss = weighted(LOSSES["softmax_cross_entropy"])
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "Classifier":  # noqa: N803
         """Fit to points X (n, d) and classes y (n,); a row counts as often as its weight says.
 
         Raises:
-            ValueError: positive weights differ with the solver "gauss_newton", whose damping
-                depends on the number of rows.
+            ValueError: a weight is negative, or none is positive.
         """
-        points, classes = validate_data(self, X, y, dtype=np.float64)
+        points, classes, weights = self._rows(X, y, sample_weight)
         check_classification_targets(classes)
-        weights = _check_sample_weight(
-            sample_weight, points, dtype=np.float64, ensure_non_negative=True
-        )
-        solver, counted = self._check_solver("adam"), weights > 0
-        if not counted.any():
-            raise ValueError("sample_weight must have a positive number, got zeros only")
-        points, classes, weights = points[counted], classes[counted], weights[counted]
-        if solver == "gauss_newton" and np.ptp(weights) > 0:
-            raise ValueError("sample_weight must be 0 or one number with solver='gauss_newton'")
+        solver = self._check_solver("adam")
         self.classes_, labels = np.unique(classes, return_inverse=True)
-        scaler = standardizer(points)
-        if sample_weight is not None:
-            mean = np.average(points, axis=0, weights=weights)
-            scale = np.sqrt(np.average((points - mean) ** 2, axis=0, weights=weights))
-            scaler = Standardizer(
-                mean, np.where(np.ptp(points, axis=0) > 0, scale, 1.0), scaler.floor
-            )
-        weights *= compute_class_weight(self.class_weight, classes=self.classes_, y=classes)[labels]
-        targets = np.eye(len(self.classes_))[labels] * weights[:, np.newaxis]
         zeros = np.zeros(len(self.classes_))
-        scalers = scaler, Standardizer(zeros, zeros + 1, zeros)
-        names = self._names(tuple(map(str, self.classes_)))
-        self._train(solver, points, targets, scalers, False, names)
+        scalers = standardizer(points, weights=weights), Standardizer(zeros, zeros + 1, zeros)
+        balance = compute_class_weight(self.class_weight, classes=self.classes_, y=classes)[labels]
+        balance *= weights.sum() / (balance @ weights)  # a penalty or damping stays what it is
+        targets, names = np.eye(len(zeros))[labels], self._names(tuple(map(str, self.classes_)))
+        self._train(solver, points, targets, weights * balance, scalers, False, names)
         return self
-
-    def _samples(self, inputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Fill up with rows of weight 0, so that folds of about one size share a program."""
-        step = 1 << max(0, len(inputs).bit_length() - 4)
-        extra = ((0, -len(inputs) % step), (0, 0))
-        # The mean over all these rows is the mean by weight.
-        scale = (len(inputs) + extra[0][1]) / targets.sum()
-        return np.pad(inputs, extra), np.pad(targets * scale, extra)
-
-    def _total(self, targets: np.ndarray) -> float:
-        return targets.sum()
 
     def _alpha(self, solver: str) -> float | None:
         """None where it is to be chosen: early stopping bounds a network by itself."""

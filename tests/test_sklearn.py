@@ -38,7 +38,6 @@ def _quick_to_compile():
 @pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.SkipTestWarning"
 )  # where pandas is not installed
-@pytest.mark.filterwarnings("ignore:alpha has no effect")  # which they set where it is known
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "estimator",
@@ -46,24 +45,12 @@ def _quick_to_compile():
         Regressor(effort="low", seconds=0),
         Classifier((16,), steps=50),
         Regressor((16,), solver="gauss_newton", steps=20),
-        Classifier((16,), solver="gauss_newton", steps=30),
+        Classifier((16,), solver="gauss_newton", steps=10),
     ],
     ids=str,
 )
 def test_scikit_learns_own_checks(estimator):
-    refused = [
-        "check_sample_weights_not_overwritten",
-        "check_sample_weight_equivalence_on_dense_data",
-    ]
-    weighs = not (isinstance(estimator, Classifier) and estimator.solver == "gauss_newton")
-    raises = {} if weighs else dict.fromkeys(refused, "Gauss-Newton refuses unequal weights")
-    check_estimator(estimator, expected_failed_checks=raises)
-
-
-def test_weights_that_gauss_newton_cannot_honour_are_refused():
-    classifier = Classifier((3,), solver="gauss_newton", steps=2)
-    with pytest.raises(ValueError, match="sample_weight must be 0 or one number with solver="):
-        classifier.fit(POINTS, OUTPUTS > 100, np.arange(60))
+    check_estimator(estimator)
 
 
 @pytest.mark.parametrize(("solver", "steps"), [("auto", None), ("gauss_newton", 30), ("adam", 500)])
@@ -131,20 +118,60 @@ def test_alpha_shrinks_the_weights_as_the_stationary_point_says():
     np.testing.assert_allclose(gradient, -5.0 * weight, rtol=0, atol=1e-2)
 
 
-def test_nothing_is_compiled_for_another_rate_alpha_or_size_of_a_fold():
+@pytest.mark.parametrize("estimator", [Classifier, Regressor])
+@pytest.mark.parametrize(
+    ("solver", "others"),
+    [
+        ("adam", [{"learning_rate": 1e-3, "alpha": 1.0}, {"alpha": 0.0}]),
+        ("gauss_newton", [{"damping": 0.3}]),
+    ],
+)
+def test_nothing_is_compiled_for_another_setting_or_size_of_a_fold(estimator, solver, others):
     points, labels = load_iris(return_X_y=True)
-    settings = {"hidden": (4,), "solver": "adam", "steps": 3, "batch_size": 20}
+    settings = {"hidden": (4,), "solver": solver, "steps": 3, "batch_size": 20}
 
-    def fit(rate, alpha, rows):
-        Classifier(**settings, learning_rate=rate, alpha=alpha).fit(
-            points[::-1][:rows], labels[::-1][:rows]
+    def fit(rows, **other):
+        estimator(**settings, **other, early_stopping=False).fit(
+            points[::-1][:rows], labels[::-1][:rows], np.arange(1.0, rows + 1)
         )
 
-    fit(1e-2, 1.0, 134)
+    alpha = {"alpha": 1.0} if solver == "adam" else {}
+    fit(134, **alpha)
     before = loop.advance._cache_size()
-    for rate, alpha, rows in ((1e-3, 1.0, 134), (1e-2, 0.0, 134), (1e-2, 1.0, 130)):
-        fit(rate, alpha, rows)
+    fit(130, **alpha)
+    for other in others:
+        fit(134, **other)
     assert loop.advance._cache_size() == before
+
+
+@pytest.mark.parametrize(
+    ("estimator", "solver"),
+    [(Classifier, "gauss_newton"), (Regressor, "gauss_newton"), (Regressor, "adam")],
+)
+def test_a_weight_counts_as_so_many_rows(estimator, solver):
+    points, outputs = POINTS[:30], np.round(OUTPUTS[:30])
+    targets = outputs > 100 if estimator is Classifier else np.column_stack([outputs, -2 * outputs])
+    weights = np.arange(30) % 4
+    settings = {"hidden": (5,), "steps": 6, "early_stopping": False, "random_state": 0}
+    weighted, repeated, other = (estimator(solver=solver, **settings) for _ in range(3))
+    weighted.fit(points[::-1], targets[::-1], weights[::-1])
+    repeated.fit(points.repeat(weights, 0), targets.repeat(weights, 0))
+    np.testing.assert_allclose(weighted.model_(points), repeated.model_(points), rtol=1e-6)
+    np.testing.assert_allclose(weighted.loss_curve_, repeated.loss_curve_, rtol=1e-6)
+    other.fit(points, targets)
+    assert np.abs(other.model_(points) - weighted.model_(points)).max() > 1e-2
+
+
+def test_fit_model_repeats_rows_of_whole_weights():
+    weights = np.arange(60) % 3
+    first, second = (Regressor(effort="low", seconds=0, random_state=0) for _ in range(2))
+    first.fit(POINTS, OUTPUTS, weights)
+    second.fit(POINTS.repeat(weights, 0), OUTPUTS.repeat(weights))
+    np.testing.assert_array_equal(first.predict(POINTS), second.predict(POINTS))
+    with pytest.raises(ValueError, match=r"whole numbers with solver='auto', .* got 0\.5"):
+        first.fit(POINTS, OUTPUTS, weights / 2)
+    with pytest.raises(ValueError, match=r"(?i)sample.weights? must"):
+        first.fit(POINTS, OUTPUTS, np.zeros(60))
 
 
 def test_a_warm_start_goes_on_and_verbose_prints(capsys):
@@ -259,12 +286,12 @@ def test_a_parameter_that_the_solver_does_not_read_is_refused():
         {"solver": "gauss_newton", "seconds": 1.0},
         {"solver": "adam", "damping": 1.0},
         {"solver": "lbfgs", "learning_rate": 0.1},
+        {"solver": "gauss_newton", "alpha": 1.0},
+        {"alpha": 1.0},
     ):
         *_, name = settings
         with pytest.raises(ValueError, match=f"{name} must be left at its default with solver="):
             Regressor(**settings).fit(POINTS, OUTPUTS)
-    with pytest.warns(UserWarning, match="alpha has no effect with solver='gauss_newton'"):
-        Regressor(**PLAIN, alpha=1.0).fit(POINTS, OUTPUTS)
     with pytest.raises(ValueError, match=r"damping must be left .* solver='auto'"):
         Classifier(damping=1.0).fit(POINTS, OUTPUTS > 100)
 
