@@ -243,7 +243,7 @@ def measure(fit: Fit, task: Task) -> dict[str, Any]:
     rmse = float(np.sqrt(np.mean(error**2)))
     mlp, params = fit.model.mlp, fit.model.params
     checked: dict[str, Any] = {"gradient_ok": None, "gradient_error_over_bound": None}
-    if isinstance(mlp, jaxbp.Mlp):  # the checker does not read distance units and boxes
+    if isinstance(mlp, jaxbp.Mlp):  # the checker reads networks alone
         inputs, targets = (
             part[:CHECKED].astype(params[0].weight.dtype)
             for part in fit.model.standardize(*task.train)

@@ -26,7 +26,7 @@ References:
     Computations, section 5.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -170,29 +170,42 @@ def hidden_activations(mlp: Mlp, params: Params, inputs: Array) -> Array:
 def triangle(
     mlp: Mlp, params: Params, inputs: Array, targets: Array, weights: np.ndarray | None = None
 ) -> Triangle:
-    """Factor the hidden activations and targets, with one tile of samples in memory at a time.
+    """Factor the hidden activations and targets.
 
     A row is multiplied by the root of its weight, and `num_samples` is the sum of the weights.
     """
-    num_samples, fan_in = inputs.shape[0], mlp.sizes[-2]
+
+    def units(some: Array) -> Array:
+        return hidden_activations(mlp, params, some)
+
+    return triangle_of(units, mlp.sizes[-2], inputs, targets, mlp.bias, weights)
+
+
+def triangle_of(
+    units: Callable[[Any], Any],
+    fan_in: int,
+    inputs: Any,
+    targets: Any,
+    bias: bool = True,
+    weights: np.ndarray | None = None,
+) -> Triangle:
+    """Factor units, a function of inputs (n, d) -> (n, fan_in), with one tile in memory."""
     roots = None if weights is None else np.sqrt(weights)[:, np.newaxis]
-    size = 1 + fan_in + mlp.sizes[-1]
+    size = 1 + fan_in + targets.shape[1]
     r = np.zeros((size, size), order="F")
-    for first in range(0, num_samples, TILE):
+    for first in range(0, len(inputs), TILE):
         rows = slice(first, first + TILE)
         columns = np.empty((len(inputs[rows]), size), order="F")
-        columns[:, 0] = mlp.bias
-        columns[:, 1 : 1 + fan_in] = np.asarray(
-            hidden_activations(mlp, params, inputs[rows]), np.float64
-        )
+        columns[:, 0] = bias
+        columns[:, 1 : 1 + fan_in] = np.asarray(units(inputs[rows]), np.float64)
         columns[:, 1 + fan_in :] = np.asarray(targets[rows], np.float64)
         columns *= 1.0 if roots is None else roots[rows]
         r = lapack.dtpqrt(0, min(BLOCK, size), r, columns, overwrite_a=True, overwrite_b=True)[0]
     r = np.triu(r)
     centred = r[1:, 1:]
     rest = np.sum(centred[fan_in:, fan_in:] ** 2, axis=0)
-    means = r[0, 1:] / r[0, 0] if mlp.bias else np.zeros(size - 1)
-    count = num_samples if weights is None else float(weights.sum())
+    means = r[0, 1:] / r[0, 0] if bias else np.zeros(size - 1)
+    count = len(inputs) if weights is None else float(weights.sum())
     return Triangle(count, means, centred[:fan_in, :fan_in], centred[:fan_in, fan_in:], rest)
 
 

@@ -149,19 +149,19 @@ class KrigingFit:
         """What the deviations (k,) are to be multiplied by."""
         return np.maximum(np.sqrt(np.mean(self.standardized() ** 2, axis=0)), LEAST_CALIBRATION)
 
-    def expected(self, points: np.ndarray) -> np.ndarray:
-        """The error (k,) to expect at points between the rows, calibrated by leave-one-out."""
+    def deviation(self, points: np.ndarray) -> np.ndarray:
+        """The deviation (p, k) at points, calibrated by leave-one-out."""
         x = self.inputs(points)
         deviation = np.sqrt(self.solved.variance(x))[:, np.newaxis] * self.solved.amplitude
         slope = self.scalers[1].slope(self.scalers[1].restore(self.solved.predict(x)))
-        return np.sqrt(np.mean((deviation * slope) ** 2, axis=0)) * self.calibration()
+        return deviation * slope * self.calibration()
 
     def error(self, points: np.ndarray) -> float:
         """What the choice minimises, over the standard deviations of the outputs."""
         outputs = self.scalers[1].restore(self.solved.rows.targets)
         deviation = np.maximum(outputs.std(axis=0), np.finfo(float).tiny)
         left_out = rms(self.left_out() / deviation)
-        expected = rms(self.expected(points) / deviation)
+        expected = rms(self.deviation(points) / deviation)
         return float(np.sqrt(max(left_out, ROUNDING) * max(expected, ROUNDING)))
 
     @property

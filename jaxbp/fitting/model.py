@@ -273,6 +273,9 @@ class Model:
         predicted = self._on_host(array)
         restored = predicted.reshape(len(array), -1)
         deviation = bars.std(array) * self.output_scaler.slope(restored)
+        inputs = self.input_scaler.standardize(array)
+        growth = np.max([term.growth(inputs) for term in self.terms], axis=0)
+        deviation = np.hypot(deviation, (growth - 1) * np.asarray(bars.error))
         return predicted, deviation.reshape(predicted.shape)
 
     def score(self, points: Any, outputs: Any) -> Score:

@@ -16,6 +16,7 @@ from jaxbp._version import __version__
 from jaxbp.fitting.bars import LEVELS, ErrorBars
 from jaxbp.fitting.boxes import Boxes
 from jaxbp.fitting.distance import Distance
+from jaxbp.fitting.polynomials import Polynomial
 from jaxbp.fitting.score import Candidate
 from jaxbp.fitting.standardizing import Standardizer
 from jaxbp.fitting.term import Term
@@ -40,6 +41,8 @@ def write_model(path: Path, **model: Any) -> None:
             own = {"kernel": network.kernel, "grid": network.grid}
         elif isinstance(network, Distance):
             own = {"kernel": network.kernel, "degree": network.degree}
+        elif isinstance(network, Polynomial):
+            own = {"degrees": network.degrees}
         else:
             check_named("a model file", network)
             own = {"hidden": network.hidden, "output": network.output, "bias": network.bias}
@@ -98,6 +101,8 @@ def _named(trees: Any) -> dict[str, Any]:
 
 def _network(one: dict[str, Any]) -> Any:
     sizes = tuple(_get(one, "sizes", list, tuple))
+    if "degrees" in one:
+        return Polynomial(tuple(_get(one, "degrees", list, tuple)), sizes[-1])
     if "kernel" in one:
         if len(sizes) != 3 or not all(type(size) is int and size > 0 for size in sizes):
             raise ValueError(f"its sizes must be three positive integers, got {sizes}")

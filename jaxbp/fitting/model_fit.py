@@ -1,6 +1,7 @@
 """`fit_model`: from samples to a function in the units of its data, in one call.
 
     kriging     distance units at the samples: any layout of rows, never far from them
+    polynomials up to four inputs: products of Chebyshev polynomials, exact for entire functions
     spectrum    two inputs and more: a product kernel and sine units of a spectrum by evidence
     bands       up to three inputs and many rows: sine units that fill a ball of frequencies
     networks    where these leave much and no noise explains it: tanh networks by Gauss-Newton
@@ -28,6 +29,7 @@ from jaxbp._threads import one_blas_thread
 from jaxbp.fitting.bands import GOAL, LEAST_ROWS, UNITS, try_bands
 from jaxbp.fitting.bars import error_bars
 from jaxbp.fitting.boxes import try_boxes
+from jaxbp.fitting.degrees import try_polynomials
 from jaxbp.fitting.effort import EFFORTS, Budget, Effort
 from jaxbp.fitting.evidence import rms
 from jaxbp.fitting.frames import frame_values, names_of
@@ -69,7 +71,8 @@ ROUGH = 1e-3  # networks reach 1e-4 where rows are many: below this they do not 
 SMALL_STARTS = 3  # of a network with at most max_units
 SAFER = 1.1  # times the least error, for the kriging to be taken
 WORST = 1.5  # times the least error: never taken
-DIFFERS = 10.0  # times the errors of both, between the rows
+MOST_REFERENCES = 2001  # points between the rows
+DIFFERS = 10.0  # times the errors of both and the kriging's deviation, between the rows
 
 
 def fit_model(
@@ -196,6 +199,11 @@ def _trials(
     def exact() -> bool:
         return least() < EXACT
 
+    polynomial = try_polynomials(splits, budget, least())
+    if polynomial is not None:
+        yield polynomial
+    if least() < GOAL:
+        return
     few_inputs = num_inputs <= MOST_INPUTS_OF_BANDS
     if not exact() and few_inputs and len(rows.train.inputs) >= LEAST_ROWS * UNITS[-1]:
         yield from try_bands(rows, seed, budget)
@@ -240,15 +248,17 @@ def _best(
     least = min([trial.candidate.held_out for trial in others], default=np.inf)
     if safe.candidate.held_out <= SAFER * least:
         return safe
-    references = between(points, len(points) if points.shape[1] > 1 else 4 * len(points) + 1)
+    count = len(points) if points.shape[1] > 1 else 4 * len(points) + 1
+    references = between(points, min(count, MOST_REFERENCES))
     expected = scalers[1].standardize(safe.kriging(references))
+    doubt = safe.kriging.deviation(references) / scalers[1].scale
     for best in sorted(others, key=lambda one: one.candidate.held_out):
         if best.kriging is not None:
             return best
         predictions = predicted(best.terms, jnp.asarray(scalers[0].standardize(references)))
-        differs = np.abs(predictions - expected)
-        bound = DIFFERS * (safe.candidate.held_out + best.candidate.held_out)
-        if np.quantile(differs, 0.99) < bound and rms(differs) < bound:
+        bound = DIFFERS * (safe.candidate.held_out + best.candidate.held_out + doubt)
+        differs = np.abs(predictions - expected) / bound
+        if np.quantile(differs, 0.99) < 1 and rms(differs) < 1:
             return best
     return safe
 

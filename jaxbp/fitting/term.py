@@ -9,6 +9,7 @@ import numpy as np
 from jax import Array
 
 from jaxbp.fitting.distance import Distance
+from jaxbp.fitting.polynomials import Polynomial
 from jaxbp.network import predict
 from jaxbp.params import Mlp
 
@@ -19,7 +20,7 @@ class Term:
     """scale * network(inputs), a pytree whose network is static.
 
     Attributes:
-        network: an `Mlp`, a layer of distance units (`Distance`), or `Boxes` of units.
+        network: an `Mlp`, distance units (`Distance`), `Boxes` of units or a `Polynomial`.
         params: its parameters.
         scale: (k,) factors of the outputs.
     """
@@ -31,7 +32,7 @@ class Term:
     def __call__(self, inputs: Array) -> Array:
         """Evaluate the term at inputs (n, d) in standard units.
 
-        Distance units and boxes compute in the dtype of their parameters while x64 is off, too.
+        All but an `Mlp` compute in the dtype of their parameters while x64 is off, too.
         """
         if not isinstance(self.network, Mlp):
             with jax.enable_x64(True):
@@ -47,6 +48,12 @@ class Term:
         if not isinstance(self.network, Distance):
             return self
         return Term(*self.network.padded(self.params), self.scale)
+
+    def growth(self, inputs: np.ndarray) -> Any:
+        """How much larger errors of a polynomial are at inputs (n, d) than between the rows."""
+        if not isinstance(self.network, Polynomial):
+            return 1.0
+        return self.network.growth(self.params, inputs)
 
     @property
     def dtype(self) -> Any:
