@@ -70,7 +70,6 @@ STEPS, DESCENT_STEPS = 300, 2000
 BATCH_SIZE, DAMPING = 512, 0.03  # of Gauss-Newton
 RATE, EPOCHS_PER_LINE = 1e-3, 20  # of the tutorial
 CHECKED = 1000  # samples on which the gradient is compared with jax.grad
-CURVE = 500  # points of a curve over one input
 SECONDS = {"compile": 4.0, "Gauss-Newton": 5.0, "fit_model": 4.0, "errors": 1.0, "draw": 4.0}
 DESCENT_SECONDS = {"gradient descent": 15.0}
 
@@ -340,49 +339,10 @@ def fit_table(config: Config, folder: Path) -> None:
     numbers: dict[str, Any] = {"rows": len(train)}
     numbers |= {"test_rows": len(test), "parameters": model.num_params}
     numbers |= {"rmse": rmse, "max_error": largest, "nrmse": nrmse}
-    draw = draw_curve if len(inputs) == 1 else draw_responses
-    drawn = draw(model, (points, values), train, test, f"{Path(config.data).name}: {target}")
+    title = f"{Path(config.data).name}: {target}"
+    drawn = viz.draw_fit(model, points, values, held_out=test, title=title)
     files = {"data_true_pred.png": drawn, "data_model.npz": model.save}
     finish(config, folder, "data_fit_surface", numbers, files)
-
-
-def draw_curve(
-    model: jaxbp.Model, rows: Any, train: np.ndarray, test: np.ndarray, title: str
-) -> viz.Drawing:
-    """Draw the data over the fitted curve of one input."""
-    (points, values), (xlabel, ylabel) = rows, model.names
-    x = np.linspace(points.min(), points.max(), CURVE)
-    drawn = viz.draw_panels(
-        {title: {"fit": (x, model(x[:, None]))}}, xlabel=xlabel, ylabel=ylabel, yscale="linear"
-    )
-    (ax,) = drawn.axes.values()
-    ax.plot(points[train, 0], values[train], "o", color="0.35", markersize=3, label="fitted rows")
-    ax.plot(points[test, 0], values[test], "D", color="#ad4200", markersize=4, label="test rows")
-    ax.legend(frameon=False)
-    return drawn
-
-
-def draw_responses(
-    model: jaxbp.Model, rows: Any, train: np.ndarray, test: np.ndarray, title: str
-) -> viz.Drawing:
-    """Draw predicted against true values of the test rows, and cuts through the most central."""
-    points, values = rows
-    low, high = points.min(axis=0), points.max(axis=0)
-    offsets = (points[test] - np.median(points, axis=0)) / np.where(high > low, high - low, 1.0)
-    middle = test[int(np.square(offsets).sum(axis=1).argmin())]
-    cuts = {}
-    for i, name in enumerate(model.names[:-1]):
-        along = np.repeat(points[[middle]], CURVE, axis=0)
-        along[:, i] = np.linspace(low[i], high[i], CURVE)
-        cuts[name] = along[:, i], model(along)
-    return viz.draw_regression(
-        values[test],
-        model(points[test]),
-        cuts=cuts,
-        point=(points[middle], float(values[middle])),
-        label=model.names[-1],
-        title=f"{title}, {len(test)} test rows",
-    )
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from jaxbp.viz.films import Film as Film
 from jaxbp.viz.films import animate_training as animate_training
 from jaxbp.viz.films import animate_walk as animate_walk
 from jaxbp.viz.films import save_film as save_film
+from jaxbp.viz.fits import draw_fit as draw_fit
 from jaxbp.viz.graphs import draw_graph as draw_graph
 from jaxbp.viz.graphs import graph_dot as graph_dot
 from jaxbp.viz.graphs import graph_mermaid as graph_mermaid

@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 MOST_BINS = 60
 MOST_POINTS = 20_000  # that are drawn
 COLUMNS = 4  # cuts beside each other
+BAND = 0.18  # opacity of a band of intervals
 
 
 def draw_regression(
     true: np.ndarray,
     predicted: np.ndarray,
     *,
-    cuts: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
+    cuts: Mapping[str, tuple[np.ndarray, ...]] | None = None,
     point: tuple[np.ndarray, float] | None = None,
     label: str = "z",
     title: str = "",
@@ -32,7 +33,7 @@ def draw_regression(
         true: (n,) in the units of the data.
         predicted: (n,).
         cuts: by the name of an input, its values (m,) and what is predicted there while the other
-            inputs stay.
+            inputs stay; then the bounds of a band, lower and upper, if there is one.
         point: the inputs (d,) of the point that the cuts go through, in their order, and the true
             value there.
         label: the name of the values, with their unit.
@@ -74,8 +75,10 @@ def draw_regression(
         for part in rest:
             panels = panel_grid(part, curves, num_columns, "", label, share_x=False)
             axes |= panels
-            for i, (name, (x, values)) in enumerate(curves.items()):
+            for i, (name, (x, values, *bounds)) in enumerate(curves.items()):
                 ax = panels[name]
+                if bounds:
+                    ax.fill_between(x, bounds[0], bounds[1], color=BLUE, alpha=BAND, linewidth=0)
                 (artists["cuts"][name],) = ax.plot(x, values, color=BLUE, linewidth=1.6)
                 if point is not None:
                     ax.plot(point[0][i], point[1], "o", color=RED, markersize=5, zorder=3)

@@ -64,6 +64,12 @@ def draw_wrong_walk():
     return viz.draw_walk(trace, report=replace(report, rows=(row, *report.rows[1:])))
 
 
+def draw_fit(num_inputs):
+    points = np.random.default_rng(0).uniform(size=(30, num_inputs))
+    model = jaxbp.fit_model(points, points[:, 0] ** 2)
+    return viz.draw_fit(model, points, points[:, 0] ** 2, held_out=range(10))
+
+
 def flow(norms, dead):
     return viz.draw_gradient_flow(LayerHistory(STEPS, norms, norms, norms, dead))
 
@@ -79,6 +85,9 @@ DRAWINGS = {
     "several": lambda: viz.draw_surface_comparison(GRID, X, {"a": GAPS, "b": X, "c": Y, "d": X}),
     "clipped": lambda: viz.draw_surface_comparison(GRID, X, X + 1e-3 * Y + (STEPS.size == X * 0)),
     "regression": lambda: viz.draw_regression(GAPS, Y, cuts={"u": (X, Y)}, point=([0.5], 0.1)),
+    "curve of a fit": lambda: draw_fit(1),
+    "surface of a fit": lambda: draw_fit(2),
+    "cuts of a fit": lambda: draw_fit(3),
     "samples": lambda: viz.draw_samples(np.column_stack([X, Y, GAPS])),
     "error": lambda: viz.draw_error_detail(
         GRID, X, Y, {k: np.column_stack([X - 0.5, Y]) for k in (1, 2, 3)}
