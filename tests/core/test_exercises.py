@@ -98,6 +98,7 @@ def test_a_dead_unit_passes_nothing_and_the_ledger_says_so():
     assert not re.search(r"(?<![\d.e])-0(?![\d.])", trace.ledger().to_text())
 
 
+@pytest.mark.slow
 def test_types_of_a_user_s_file_are_known(tmp_path):
     """mypy accepts a file that writes a ledger out, and knows the types."""
     file = tmp_path / "exercise.py"

@@ -22,9 +22,8 @@ def fitted(kind):
     return fit_sines(batch, 60, 5.0) if kind == SINE else fit_distances(batch)
 
 
-@pytest.mark.parametrize(
-    ("kind", "bound"), [(SINE, 1e-4), pytest.param("distance", 1e-2, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "bound"), [(SINE, 1e-4), ("distance", 1e-2)])
 def test_a_smooth_surface_and_its_slopes(x64, kind, bound):
     term = fitted(kind)
     np.testing.assert_allclose(term(jnp.asarray(NEW)), TRUE, atol=bound)

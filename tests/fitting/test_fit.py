@@ -121,6 +121,7 @@ def test_five_inputs_against_a_gaussian_process():
     )
 
 
+@pytest.mark.slow
 def test_noise_is_not_overfitted():
     # Twelve seeds gave 0.83 to 1.18 times the error of ridge regression, 1.00 in the mean.
     ratios = []
@@ -137,6 +138,7 @@ def test_noise_is_not_overfitted():
     assert np.exp(np.mean(np.log(ratios))) < 1.2
 
 
+@pytest.mark.slow
 def test_noise_around_a_curved_function_of_some_of_many_inputs():
     # Four seeds gave 0.10 to 0.14; ridge regression leaves 0.52.
     points, outputs = make_friedman1(200, n_features=10, noise=1.0, random_state=1)

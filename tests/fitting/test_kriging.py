@@ -1,5 +1,7 @@
 """Kriging against autodiff, scikit-learn and leaving rows out; curves and error bars."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,8 +24,13 @@ def draw_layer(kernel, degree, num_inputs=3):
     return layer, params._replace(centres=params.centres.at[0].set(inputs[0])), inputs
 
 
-@pytest.mark.parametrize("degree", [0, 1, 2])
-@pytest.mark.parametrize("kernel", [*KERNELS, PRODUCT])
+@pytest.mark.parametrize(
+    ("kernel", "degree"),
+    [
+        pytest.param(*case, marks=[] if case[1] == 1 else pytest.mark.slow)
+        for case in itertools.product([*KERNELS, PRODUCT], (0, 1, 2))
+    ],
+)
 def test_the_backward_pass_is_that_of_autodiff(x64, kernel, degree):
     layer, params, inputs = draw_layer(kernel, degree)
 

@@ -223,3 +223,19 @@ def test_units_of_equal_weights_have_equal_gradients(x64):
     assert trace.ledger()["a6[0]"].note.startswith("same weights as node 4")
     np.testing.assert_array_equal(trace.gradient[0].weight[:, 2], trace.gradient[0].weight[:, 0])
     np.testing.assert_array_equal(trace.gradient[1].weight[2], trace.gradient[1].weight[0])
+
+
+def test_classes_are_compared_with_the_last_layer():
+    mlp = jaxbp.Mlp((2, 4, 3))
+    trace = jaxbp.backprop(
+        mlp, jaxbp.init(mlp, jax.random.key(1)), [[0.5, -1.0]], [2], loss="softmax_cross_entropy"
+    )
+    factors = [trace.ledger()[f"e{node}"].factors for node in (7, 8, 9)]
+    np.testing.assert_allclose([target for _, target in factors], [0, 0, 1])
+    np.testing.assert_allclose([p for p, _ in factors], trace.probabilities[0])
+
+
+def test_the_table_shows_the_difference_from_autodiff(x64):
+    ledger = trace_of(jaxbp.Mlp((2, 3, 1))).ledger()
+    wrong = ledger.entries[-1]._replace(autodiff=ledger.entries[-1].value - 0.25)
+    assert ledger._replace(entries=(wrong,)).rows()[0][-1] == "2.5e-01"

@@ -631,6 +631,7 @@ def test_settings_train_like_a_made_optimizer(samples, params):
         jaxbp.first_order(optax.adam(1e-2), learning_rate=1e-2)
 
 
+@pytest.mark.slow
 def test_strict_promotion_of_dtypes_is_no_obstacle(samples, params):
     with jax.numpy_dtype_promotion("strict"):
         for solver in (ADAM, NEWTON, jaxbp.first_order(optax.sgd, learning_rate=0.1, dropout=0.1)):
