@@ -16,7 +16,15 @@ import * as timeline from "./timeline.js";
 import * as tip from "./tip.js";
 import * as trainingView from "./training_view.js";
 
-const VIEWS = { opening, walk: selected, check, plane, training: trainingView, depth, reveal };
+const VIEWS = {
+  opening: [opening.build, opening.render],
+  walk: [selected.build, selected.render],
+  check: [check.build, check.render],
+  plane: [plane.build, plane.render],
+  training: [trainingView.build, trainingView.render],
+  depth: [depth.build, depth.render],
+  reveal: [reveal.build, reveal.render]
+};
 const PAUSE = 150; // milliseconds between two writings of the address
 
 function render() {
@@ -24,7 +32,7 @@ function render() {
   network.render();
   timeline.render();
   settings.render();
-  VIEWS[page.state().view].render();
+  VIEWS[page.state().view][1]();
   tip.render();
 }
 
@@ -49,7 +57,7 @@ function start() {
   network.build(document.getElementById("network"));
   timeline.build(document.getElementById("timeline"));
   settings.build(document.getElementById("settings"));
-  for (const name of page.data.views) VIEWS[name].build(document.getElementById(`panel-${name}`));
+  for (const name of page.data.views) VIEWS[name][0](document.getElementById(`panel-${name}`));
   tip.build();
   openAddress(fragment);
   page.onChange(render);
