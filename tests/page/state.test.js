@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
+import "./document.js";
 import { compress, expand, packState, unpackState } from "../../jaxbp/viz/page/address.js";
 import { DATASETS, drawSamples, readTable } from "../../jaxbp/viz/page/datasets.js";
 import { backprop, forward, loss as lossOf } from "../../jaxbp/viz/page/engine.js";
@@ -126,7 +127,7 @@ test("no view, stage, quiz and broken rule contradict each other", () => {
 for (const [match, part] of Object.entries({
   "sizes must be an integer from 1 to 64": { sizes: [0, 1] },
   "at most 100 units": { sizes: [60, 60] },
-  "part must hold fields": { colour: 1 },
+  "part must hold sizes": { colour: 1 },
   "training must hold": { training: { speedy: 1 } },
   "params must be 2 layers": { params: [] },
   "params\\[0\\].weight must be 2 rows of 2": {

@@ -974,10 +974,43 @@ def test_the_modules_pass_their_tests_in_node():
     assert found.returncode == 0, found.stdout[-3000:]
 
 
-def test_the_page_speaks_both_languages(opened, pages):
-    opened.show(pages("2-2-1", "zh"))
-    assert opened.run("document.documentElement.lang") == "zh-Hans"
-    assert opened.run("document.querySelector('#tab-training').textContent") == "训练"
+SPOKEN = """[...document.querySelectorAll("header *, main *, nav *")].map((element) =>
+  [element.textContent, element.getAttribute("aria-label"), element.title, element.placeholder])"""
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_a_page_in_another_language_is_the_page_that_opens_in_it(opened, pages, lang):
+    other = {"en": "zh", "zh": "en"}[lang]
+    places = [f"{{ view: '{view}', selected: 'd.2.0' }}" for view in ("opening", *module.VIEWS)]
+    places = [place for place in places if "plane" not in place]
+
+    def spoken():
+        texts = []
+        for place in places:
+            opened.run(f"jaxbp.set({place})")
+            opened.page.wait_for_timeout(300)
+            texts.append(opened.run(SPOKEN))
+        return texts
+
+    opened.show(pages("playground", lang), width=1366, height=768)
+    texts = spoken()
+    opened.show(pages("playground", other), width=1366, height=768)
+    state = opened.run("jaxbp.state()")
+    opened.run("jaxbp.set({ stage: 1 })")
+    opened.page.locator(".language").click()
+    assert opened.run("document.activeElement.className") == "language"
+    opened.run("jaxbp.undo()")
+    assert opened.run("jaxbp.state()") == state
+    assert spoken() == texts
+    opened.show(pages("playground", other), view=opened.run("jaxbp.link()").partition("#")[2])
+    assert opened.run("document.documentElement.lang").startswith(lang)
+    refused = (
+        "(() => { try { jaxbp.set({ sizes: [0] }) } catch (error) { return error.message } })()"
+    )
+    assert ("must" in opened.run(refused)) == (lang == "en")
+
+
+def test_every_text_is_used_and_written_in_both_languages():
     used = set()
     for script in (*SCRIPTS, FOLDER / "_assembly.py"):
         text = script.read_text(encoding="utf-8")
@@ -988,6 +1021,8 @@ def test_the_page_speaks_both_languages(opened, pages):
                 matching = {k for k in WORDS if k.startswith(prefix) and k.endswith(suffix)}
                 assert matching, (script.name, prefix, suffix)
                 used |= matching
+        for call in re.findall(r"refuse\(([^,)]*)", text):
+            used |= {f"refuse.{key}" for key in re.findall(r'"(\w+)"', call)}
         for key in re.findall(r'say\(\s*"([^"]+)"', text):
             assert key in WORDS, f"{script.name}: {key}"
     rules = {

@@ -26,7 +26,6 @@ from jaxbp.viz.page._contents import (
 
 VIEWS = ("walk", "check", "plane", "training", "depth", "reveal")
 LANGUAGES = ("en", "zh")
-TITLES = {"en": "Backpropagation", "zh": "反向传播"}
 MAX_BYTES, MAX_BYTES_RECORDED = 250_000, 1_000_000
 
 Recording = Mapping[str, tuple[Any, ...]]
@@ -85,8 +84,8 @@ def make_page(
         recording: runs to replay side by side: name -> (mlp, [(step, params), ...]) or
             (mlp, [(step, params), ...], losses) with a loss for each step.
         loss: the name of a loss, or the `Loss` that it names.
-        lang: "en" or "zh".
-        title: the heading; the sizes of the network unless given.
+        lang: "en" or "zh", the language in which the page opens; its header switches it.
+        title: the heading in both languages; the sizes of the network unless given.
 
     Returns:
         The page: `page.save(path)`, and a notebook shows it as a result.
@@ -103,7 +102,7 @@ def make_page(
     if not chosen or (model is not None and chosen == ["plane"] and _num_inputs(model) != 2):
         raise ValueError(f"views must name one that the network has, got {tuple(views)}")
     if model is None:
-        title, chosen = title or TITLES[lang], ["opening", *chosen]
+        chosen = ["opening", *chosen]
         model = (Mlp((1, 1, 1), "tanh", bias=False), OPENING_PARAMS)
         (inputs, targets), loss = OPENING_SAMPLE, "half_squared_error"
     elif inputs is None or targets is None:
@@ -113,15 +112,14 @@ def make_page(
     runs = recording or {}
     for some in (mlp, *(run[0] for run in runs.values())):
         check_size(some, len(inputs), loss)
-    heading = title or "-".join(map(str, mlp.sizes))
     data = data_of(mlp, params, inputs, targets, loss) | {
-        "title": heading,
+        "title": title,
         "views": chosen,
         "units": units,
         "embed": False,
         "recording": {name: recorded(name, mlp, *run) for name, run in runs.items()},
     }
-    page = assemble(data, chosen, heading, lang)
+    page = assemble(data, lang)
     limit = MAX_BYTES_RECORDED if runs else MAX_BYTES
     if len(page.encode()) > limit:
         raise ValueError(

@@ -8,7 +8,6 @@ import html
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -34,20 +33,20 @@ TOKEN = re.compile(
 )
 
 
-def assemble(data: dict[str, Any], views: Sequence[str], title: str, lang: str) -> str:
-    """Return the page with its data, texts and script."""
-    words = {key: text[lang] for key, text in json.loads(_read("words.json")).items()}
-    panels = [
-        f'<div id="panel-{name}" role="tabpanel" aria-labelledby="tab-{name}" hidden></div>'
-        for name in views
-    ]
-    labels = ("settings", "network", "side", "timeline", "sheets", "noscript")
+def assemble(data: dict[str, Any], lang: str) -> str:
+    """Return the page with its data, its texts in both languages and its script."""
+    texts = json.loads(_read("words.json"))
+    sizes = "-".join(map(str, data["mlp"]["sizes"]))
+    heading = texts["title"][lang] if data["views"][0] == "opening" else sizes
+    words: dict[str, dict[str, str]] = {}
+    for key, text in texts.items():
+        group, _, rest = key.partition(".")
+        words.setdefault(group, {})[rest] = "|".join(dict.fromkeys((text["en"], text["zh"])))
     parts = {
-        **{name: html.escape(words[name]) for name in labels},
         "lang": "zh-Hans" if lang == "zh" else "en",
-        "title": html.escape(title),
+        "title": html.escape(data["title"] or heading),
+        "noscript": html.escape(words.pop("noscript")[""]),
         "css": _styles(_short(_read("page.css"))),
-        "panels": "\n".join(panels),
         "words": _embedded(words),
         "data": _embedded(data),
         "script": _script("recorded" if not data["recording"] else None),
@@ -82,7 +81,7 @@ def _tight(text: str) -> str:
 
 @cache
 def _script(without: str | None) -> str:
-    """Return all modules in one scope, each after those that it imports; `without` is left empty."""
+    """Return all modules in one scope, each after its imports; `without` is left empty."""
     texts: dict[str, str] = {}
 
     def add(name: str) -> None:

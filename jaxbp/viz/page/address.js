@@ -4,6 +4,7 @@
 // they are few, as their bytes otherwise. The text is compressed by LZW and written in base64url.
 import { drawSamples } from "./datasets.js";
 import { init } from "./start.js";
+import { refuse } from "./words.js";
 
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -50,7 +51,7 @@ export function expand(code) {
     let value = 0;
     for (let k = 0; k < width; k++, place++) {
       const digit = ALPHABET.indexOf(code[Math.floor(place / 6)]);
-      if (digit < 0) throw new Error("the address is not one of this page");
+      if (digit < 0) refuse("address");
       value = (value << 1) | ((digit >> (5 - (place % 6))) & 1);
     }
     return value;
@@ -59,8 +60,7 @@ export function expand(code) {
   let before = null;
   let text = "";
   for (let code_ = next(); code_ !== null; code_ = next()) {
-    if (before === null ? code_ > 255 : code_ > table.length)
-      throw new Error("the address is not one of this page");
+    if (before === null ? code_ > 255 : code_ > table.length) refuse("address");
     const word = /** @type {string} */ (
       code_ < table.length
         ? table[code_]

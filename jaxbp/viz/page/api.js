@@ -10,6 +10,7 @@
 // The same by postMessage: {jaxbp: "set", arguments: [...], id} is answered by {jaxbp: "set", id, result} or {..., error}.
 import { numbersOf } from "./export.js";
 import { link } from "./frame.js";
+import { checkNumber } from "./state.js";
 import * as page from "./store.js";
 import { trained } from "./training.js";
 
@@ -25,8 +26,7 @@ export const api = {
   redo: () => page.redo(),
   reset: () => page.reset(),
   step: (count = 1) => {
-    if (!Number.isInteger(count) || count < 1)
-      throw new Error(`step must be a positive integer, got ${count}`);
+    checkNumber("step", count, 1, 1e6, true);
     page.change(trained(page.state(), count));
     return api.numbers().loss;
   },

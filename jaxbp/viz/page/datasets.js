@@ -1,6 +1,7 @@
 // Data sets: (number, noise, seed, formula) -> {inputs, targets}, and tables pasted as text.
 import { compileFormula } from "./expression.js";
 import { generator, normal, shuffled } from "./start.js";
+import { refuse } from "./words.js";
 
 const decimals = (x) => Math.round(x * 1000) / 1000 || 0;
 const numbersOf = (text) => [text.replace(",", "."), text].map((one) => Number(one.trim()));
@@ -107,8 +108,7 @@ export const DATASETS = {
       const targets = inputs.map(([x, y]) => [
         decimals(value({ x, y: y ?? 0 }) + noise * normal(uniform))
       ]);
-      if (targets.some(([z]) => !Number.isFinite(z)))
-        throw new Error(`data.formula must be finite for inputs in [-2, 2], got ${text}`);
+      if (targets.some(([z]) => !Number.isFinite(z))) refuse("finite", text);
       return { inputs, targets };
     }
   }
@@ -160,17 +160,12 @@ export function readTable(text) {
   if (cells.length && cells[0].slice(0, -1).every((cell) => Number.isNaN(asNumber(cell))))
     cells.shift();
   const width = cells[0]?.length ?? 0;
-  if (width < 2) throw new Error(`the table must have at least two columns, got ${width}`);
-  if (cells.length > MAX_SAMPLES)
-    throw new Error(`the table must have at most ${MAX_SAMPLES} rows, got ${cells.length}`);
+  if (width < 2) refuse("columns", width);
+  if (cells.length > MAX_SAMPLES) refuse("many", "table", MAX_SAMPLES, cells.length);
   cells.forEach((row, s) => {
-    if (row.length !== width)
-      throw new Error(`row ${s + 1} must have ${width} columns, got ${row.length}`);
+    if (row.length !== width) refuse("row", s + 1, width, row.length);
     row.slice(0, -1).forEach((cell, c) => {
-      if (!Number.isFinite(asNumber(cell)))
-        throw new Error(
-          `row ${s + 1}, column ${c + 1} must be a number, got ${JSON.stringify(cell)}`
-        );
+      if (!Number.isFinite(asNumber(cell))) refuse("cell", s + 1, c + 1, `"${cell}"`);
     });
   });
   const inputs = cells.map((row) => row.slice(0, -1).map(asNumber));

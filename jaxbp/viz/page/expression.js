@@ -1,4 +1,6 @@
 // Formulas typed by the reader, such as sin(x) + x*cos(y): + - * / ^, brackets, functions, x, y, pi and e.
+import { refuse } from "./words.js";
+
 const FUNCTIONS = ["sin", "cos", "tan", "exp", "log", "sqrt", "abs", "tanh"];
 const CONSTANTS = { pi: Math.PI, e: Math.E };
 
@@ -7,12 +9,7 @@ export function compileFormula(text) {
   const tokens = text.match(/(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[a-z]+|\S/gi) ?? [];
   const variables = new Set();
   let next = 0;
-  const fail = () => {
-    const found = tokens[next] ?? "the end";
-    throw new Error(
-      `data.formula must be written with + - * / ^ ( ), ${FUNCTIONS.join(", ")}, x, y, pi, e; got ${found}`
-    );
-  };
+  const fail = () => refuse("formula", FUNCTIONS.join(", "), tokens.slice(0, next + 1).join(" "));
   const take = (...wanted) => (wanted.includes(tokens[next]) ? tokens[next++] : null);
 
   function chain(operand, operators) {

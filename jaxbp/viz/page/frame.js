@@ -4,12 +4,12 @@ import { button, make, targetOf } from "./dom.js";
 import { EXPORTS } from "./export.js";
 import { layOut } from "./layout.js";
 import * as page from "./store.js";
-import { say } from "./words.js";
+import { say, speakOther, suffix } from "./words.js";
 
 let subtitle, undoButton, redoButton, shareButton, tabs, themeButton;
 
 export function link() {
-  const code = page.code();
+  const code = page.code() + suffix();
   return location.href.replace(/#.*$/, "") + (code ? `#${code}` : "");
 }
 
@@ -40,9 +40,9 @@ function copyBySelection(text) {
 }
 
 const THEMES = ["auto", "light", "dark"];
+const theme = () => document.documentElement.dataset.theme ?? "auto";
 function nextTheme() {
-  const now = document.documentElement.dataset.theme ?? "auto";
-  const next = THEMES[(THEMES.indexOf(now) + 1) % THEMES.length];
+  const next = THEMES[(THEMES.indexOf(theme()) + 1) % THEMES.length];
   document.documentElement.dataset.theme = next;
   themeButton.textContent = say(`theme.${next}`);
 }
@@ -81,6 +81,26 @@ function exportMenu() {
   return menu;
 }
 
+addEventListener("keydown", (event) => {
+  if (
+    !(event.ctrlKey || event.metaKey) ||
+    targetOf(event).closest?.("input[type=text], textarea, .typed")
+  )
+    return;
+  const key = event.key.toLowerCase();
+  if (key === "z") (event.shiftKey ? page.redo : page.undo)();
+  else if (key === "y") page.redo();
+  else return;
+  event.preventDefault();
+});
+
+// main.js builds the page anew when it hears of another language.
+function changeLanguage() {
+  speakOther();
+  dispatchEvent(new Event("languagechange"));
+  /** @type {any} */ (document.querySelector(".language")).focus();
+}
+
 export function build() {
   subtitle = make("p", { class: "subtitle" });
   undoButton = button("↶", page.undo, {
@@ -92,12 +112,13 @@ export function build() {
     title: `${say("redo")} (Ctrl+Y)`
   });
   shareButton = button(say("share"), copyLink);
-  themeButton = button(say("theme.auto"), nextTheme, { title: say("theme") });
+  const languageButton = button(say("language"), changeLanguage, { class: "language" });
+  themeButton = button(say(`theme.${theme()}`), nextTheme, { title: say("theme") });
   const resetButton = button(say("reset"), () => askReset(resetButton));
   document
     .getElementById("frame")
     .append(
-      make("div", { class: "heading" }, make("h1", {}, page.data.title), subtitle),
+      make("div", { class: "heading" }, make("h1", {}, document.title), subtitle),
       badge.build(),
       make(
         "div",
@@ -107,24 +128,13 @@ export function build() {
         resetButton,
         shareButton,
         exportMenu(),
+        languageButton,
         themeButton
       )
     );
-  addEventListener("keydown", (event) => {
-    if (
-      !(event.ctrlKey || event.metaKey) ||
-      targetOf(event).closest?.("input[type=text], textarea, .typed")
-    )
-      return;
-    const key = event.key.toLowerCase();
-    if (key === "z") (event.shiftKey ? page.redo : page.undo)();
-    else if (key === "y") page.redo();
-    else return;
-    event.preventDefault();
-  });
-  tabs = document.getElementById("tabs");
-  tabs.setAttribute("aria-label", say("views"));
-  for (const name of page.data.views)
+  tabs = make("div", { id: "tabs", role: "tablist", "aria-label": say("views") });
+  document.getElementById("side").append(tabs);
+  for (const name of page.data.views) {
     tabs.append(
       button(say(`view.${name}`), () => page.change({ view: name }), {
         role: "tab",
@@ -132,7 +142,13 @@ export function build() {
         "aria-controls": `panel-${name}`
       })
     );
-  tabs.addEventListener("keydown", (event) => {
+    document
+      .getElementById("side")
+      .append(
+        make("div", { id: `panel-${name}`, role: "tabpanel", "aria-labelledby": `tab-${name}` })
+      );
+  }
+  tabs.onkeydown = (event) => {
     const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!by) return;
     const open = [...tabs.children].filter((tab) => !tab.hidden);
@@ -140,7 +156,7 @@ export function build() {
     next.click();
     next.focus();
     event.preventDefault();
-  });
+  };
   layOut();
 }
 

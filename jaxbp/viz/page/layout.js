@@ -28,12 +28,12 @@ export function layOut() {
       button(say(`sheet.${name}`), toggle(name), { "data-of": name, "aria-expanded": "false" })
     );
   if (narrow.matches && innerHeight >= 600) toggle("side")(null);
-  addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && document.body.dataset.sheet && !event.defaultPrevented) {
-      /** @type {any} */
-      const open = bar.querySelector(`[data-of="${document.body.dataset.sheet}"]`);
-      open.click();
-      open.focus();
-    }
-  });
 }
+addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && document.body.dataset.sheet && !event.defaultPrevented) {
+    /** @type {any} */
+    const open = document.querySelector(`[data-of="${document.body.dataset.sheet}"]`);
+    open.click();
+    open.focus();
+  }
+});

@@ -9,7 +9,7 @@ import { lossesOf, rewound, trained } from "./training.js";
 import { say } from "./words.js";
 
 const FRAME = 8; // milliseconds of steps in a frame at full speed
-let counter, curve, legend, note, speed;
+let counter, curve, legend, note, playButton, speed;
 let playing = null; // {merge} while playing
 let sessions = 0;
 let owed = 0;
@@ -19,18 +19,14 @@ export const isPlaying = () => playing !== null;
 export function pause() {
   playing = null;
   page.endMerge();
-  for (const one of playButtons) {
-    one.textContent = "▶";
-    one.setAttribute("aria-label", say("training.play"));
-  }
+  playButton.textContent = "▶";
+  playButton.setAttribute("aria-label", say("training.play"));
 }
 export function play() {
   if (playing) return pause();
   playing = { merge: `play ${++sessions}` };
-  for (const one of playButtons) {
-    one.textContent = "❚❚";
-    one.setAttribute("aria-label", say("training.pause"));
-  }
+  playButton.textContent = "❚❚";
+  playButton.setAttribute("aria-label", say("training.pause"));
   requestAnimationFrame(frame);
 }
 function frame() {
@@ -47,14 +43,9 @@ function frame() {
   if (part?.training.diverged) return pause();
   requestAnimationFrame(frame);
 }
-const playButtons = [];
-function makePlayButton() {
-  const made = button("▶", play, { "aria-label": say("training.play"), class: "main" });
-  playButtons.push(made);
-  return made;
-}
 
 export function build(panel) {
+  playing = null;
   const step = (count) => () => {
     pause();
     page.change(trained(page.state(), count));
@@ -65,6 +56,7 @@ export function build(panel) {
     () => String(page.state().training.speed),
     (value) => page.change({ training: { speed: Number(value) } })
   );
+  playButton = button("▶", play, { "aria-label": say("training.play"), class: "main" });
   counter = make("p", { class: "numbers", role: "status" });
   note = make("p", { class: "verdict bad", role: "alert" });
   legend = make("p", { class: "caption" });
@@ -77,7 +69,7 @@ export function build(panel) {
         "aria-label": say("training.restart"),
         class: "rewind"
       }),
-      makePlayButton(),
+      playButton,
       button("▶|", step(1), { "aria-label": say("training.next"), class: "one" }),
       button("+100", step(100), { "aria-label": say("training.hundred") })
     ),

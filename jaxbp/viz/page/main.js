@@ -15,6 +15,7 @@ import * as page from "./store.js";
 import * as timeline from "./timeline.js";
 import * as tip from "./tip.js";
 import * as trainingView from "./training_view.js";
+import { say, speak } from "./words.js";
 
 const VIEWS = {
   opening: [opening.build, opening.render],
@@ -49,21 +50,38 @@ function keepAddress() {
   }, PAUSE);
 }
 
-function start() {
-  const fragment = location.hash.slice(1);
-  document.body.classList.toggle("embed", page.data.embed || /[?&]embed\b/.test(location.search));
-  fitWindow();
+// The whole page in the language that it speaks; its state stays as it is.
+function build() {
+  const { title, views } = page.data;
+  document.title = title || (views[0] === "opening" ? say("title") : page.initial.sizes.join("-"));
+  for (const id of ["frame", "settings", "network", "side", "timeline", "sheets"]) {
+    const part = document.getElementById(id);
+    part.replaceChildren();
+    if (id !== "frame") part.setAttribute("aria-label", say(id));
+  }
   frame.build();
   network.build(document.getElementById("network"));
   timeline.build(document.getElementById("timeline"));
   settings.build(document.getElementById("settings"));
-  for (const name of page.data.views) VIEWS[name][0](document.getElementById(`panel-${name}`));
+  for (const name of views) VIEWS[name][0](document.getElementById(`panel-${name}`));
   tip.build();
+}
+
+function start() {
+  const fragment = location.hash.slice(1);
+  document.body.classList.toggle("embed", page.data.embed || /[?&]embed\b/.test(location.search));
+  fitWindow();
+  build();
   openAddress(fragment);
   page.onChange(render);
   page.onChange(keepAddress);
   addEventListener("hashchange", () => {
-    if (location.hash.slice(1) !== page.code()) openAddress(location.hash.slice(1), true);
+    if (location.hash !== new URL(frame.link()).hash) openAddress(location.hash.slice(1), true);
+  });
+  addEventListener("languagechange", () => {
+    build();
+    render();
+    keepAddress();
   });
   addEventListener("resize", () => {
     fitWindow();
@@ -75,8 +93,10 @@ function start() {
 
 // An address that cannot be read opens the page as it is.
 function openAddress(fragment, asAction = false) {
+  const [code, language] = fragment.split(".");
+  if (speak(language)) build();
   try {
-    (asAction ? page.openAsAction : page.open)(fragment);
+    (asAction ? page.openAsAction : page.open)(code);
   } catch (error) {
     document.getElementById("badge").title = error.message;
   }

@@ -28,6 +28,11 @@ export function unitOf(ref) {
   return [l, j ?? i];
 }
 
+const resized = new ResizeObserver(() => {
+  if (drawn) drawn.level = null;
+  render();
+});
+
 export function build(panel) {
   root = panel;
   lines = make("svg", { class: "lines", "aria-hidden": "true" });
@@ -40,10 +45,9 @@ export function build(panel) {
     stack
   );
   root.append(diagram, legend);
-  new ResizeObserver(() => {
-    if (drawn) drawn.level = null;
-    render();
-  }).observe(diagram);
+  drawn = null;
+  resized.disconnect();
+  resized.observe(diagram);
 }
 
 // Arrow keys go from number to number inside the diagram, which is one stop of the Tab key.

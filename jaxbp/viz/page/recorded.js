@@ -34,6 +34,8 @@ export function build(panel) {
   playButton = button("▶", toggle, { "aria-label": say("training.play"), class: "main" });
   cards = runs.map(runCard);
   curve = make("svg", { class: "curves", role: "img", "aria-label": say("training.curves") });
+  drawn = null;
+  pause();
   panel.append(
     make("h2", {}, say("training.recorded")),
     make(

@@ -29,6 +29,7 @@ export function build(panel) {
     event.preventDefault();
     answer();
   };
+  asked = null;
   panel.append(
     make("p", { class: "lead" }, say("reveal.lead")),
     progress,

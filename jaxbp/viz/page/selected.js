@@ -65,8 +65,8 @@ export function build(panel) {
     make("ul", {}, ...symbols)
   );
   panel.append(head, field, body, key);
-  onHover(render);
 }
+onHover(render);
 
 const name = (ref) => nameHtml(page.mlp(), ref);
 

@@ -348,6 +348,8 @@ function sampleGroup() {
 
 export function build(panel) {
   message = make("p", { class: "bad message", role: "alert" });
+  controls.length = last.length = 0;
+  layersFor = null;
   panel.append(message, sampleGroup(), dataGroup(), networkGroup(), trainingGroup());
 }
 

@@ -8,6 +8,7 @@ import { stageOf } from "./formulas.js";
 import { MISTAKES } from "./mistakes.js";
 import { OPTIMIZERS } from "./optimizers.js";
 import { SCHEMES, init } from "./start.js";
+import { refuse } from "./words.js";
 
 /**
  * @typedef {{weight: number[][], bias: number[] | null}} Layer
@@ -142,21 +143,15 @@ export function initialState(data) {
 export const viewsFor = (views, { sizes }) =>
   views.filter((name) => name !== "plane" || sizes[0] === 2);
 
-/** @returns {never} */
-function refuse(/** @type {string} */ name, /** @type {string} */ must, /** @type {any} */ got) {
-  throw new Error(
-    `${name} must ${must}, got ${typeof got === "string" ? got : JSON.stringify(got)}`
-  );
-}
 /** @param {string} name @param {any} value @param {string[]} names */
 function checkName(name, value, names) {
-  if (!names.includes(value)) refuse(name, `be one of ${names.join(", ")}`, value);
+  if (!names.includes(value)) refuse("name", name, names.join(", "), value);
 }
 /** @param {string} name @param {any} value @param {number} low @param {number} high @param {boolean} whole */
-function checkNumber(name, value, low, high, whole = false) {
+export function checkNumber(name, value, low, high, whole = false) {
   const fine = typeof value === "number" && value >= low && value <= high;
   if (!fine || (whole && !Number.isInteger(value)))
-    refuse(name, `be ${whole ? "an integer" : "a number"} from ${low} to ${high}`, value);
+    refuse(whole ? "integer" : "number", name, low, high, value);
 }
 /** @param {string} name @param {any} rows @param {number} count @param {number} size */
 function checkRows(name, rows, count, size) {
@@ -165,23 +160,21 @@ function checkRows(name, rows, count, size) {
     rows.length === count &&
     rows.every((row) => Array.isArray(row) && row.length === size && row.every(Number.isFinite));
   if (!fine) {
-    const got = Array.isArray(rows) ? `${rows.length} rows of ${rows[0]?.length ?? 0}` : rows;
-    refuse(name, `be ${count} rows of ${size} finite numbers`, got);
+    const got = Array.isArray(rows) ? `${rows.length} × ${rows[0]?.length ?? 0}` : rows;
+    refuse("rows", name, count, size, got);
   }
 }
 
 /** @param {State} next */
 function checkNetwork({ sizes, activations, bias, params }) {
-  if (!Array.isArray(sizes) || sizes.length < 2)
-    refuse("sizes", "name the units of at least two layers", sizes);
+  if (!Array.isArray(sizes) || sizes.length < 2) refuse("sizes", sizes);
   sizes.forEach((size) => checkNumber("sizes", size, 1, LAYER_LIMIT, true));
   const total = sizes.reduce((a, b) => a + b, 0);
-  if (total > MAX_UNITS) refuse("sizes", `have at most ${MAX_UNITS} units together`, total);
-  if (activations.length !== sizes.length - 1)
-    refuse("activations", `be ${sizes.length - 1} names, one a layer`, activations);
+  if (total > MAX_UNITS) refuse("units", MAX_UNITS, total);
+  if (activations.length !== sizes.length - 1) refuse("names", sizes.length - 1, activations);
   activations.forEach((name) => checkName("activations", name, Object.keys(ACTIVATIONS)));
   if (!Array.isArray(params) || params.length !== sizes.length - 1)
-    refuse("params", `be ${sizes.length - 1} layers {weight, bias}`, params);
+    refuse("layers", sizes.length - 1, params);
   params.forEach((layer, k) => {
     checkRows(`params[${k}].weight`, layer?.weight, sizes[k], sizes[k + 1]);
     if (bias) checkRows(`params[${k}].bias`, [layer.bias], 1, sizes[k + 1]);
@@ -196,24 +189,18 @@ function checkSamples({ sizes, loss, activations, samples, test }) {
     ["samples", samples],
     ["test", test]
   ])) {
-    if (!Array.isArray(some?.inputs)) refuse(name, "be {inputs, targets}", some);
+    if (!Array.isArray(some?.inputs)) refuse("samples", name, some);
     const count = some.inputs.length;
-    if (name === "samples" && count < 1) refuse("samples", "hold at least one sample", "none");
-    if (count > MAX_SAMPLES) refuse(name, `hold at most ${MAX_SAMPLES} samples`, count);
+    if (name === "samples" && count < 1) refuse("sample");
+    if (count > MAX_SAMPLES) refuse("many", name, MAX_SAMPLES, count);
     checkRows(`${name}.inputs`, some.inputs, count, sizes[0]);
     checkRows(`${name}.targets`, some.targets, count, outputs);
     if (isCrossEntropy(loss) && some.targets.some((row) => row.some((t) => t < 0 || t > 1)))
-      refuse(`${name}.targets`, `be in [0, 1] with ${loss}`, "numbers outside");
+      refuse("inside", name, loss);
   }
-  if (loss === "softmax_cross_entropy" && outputs < 2)
-    refuse("loss", "have at least two outputs to be softmax_cross_entropy", outputs);
+  if (loss === "softmax_cross_entropy" && outputs < 2) refuse("two", outputs);
   const last = activations[activations.length - 1];
-  if (isCrossEntropy(loss) && last !== "identity")
-    refuse(
-      "activations",
-      `end in identity with ${loss}, which applies its own sigmoid or softmax`,
-      last
-    );
+  if (isCrossEntropy(loss) && last !== "identity") refuse("logits", loss, last);
 }
 
 /** @param {State} next @param {string[]} schemes */
@@ -281,7 +268,7 @@ const renewed = (part, state, key) => key in part && part[key] !== state[key];
 
 /** Own parameters, with biases of shape (n,) or (1, n). @param {State} next @param {any} part */
 function takeParams(next, part) {
-  if (!Array.isArray(part.params)) refuse("params", "be layers {weight, bias}", part.params);
+  if (!Array.isArray(part.params)) refuse("layers", next.sizes.length - 1, part.params);
   if (!("bias" in part))
     next.bias = part.params.every((/** @type {any} */ layer) => Array.isArray(layer?.bias));
   const flat = (/** @type {any} */ bias) => (Array.isArray(bias?.[0]) ? bias[0] : bias);
@@ -296,7 +283,7 @@ function takeParams(next, part) {
  * @param {State} next @param {State} state @param {any} part @param {State} initial
  */
 function settleNetwork(next, state, part, initial) {
-  if (!Array.isArray(next.sizes)) refuse("sizes", "be numbers of units", next.sizes);
+  if (!Array.isArray(next.sizes)) refuse("sizes", next.sizes);
   if (next.activations.length !== next.sizes.length - 1 && !part.activations)
     next.activations = activationsFor(state.activations, next.sizes.length - 1);
   const last = next.activations[next.activations.length - 1];
@@ -421,7 +408,7 @@ function settleView(next, state, part, views) {
  */
 function settleBroken(next, state, part) {
   if (next.broken && BROKEN[next.broken].applies(next) !== null) {
-    if ("broken" in part) refuse("broken", "change something in this network", part.broken);
+    if ("broken" in part) refuse("broken", part.broken);
     next.broken = null;
   }
   if (next.broken && next.training.optimizer === "gauss_newton")
@@ -471,17 +458,15 @@ const MERGED = ["training", "data", "samples", "test", "quiz", "plane", "depth"]
  * @returns {State}
  */
 export function changed(state, part, { initial, views }) {
-  if (part === null || typeof part !== "object" || Array.isArray(part))
-    refuse("part", "be an object of fields of the state", part);
+  if (part === null || typeof part !== "object" || Array.isArray(part)) refuse("part", part);
   const unknown = Object.keys(part).find((key) => !(key in state));
-  if (unknown)
-    refuse("part", `hold fields of the state (${Object.keys(state).join(", ")})`, unknown);
+  if (unknown) refuse("fields", "part", Object.keys(state).join(", "), unknown);
   /** @type {any} */
   const next = { ...state, ...part };
   for (const key of MERGED) {
     if (!part[key]) continue;
     const odd = Object.keys(part[key]).find((field) => !(field in /** @type {any} */ (state)[key]));
-    if (odd) refuse(key, `hold ${Object.keys(/** @type {any} */ (state)[key]).join(", ")}`, odd);
+    if (odd) refuse("fields", key, Object.keys(/** @type {any} */ (state)[key]).join(", "), odd);
     next[key] = { .../** @type {any} */ (state)[key], ...part[key] };
   }
   checkName("loss", next.loss, Object.keys(LOSSES));

@@ -7,6 +7,7 @@ import { memo } from "./memo.js";
 import { MISTAKES } from "./mistakes.js";
 import { VIEWS, changed, hiddenRef, initialState, viewsFor } from "./state.js";
 import { rulesOf } from "./training.js";
+import { refuse } from "./words.js";
 
 export const data = readData(JSON.parse(document.getElementById("data").textContent));
 export const initial = initialState(data);
@@ -165,7 +166,7 @@ function partWith(ref, number) {
   return { params: replaced(params, l - 1, next) };
 }
 export function setNumber(ref, number, options) {
-  if (!isParameter(ref)) throw new Error(`${ref} is computed`);
+  if (!isParameter(ref)) refuse("computed", ref);
   const inside =
     ref.startsWith("y") && /entropy/.test(now.loss) ? Math.min(1, Math.max(0, number)) : number;
   change(partWith(ref, inside), options);

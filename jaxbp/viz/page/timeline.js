@@ -54,6 +54,8 @@ export function build(panel) {
   });
   marks = make("div", { class: "marks" });
   playButton = button("▶", toggle, { "aria-label": say("timeline.play"), class: "main" });
+  drawnFor = null;
+  pause();
   panel.append(
     make(
       "div",
@@ -74,20 +76,21 @@ export function build(panel) {
       })
     )
   );
-  addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented) return;
-    if (
-      targetOf(event).closest?.(
-        "input, select, textarea, [role=tab], [role=dialog], [data-stop], .scroll"
-      )
-    )
-      return;
-    if (event.key === "ArrowRight") step(1);
-    else if (event.key === "ArrowLeft") step(-1);
-    else return;
-    event.preventDefault();
-  });
 }
+
+addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented) return;
+  if (
+    targetOf(event).closest?.(
+      "input, select, textarea, [role=tab], [role=dialog], [data-stop], .scroll"
+    )
+  )
+    return;
+  if (event.key === "ArrowRight") step(1);
+  else if (event.key === "ArrowLeft") step(-1);
+  else return;
+  event.preventDefault();
+});
 
 // Buttons above the track, each as wide as its stages.
 function drawMarks(L) {

@@ -7,12 +7,13 @@ import * as page from "./store.js";
 let tip;
 
 export function build() {
+  tip?.remove();
   tip = make("div", { id: "tip", role: "tooltip", hidden: true });
   document.getElementById("views").append(tip);
-  onHover(render);
-  for (const kind of ["focusin", "focusout"]) addEventListener(kind, render);
-  addEventListener("keydown", ({ key }) => key === "Escape" && (tip.hidden = true));
 }
+onHover(render);
+for (const kind of ["focusin", "focusout"]) addEventListener(kind, render);
+addEventListener("keydown", ({ key }) => key === "Escape" && (tip.hidden = true));
 
 export function render() {
   const focused = document.querySelector(".diagram [data-ref]:focus-visible");
