@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -919,35 +918,41 @@ def test_other_windows_ask_by_messages(opened, pages, tmp_path):
     assert inner.evaluate("getComputedStyle(document.querySelector('header')).display") == "none"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["3-4-2", "5-7-7-3"])
-def test_the_exported_program_prints_the_numbers_on_screen(opened, pages, tmp_path, name):
+PROGRAMS = {  # all activations and losses, with and without biases, of one sample and of all
+    "3-4-2": "bias: false, sample: 2, activations: ['sigmoid', 'sine']",
+    "5-7-7-3": "scope: 'all', activations: ['gelu', 'silu', 'identity']",
+    "2-2-1": "scope: 'all', loss: 'binary_cross_entropy', activations: ['softplus', 'identity']",
+    "2-16-16-1": "sample: 7, activations: ['relu', 'leaky_relu', 'tanh']",
+}
+SHOWN = """(() => {
+  const { scope, sample, samples } = jaxbp.state();
+  const one = ({ inputs, targets }) => ({ inputs: [inputs[sample]], targets: [targets[sample]] });
+  if (scope === "sample") jaxbp.set({ samples: one(samples) });
+  return jaxbp.numbers();
+})()"""
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_exported_program_finds_what_is_on_screen(opened, pages, name, x64, compiled_quickly):
     opened.show(pages(name), width=1366, height=768)
-    opened.run(
-        "jaxbp.set({ activations: jaxbp.state().activations.map((a, k, all) =>"
-        " k < all.length - 1 ? 'gelu' : a) })"
-    )
+    opened.run(f"jaxbp.set({{ {PROGRAMS[name]}, stage: 4 }})")
+    opened.settle()
     with opened.page.expect_download() as found:
         opened.page.get_by_text("Export").click()
         opened.page.get_by_role("button", name="Python program").click()
-    program = tmp_path / "network.py"
-    found.value.save_as(program)
-    printed = subprocess.run(
-        [sys.executable, program],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    ).stdout.split()
-    loss = opened.run("jaxbp.numbers().loss")
-    sums = opened.run(
-        "jaxbp.numbers().gradient.map((layer) =>"
-        " layer.weight.flat().reduce((sum, x) => sum + Math.abs(x), 0))"
-    )
-    half = len(printed) // 2
-    for row in (printed[:half], printed[half:]):
-        np.testing.assert_allclose([float(x) for x in row[1:]], [loss, *sums], rtol=1e-12)
+    program = Path(found.value.path()).read_text(encoding="utf-8")
+    loss = opened.run("document.querySelector('[data-ref=loss] .value').textContent")
+    shown = opened.run(SHOWN)
+    assert float(loss.replace("−", "-")) == pytest.approx(shown["loss"], rel=1e-3)
+    with_jaxbp, with_numpy = program.split("# With NumPy")
+    left = {"print": lambda *_: None}
+    for part in (with_jaxbp, "#" + with_numpy):
+        exec(part, left)
+        assert float(left["loss"]) == pytest.approx(shown["loss"], rel=1e-12)
+        for (weight, bias), layer in zip(left.pop("gradient"), shown["gradient"], strict=True):
+            np.testing.assert_allclose(weight, layer["weight"], rtol=1e-9, atol=1e-15)
+            if layer["bias"]:
+                np.testing.assert_allclose(bias, layer["bias"], rtol=1e-9, atol=1e-15)
 
 
 def test_every_export_is_written(opened, pages, tmp_path):

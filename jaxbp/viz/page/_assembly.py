@@ -112,7 +112,7 @@ def _script(without: str | None) -> str:
 
 def _imports(text: str) -> dict[str, str]:
     """Return "module.word" for each word that a module imports, "module" for an alias of one."""
-    found = {}
+    found: dict[str, str] = {}
     for alias, words, module in IMPORT.findall(text):
         pairs = re.findall(r"(\w+)(?: as (\w+))?", words)
         found |= {local or word: f"{module}.{word}" for word, local in pairs}

@@ -19,14 +19,9 @@ export function build(panel) {
   const set = (key) => (value) => page.change({ depth: { ...page.state().depth, [key]: value } });
   const of = (key) => () => page.state().depth[key];
   const named = (names) => Object.fromEntries(names.map((name) => [name, name.replace("_", " ")]));
-  const whole = (high) => [...Array(high + 1).keys()];
+  const field = (key, ...limits) => numberField(say(`depth.${key}`), of(key), set(key), ...limits);
   controls = [
-    numberField(say("depth.depth"), of("depth"), set("depth"), {
-      low: 1,
-      high: 30,
-      whole: true,
-      steps: whole(30)
-    }),
+    field("depth", [...Array(31).keys()], 30, true, 1),
     choice(
       say("depth.activation"),
       named(Object.keys(ACTIVATIONS)),
@@ -34,17 +29,8 @@ export function build(panel) {
       set("activation")
     ),
     choice(say("depth.start"), named(Object.keys(SCHEMES)), of("scheme"), set("scheme")),
-    numberField(say("depth.gain"), of("gain"), set("gain"), {
-      low: 0,
-      high: 10,
-      steps: [0.2, 0.5, 0.8, 1, 1.2, 1.5, 2, 3]
-    }),
-    numberField(say("depth.seed"), of("seed"), set("seed"), {
-      low: 0,
-      high: 2 ** 31,
-      whole: true,
-      steps: whole(50)
-    })
+    field("gain", [0.2, 0.5, 0.8, 1, 1.2, 1.5, 2, 3], 10),
+    field("seed", [...Array(51).keys()], 2 ** 31, true)
   ];
   chart = make("svg", { class: "bars", role: "img", viewBox: `0 0 ${WIDTH} ${HEIGHT}` });
   sentence = make("p", { class: "verdict", role: "status" });

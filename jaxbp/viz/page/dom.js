@@ -72,7 +72,7 @@ export function checkbox(label, get, set) {
 }
 
 // A number to type, with buttons to the next of some round numbers; what is typed is what is computed with.
-export function numberField(label, get, set, { low, high, whole = false, steps }) {
+export function numberField(label, get, set, steps, high, whole = false, low = 0) {
   const field = make("input", {
     type: "text",
     inputmode: "decimal",

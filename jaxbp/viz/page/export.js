@@ -112,5 +112,6 @@ export const EXPORTS = {
   json: () => download("network.json", "application/json", JSON.stringify(plain(), null, 1)),
   csv: () => download("numbers.csv", "text/csv", csvOf()),
   svg: () => download("network.svg", "image/svg+xml", svgOf()),
-  python: () => download("network.py", "text/x-python", pythonOf(page.state()))
+  python: () =>
+    download("network.py", "text/x-python", pythonOf(page.state(), page.inputs(), page.targets()))
 };

@@ -17,11 +17,17 @@ let formula, layers, layersFor, message, sampleNote;
 
 const named = (names) =>
   Object.fromEntries(names.map((name) => [name, has(name) ? say(name) : name.replace("_", " ")]));
-const add = (control) => {
-  controls.push(control);
+// A control that is seen where it has an effect.
+const add = (control, isSeen = () => true) => {
+  controls.push({
+    sync: () => {
+      control.sync();
+      control.element.hidden = !isSeen();
+    }
+  });
   return control.element;
 };
-const whole = (high) => [...Array(high + 1).keys()];
+const SEEDS = [...Array(51).keys()];
 
 // A change that cannot be made says why, and nothing changes.
 function attempt(part) {
@@ -41,6 +47,11 @@ const group = (title, ...children) =>
 function dataGroup() {
   const setData = (key) => (value) => attempt({ data: { [key]: value } });
   const of = (key) => () => page.state().data[key];
+  const field = (key, ...limits) =>
+    add(
+      numberField(say(`data.${key}`), of(key), setData(key), ...limits),
+      () => page.state().data.name in DATASETS
+    );
   formula = make("input", {
     type: "text",
     "aria-label": say("data.formula"),
@@ -74,36 +85,10 @@ function dataGroup() {
     say("settings.data"),
     add(pick),
     make("p", { class: "control formula-field" }, make("span", {}, "y ="), formula),
-    add(
-      numberField(say("data.number"), of("number"), setData("number"), {
-        low: 1,
-        high: MAX_SAMPLES,
-        whole: true,
-        steps: COUNTS
-      })
-    ),
-    add(
-      numberField(say("data.noise"), of("noise"), setData("noise"), {
-        low: 0,
-        high: 10,
-        steps: NOISES
-      })
-    ),
-    add(
-      numberField(say("data.test"), of("test"), setData("test"), {
-        low: 0,
-        high: 0.9,
-        steps: SHARES
-      })
-    ),
-    add(
-      numberField(say("data.seed"), of("seed"), setData("seed"), {
-        low: 0,
-        high: 2 ** 31,
-        whole: true,
-        steps: whole(50)
-      })
-    ),
+    field("number", COUNTS, MAX_SAMPLES, true, 1),
+    field("noise", NOISES, 10),
+    field("test", SHARES, 0.9),
+    field("seed", SEEDS, 2 ** 31, true),
     paste
   );
 }
@@ -254,12 +239,9 @@ function networkGroup() {
         say("training.seed"),
         () => page.state().seed,
         (seed) => attempt({ seed }),
-        {
-          low: 0,
-          high: 2 ** 31,
-          whole: true,
-          steps: whole(50)
-        }
+        SEEDS,
+        2 ** 31,
+        true
       )
     ),
     add(
@@ -277,8 +259,9 @@ function networkGroup() {
 function trainingGroup() {
   const set = (key) => (value) => attempt({ training: { [key]: value } });
   const of = (key) => () => page.state().training[key];
-  const field = (key, settings) =>
-    add(numberField(say(`training.${key}`), of(key), set(key), settings));
+  const field = (key, isSeen, ...limits) =>
+    add(numberField(say(`training.${key}`), of(key), set(key), ...limits), isSeen);
+  const uses = (name) => of("optimizer")() === name;
   return group(
     say("settings.training"),
     add(
@@ -297,15 +280,10 @@ function trainingGroup() {
                 : null
       )
     ),
-    field("rate", { low: 0, high: 1e6, steps: RATES }),
-    field("momentum", { low: 0, high: 0.9999, steps: [0, 0.5, 0.8, 0.9, 0.95, 0.99] }),
-    field("batch", {
-      low: 0,
-      high: MAX_SAMPLES,
-      whole: true,
-      steps: [0, 1, 2, 4, 8, 16, 32, 64, 128]
-    }),
-    field("l2", { low: 0, high: 1000, steps: [0, 0.0001, 0.001, 0.01, 0.1, 1] }),
+    field("rate", () => !uses("gauss_newton"), RATES, 1e6),
+    field("momentum", () => uses("momentum"), [0, 0.5, 0.8, 0.9, 0.95, 0.99], 0.9999),
+    field("batch", () => true, [0, 1, 2, 4, 8, 16, 32, 64, 128], MAX_SAMPLES, true),
+    field("l2", () => true, [0, 0.0001, 0.001, 0.01, 0.1, 1], 1000),
     make("p", { class: "caption update-rule" })
   );
 }
@@ -322,12 +300,10 @@ function sampleGroup() {
     say("sample"),
     () => page.state().sample + 1,
     (s) => page.change({ sample: s - 1 }),
-    {
-      low: 1,
-      high: MAX_SAMPLES,
-      whole: true,
-      steps: []
-    }
+    [],
+    MAX_SAMPLES,
+    true,
+    1
   );
   controls.push(picked);
   picked.element
@@ -383,19 +359,6 @@ export function render() {
   sampleNote.textContent = say("sample.of", samples.inputs.length);
   if (document.activeElement !== formula) formula.value = data.formula;
   formula.parentElement.hidden = data.name !== "formula";
-  const drawn = data.name in DATASETS;
-  for (const label of ["data.number", "data.noise", "data.test", "data.seed"]) {
-    const control = controls.find(({ element }) => element.textContent.startsWith(say(label)));
-    control.element.hidden = !drawn;
-  }
-  const hidden = { rate: "gauss_newton" };
-  for (const key of ["rate", "momentum"]) {
-    const control = controls.find(({ element }) =>
-      element.textContent.startsWith(say(`training.${key}`))
-    );
-    control.element.hidden =
-      key === "momentum" ? training.optimizer !== "momentum" : training.optimizer === hidden.rate;
-  }
   document.querySelector(".update-rule").textContent =
     `${RULE[training.optimizer]}${training.l2 ? `  (+ λ w, λ = ${training.l2})` : ""}`;
 }
