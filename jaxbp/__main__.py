@@ -106,10 +106,13 @@ def _parser() -> argparse.ArgumentParser:
     add = command(_predict, "predict with a saved model", "model", "table").add_argument
     add("--out", help="CSV of points and predictions (default: standard output)")
     command(_info, "describe a saved model and how it was chosen", "model")
-    text = "write the live page of a saved model of one network, or without one the playground"
+    text = "write the live page of a saved model of one network, of sizes, or the playground"
     add = command(_page, text).add_argument
     for name in ("model", "table"):
         add(name, metavar=name.upper(), help=FILES[name], nargs="?")
+    add("--sizes", type=int, nargs="+", metavar="N", help="units of each layer of a network")
+    text = "its parameters: JSON of [weight, bias] pairs, or an .npz of them in this order"
+    add("--weights", metavar="FILE", help=text)
     add("--out", default="page.html", help="file (default: %(default)s)")
     add("--lang", default="en", help="en or zh (default: %(default)s)")
     return parser
@@ -215,7 +218,15 @@ def _info(flags: argparse.Namespace) -> None:
 
 def _page(flags: argparse.Namespace) -> None:
     from jaxbp.viz import save_page
+    from jaxbp.viz.page import example_of
 
+    if bool(flags.model) + bool(flags.sizes) > 1 or (flags.weights and not flags.sizes):
+        raise ValueError("page must be given a model with its table, or sizes with their weights")
+    if flags.sizes:
+        out = check_output(flags.out, *filter(None, [flags.weights]))
+        example = example_of(flags.sizes, flags.weights)
+        print(f"wrote {clean(save_page(*example, out, lang=flags.lang))}")
+        return
     if not flags.model:
         print(f"wrote {clean(save_page(path=flags.out, lang=flags.lang))}")
         return

@@ -1,7 +1,10 @@
 """`python -m jaxbp`: fit a table, predict, tell; errors in one line."""
 
+import base64
 import inspect
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -187,6 +190,47 @@ def test_without_a_target_the_last_column_is_predicted_and_several_need_one_flag
     assert capsys.readouterr().out.startswith("größe x predicted from y, z: ")
     assert command.main(["fit", table, "--target", "z", "y", *flags]) == 0
     assert capsys.readouterr().out.startswith("z, y predicted from größe x: ")
+
+
+def test_the_page_of_weights(tmp_path, capsys):
+    pairs = [[[[1.5, -2], [0, 3]], [0.5, 0]], [[[1], [2]], [[-1]]]]
+    arrays = [np.asarray(array, float) for pair in pairs for array in pair]
+    out = tmp_path / "page.html"
+
+    def packed(name, content=None, **named):
+        path = tmp_path / name
+        if path.suffix == ".npz" and content is None:
+            np.savez(path, **named)
+        else:
+            path.write_text(content, encoding="utf-8")
+        return ["page", "--sizes", "2", "2", "1", "--out", str(out), "--weights", str(path)]
+
+    def params():
+        data = re.search(r'id="data">(.*)</script>', out.read_text(encoding="utf-8"))[1]
+        return np.frombuffer(base64.b64decode(json.loads(data)["params"])).tolist()
+
+    flat = np.concatenate([array.ravel() for array in arrays]).tolist()
+    named = dict(zip("abcd", arrays, strict=True))
+    for flags in (packed("w.json", json.dumps(pairs)), packed("w.npz", **named)):
+        assert command.main(flags) == 0
+        assert params() == flat
+    unbiased = json.dumps([[weight, None] for weight, _ in pairs])
+    weights = {"a": arrays[0], "c": arrays[2]}
+    for flags in (packed("u.json", unbiased), packed("u.npz", **weights)):
+        assert command.main(flags) == 0
+        assert params() == [1.5, -2, 0, 3, 1, 2]
+    for name, content, match in (
+        ("bad.json", "{", "bad.json must be JSON"),
+        ("dict.json", "{}", "dict.json: params must be a tuple of 2 Layers, got dict"),
+        ("one.json", json.dumps(pairs[:1]), "must have 2 layers"),
+        ("text.json", '[["x", 1], [2, 3]]', "params[0].weight must be an array of real numbers"),
+        ("nan.json", json.dumps(pairs).replace("1.5", "NaN"), "must be finite"),
+        ("turned.json", json.dumps([[[[1]], [1]], pairs[1]]), "params[0].weight must have shape"),
+        ("text.npz", "text", "must be an .npz file of numbers"),
+    ):
+        fails(capsys, packed(name, content), match)
+    fails(capsys, packed("three.npz", **weights, e=arrays[1]), "got the arrays a, c, e")
+    fails(capsys, ["page", "--weights", str(out)], "sizes with their weights")
 
 
 def test_the_page_of_a_model(fitted, table, tmp_path, capsys):

@@ -23,6 +23,9 @@ from jaxbp.viz.page._contents import (
     network_of,
     recorded,
 )
+from jaxbp.viz.page._contents import (
+    example_of as example_of,
+)
 
 VIEWS = ("walk", "check", "plane", "training", "depth", "reveal")
 LANGUAGES = ("en", "zh")

@@ -1,7 +1,10 @@
 """The data of a page: network, samples, jaxbp's own numbers, recorded runs; numbers as bytes."""
 
 import base64
+import json
+import zipfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,13 +14,61 @@ from jaxbp._samples import as_params, check_named
 from jaxbp.backprop import Trace, backprop
 from jaxbp.fitting.model import Model
 from jaxbp.losses import Loss
-from jaxbp.params import Mlp, Params
+from jaxbp.params import Mlp, Params, init
 
 MAX_TRACES = 8
 MAX_UNITS, MAX_SAMPLES = 100, 512
 # The network of the opening: three units and no biases, so that three numbers make the output.
 OPENING_PARAMS = (([[0.6]], None), ([[1.4]], None))
 OPENING_SAMPLE = ([[1.5]], [[0.2]])
+
+
+def example_of(sizes: Sequence[int], weights: str | Path | None) -> tuple[Any, Any, Any]:
+    """Return (mlp, params) and four samples, drawn from a fixed seed, of a network of these sizes.
+
+    Args:
+        sizes: units of each layer.
+        weights: JSON of pairs [weight, bias], or an .npz file with the arrays in this order;
+            without biases null in their place in JSON, and no array in .npz. Drawn unless given.
+
+    Raises:
+        ValueError: the file cannot be read, or its arrays do not fit the sizes.
+    """
+    pairs = _read_pairs(Path(weights), len(sizes) - 1) if weights else None
+    alone = isinstance(pairs, list) and all(
+        isinstance(p, list) and p[1:] and p[1] is None for p in pairs
+    )
+    mlp = Mlp(tuple(sizes), bias=not alone)
+    generator = np.random.default_rng(0)
+    inputs = generator.standard_normal((4, mlp.sizes[0])).round(2)
+    targets = generator.uniform(size=(4, mlp.sizes[-1])).round(2)
+    try:
+        params = init(mlp, jax.random.key(0)) if pairs is None else as_params(mlp, pairs)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{weights}: {error}") from error
+    return (mlp, params), inputs, targets
+
+
+def _read_pairs(path: Path, num_layers: int) -> Any:
+    if path.suffix != ".npz":
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path} must be JSON or an .npz file, got {error}") from error
+    try:
+        with np.load(path) as file:
+            arrays = dict(file)
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} must be an .npz file of numbers, got another file") from error
+    if len(arrays) not in (num_layers, 2 * num_layers):
+        raise ValueError(
+            f"{path} must hold weight and bias of each of {num_layers} layers, or their weights "
+            f"alone, got the arrays {', '.join(arrays)}"
+        )
+    each = [*arrays.values()]
+    if len(each) == num_layers:
+        return [[weight, None] for weight in each]
+    return [list(pair) for pair in zip(each[::2], each[1::2], strict=True)]
 
 
 def network_of(
