@@ -525,9 +525,14 @@ def test_what_cannot_be_set_is_refused_and_changes_nothing(opened, pages):
     assert opened.run("JSON.stringify(jaxbp.state())") == before
 
 
-RANDOM = """((seeds) => {
+RANDOM = """(async (seeds) => {
   const failures = [];
   const text = (selector) => document.querySelector(selector)?.textContent ?? "";
+  const isShown = () => {
+    const shown = Number(text("[data-ref=loss] .value").replaceAll("−", "-"));
+    const { loss } = jaxbp.numbers();
+    return Math.abs(shown - loss) <= 1e-3 * Math.abs(loss);
+  };
   for (const seed of seeds) {
     let random = seed * 2654435761 % 4294967296;
     const uniform = () => (random = (random * 1664525 + 1013904223) % 4294967296) / 4294967296;
@@ -535,6 +540,13 @@ RANDOM = """((seeds) => {
     jaxbp.reset();
     const start = JSON.stringify(jaxbp.state());
     const links = [];
+    const load = async (link) => {
+      history.replaceState(null, "", jaxbp.link());
+      if (link === location.href) return;
+      const loaded = new Promise((done) => addEventListener("hashchange", done, { once: true }));
+      location.href = link.includes("#") ? link : `${link}#`;
+      await loaded;
+    };
     const edit = () => {
       const { params } = jaxbp.state();
       const layer = pick(params);
@@ -557,13 +569,16 @@ RANDOM = """((seeds) => {
       () => jaxbp.set({ stage: Math.floor(uniform() * 7) }),
       () => jaxbp.set({ quiz: { solved: uniform() > 0.5 } }),
       () => links.push(jaxbp.link()),
+      () => links.length && load(pick(links)),
+      () => document.querySelector(".language").click(),
+      () => jaxbp.set({ cards: pick(["numbers", "maps"]), selected: pick(["d.1.0", "loss"]) }),
     ];
     for (let k = 0; k < 30; k++) {
       const action = pick(actions);
       try {
-        action();
+        await action();
       } catch (error) {
-        if (!/ must /.test(error.message)) failures.push([seed, k, error.message]);
+        if (!/ must |须/.test(error.message)) failures.push([seed, k, error.message]);
       }
       page_flush();
       const state = jaxbp.state();
@@ -574,7 +589,10 @@ RANDOM = """((seeds) => {
         (state.view === "reveal" && state.broken && "quiz with a broken rule") ||
         (document.querySelector(".number.asked") &&
           text(".number.asked .value") !== "?" && "the quiz shows its number") ||
-        (state.scope === "all" && !/mean of all/.test(text(".total .of")) && "loss of a sample") ||
+        (state.scope === "all" && !/all|全部/.test(text(".total .of")) && "loss of a sample") ||
+        (state.scope === "all" && state.stage >= state.sizes.length && !isShown() && "loss text") ||
+        (document.querySelector("#timeline input").value != state.stage && "stage") ||
+        (!document.querySelector(`#tab-${state.view}[aria-selected=true]`) && "tab") ||
         (text("[role=tabpanel]:not([hidden])") !== text(`#panel-${state.view}`) && "panel") ||
         (!Number.isFinite(jaxbp.numbers().loss) && "loss");
       if (problem) failures.push([seed, k, problem, state.view, state.broken]);
