@@ -366,14 +366,13 @@ def test_numbers_are_dragged_typed_and_walked_by_keys(opened, pages):
 
 def test_every_number_that_is_dragged_can_be_typed(opened, pages):
     opened.show(pages("2-2-1"), width=1366, height=768)
-    places = "[...document.querySelectorAll('[role=spinbutton]')]"
-    refs = opened.run(f"{places}.map((element) => element.dataset.ref)")
+    refs = opened.run(f"{GIVEN}.map((element) => element.dataset.ref)")
     assert len(refs) == 12  # two inputs, six weights, three biases, a target
     for k, ref in enumerate(refs):
         opened.run(f"document.querySelector('[data-ref=\"{ref}\"]').focus()")
         opened.page.keyboard.type(f"0.{k + 10}")
         opened.press("Enter")
-    values = opened.run(f"{places}.map((element) => Number(element.ariaValueNow))")
+    values = opened.run(f"{GIVEN}.map((element) => Number(element.ariaValueNow))")
     assert values == [float(f"0.{k + 10}") for k in range(12)]
     for rate in ("0.15", "0.8", "0.123456789"):  # computed with as it stands in the field
         field = opened.page.get_by_label("rate η", exact=True)
@@ -408,6 +407,86 @@ def test_a_number_is_explained_where_it_is_pointed_at_while_it_trains(opened, pa
     assert opened.run("document.getElementById('tip').hidden")
 
 
+GIVEN = "[...document.querySelectorAll('[role=spinbutton]')]"
+WEIGHT, REF = "jaxbp.state().params[0].weight[0][0]", "document.activeElement.dataset.ref"
+SAMPLE = "jaxbp.state().samples.inputs[jaxbp.state().sample]"
+STAGE, MENU = "jaxbp.state().stage", "document.querySelector('.menu').open"
+KEYS = {  # what has the focus -> keys, what is read, and what it is then; from weight 1.25, stage 3
+    ".diagram [data-ref='w.1.0.0']": (
+        ("ArrowUp", WEIGHT, 1.35),
+        ("ArrowDown", WEIGHT, 1.15),
+        ("Shift+ArrowUp", WEIGHT, 1.26),
+        ("PageUp", WEIGHT, 2.25),
+        ("PageDown", WEIGHT, 0.25),
+        ("- 3 Enter", WEIGHT, -3),
+        ("7 Escape", WEIGHT, 1.25),
+        ("ArrowRight", REF, "gw.1.0.0"),
+        ("Home", REF, "a.0.0"),
+        ("End", REF, "loss"),
+    ),
+    ".diagram [data-ref='z.1.0']": (
+        ("ArrowDown", REF, "a.1.0"),
+        ("ArrowUp", REF, "b.1.0"),
+        ("ArrowLeft", REF, "gb.1.0"),
+    ),
+    "#timeline .update": (
+        ("ArrowRight", STAGE, 4),
+        ("ArrowLeft", STAGE, 2),
+        ("Enter", "jaxbp.state().training.step", 1),
+    ),
+    "#timeline input": (("ArrowRight", STAGE, 4), ("Home", STAGE, 0)),
+    "#tab-walk": (
+        ("ArrowRight", "jaxbp.state().view", "check"),
+        ("ArrowLeft", "jaxbp.state().view", "reveal"),
+        ("Control+z", STAGE, 0),
+        ("Control+z Control+y", STAGE, 3),
+        ("Control+z Control+Shift+z", STAGE, 3),
+    ),
+    ".menu summary": (("Enter", MENU, True), ("Enter Escape", MENU, False)),
+    "[aria-label='next sample']": (("Enter", "jaxbp.state().sample", 2),),
+    ".language": (("Enter", "document.documentElement.lang", "zh-Hans"), ("Enter", STAGE, 3)),
+    "#panel-check [value=upstream]": (("Space", "jaxbp.state().broken", "upstream"),),
+    "#panel-plane .marker": (("ArrowRight", SAMPLE, [1, 0]), ("ArrowDown", SAMPLE, [0, 0])),
+    "#panel-plane .editing .marker": (
+        ("ArrowRight", SAMPLE, [0.028, 1]),
+        ("ArrowDown", SAMPLE, [0, 0.972]),
+        ("Delete", "jaxbp.state().samples.inputs.length", 3),
+    ),
+}
+
+
+@pytest.mark.parametrize("selector", KEYS)
+def test_what_a_key_does(opened, pages, selector):
+    opened.show(pages("2-2-1"), width=1366, height=768)
+    params = opened.run("jaxbp.state().params")
+    params[0]["weight"][0][0] = 1.25
+    panel = re.match(r"#panel-(\w+)", selector)
+    start = {"view": panel[1] if panel else "walk", "params": params, "sample": 1, "stage": 0}
+    edit = json.dumps({"plane": {"edit": ".editing" in selector}})
+    for keys, read, value in KEYS[selector]:
+        opened.run(f"jaxbp.reset(), jaxbp.set({json.dumps(start)}), jaxbp.set({edit})")
+        opened.run("jaxbp.set({ stage: 3 })")
+        opened.settle()
+        opened.page.locator(selector).focus()
+        for key in keys.split():
+            opened.press(key)
+        assert opened.run(read) == pytest.approx(value), keys
+
+
+def test_arrow_keys_reach_every_number_of_the_diagram(opened, pages):
+    opened.show(pages("3-4-2"), width=1366, height=768)
+    stops = opened.run("document.querySelectorAll('.diagram [data-stop]').length")
+    opened.page.locator("[data-ref='a.0.0']").focus()
+    seen = set()
+    for _ in range(stops):
+        seen.add(
+            opened.run("document.activeElement.dataset.ref ?? document.activeElement.ariaLabel")
+        )
+        opened.page.keyboard.press("ArrowRight")
+    assert len(seen) == stops
+    assert set(opened.run(f"{GIVEN}.map((e) => e.dataset.ref)")) <= seen
+
+
 NAMED = """((e) => `${e.tagName} ${e.ariaLabel ?? e.dataset.ref
   ?? e.labels?.[0]?.textContent ?? e.textContent}`)"""
 CONTROLS = """[...document.querySelectorAll("button, select, input, summary, textarea, [tabindex]")]
@@ -415,9 +494,11 @@ CONTROLS = """[...document.querySelectorAll("button, select, input, summary, tex
     && (element.type !== "radio" || element.checked))"""
 
 
-@pytest.mark.parametrize("view", ["opening", "check", "training", "reveal"])
-def test_the_tab_key_reaches_every_control(opened, pages, view):
-    opened.show(pages("playground"), width=1366, height=768, view=view)
+@pytest.mark.parametrize("width", [400, 1366])
+@pytest.mark.parametrize("view", ["opening", *module.VIEWS])
+def test_the_tab_key_reaches_every_control(opened, pages, view, width):
+    page = pages("2-2-1" if view == "plane" else "playground")
+    opened.show(page, width=width, height=768, view=view)
     missed = set(opened.run(f"{CONTROLS}.map({NAMED})"))
     for _ in range(len(missed) + 2):
         opened.page.keyboard.press("Tab")

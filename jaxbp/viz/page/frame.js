@@ -68,7 +68,7 @@ function askReset(asker) {
 function exportMenu() {
   const menu = make(
     "details",
-    { class: "menu" },
+    { class: "menu", onkeydown: ({ key }) => key === "Escape" && (menu.open = false) },
     make("summary", { role: "button" }, say("export")),
     make(
       "div",
