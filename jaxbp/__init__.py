@@ -17,6 +17,7 @@ from jaxbp.activations import Activation as Activation
 from jaxbp.backprop import Trace as Trace
 from jaxbp.backprop import backprop as backprop
 from jaxbp.backprop import loss_and_gradient as loss_and_gradient
+from jaxbp.export import export_onnx as export_onnx
 from jaxbp.export import export_program as export_program
 from jaxbp.fitting import fit_model as fit_model
 from jaxbp.fitting.model import Model as Model

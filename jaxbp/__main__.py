@@ -1,4 +1,4 @@
-"""Command line: fit a table, predict, describe a model, write its page."""
+"""Command line: fit a table, predict, describe a model, write its page or an ONNX file."""
 
 import argparse
 import csv
@@ -15,6 +15,7 @@ import numpy as np
 from jaxbp._checks import nearest_first
 from jaxbp._files import as_path, atomic_write, check_output
 from jaxbp._text import clean, csv_cell
+from jaxbp.export import export_onnx
 from jaxbp.fitting import fit_model
 from jaxbp.fitting.model import Candidate, Model, load
 from jaxbp.fitting.model_file import read_description
@@ -75,14 +76,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m jaxbp", description="Fit smooth functions to tables of numbers."
     )
-    commands = parser.add_subparsers(required=True, metavar="fit | predict | info | page")
+    commands = parser.add_subparsers(required=True, metavar="fit | predict | info | page | export")
 
     def command(run: Any, text: str, *files: str) -> argparse.ArgumentParser:
         made = commands.add_parser(run.__name__.strip("_"), help=text, description=text)
         for name in files:
             made.add_argument(name, metavar=name.upper(), help=FILES[name])
         made.set_defaults(run=run)
-        if run is not _info:
+        if run not in (_info, _export):
             add = made.add_argument
             text = "lines of the table before its line of names (default: %(default)s)"
             add("--skip-rows", type=int, default=0, metavar="N", help=text)
@@ -115,6 +116,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--weights", metavar="FILE", help=text)
     add("--out", default="page.html", help="file (default: %(default)s)")
     add("--lang", default="en", help="en or zh (default: %(default)s)")
+    add = command(_export, "write a saved model as an ONNX file", "model").add_argument
+    add("--out", default="model.onnx", help="file (default: %(default)s)")
     return parser
 
 
@@ -241,6 +244,15 @@ def _page(flags: argparse.Namespace) -> None:
     points, values = table[rows, : len(inputs)], table[rows, len(inputs) :]
     with _interrupts_raise():
         save_page(model, points, values[:, 0] if model.flat else values, out, lang=flags.lang)
+    print(f"wrote {clean(out)}")
+
+
+def _export(flags: argparse.Namespace) -> None:
+    out = check_output(flags.out, flags.model)
+    model = load(flags.model)
+    print(f"{_function(*_names(model))}: {clean(flags.model)}")
+    with _interrupts_raise():
+        export_onnx(model, model.num_inputs, out)
     print(f"wrote {clean(out)}")
 
 
