@@ -225,8 +225,14 @@ def _check_values(loss: Loss, targets: Any, num_classes: int) -> None:
 
 
 def as_points(points: Any, dtype: Any, num_inputs: int) -> Array:
-    """Cast points (n, d) to a floating dtype; a ValueError says what their shape must be."""
+    """Cast points (n, d), or (n,) of one input, to (n, d) of a floating dtype.
+
+    Raises:
+        ValueError: points has another shape.
+    """
     array = as_float_array("points", points, dtype)
+    if num_inputs == 1 and array.ndim == 1:
+        return array[:, jnp.newaxis]
     if array.ndim != 2 or array.shape[1] != num_inputs:
         hint = (
             "; add a batch axis: points[None]"

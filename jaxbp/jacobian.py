@@ -187,6 +187,13 @@ def neural_tangent_kernel(mlp: Mlp, params: Params, inputs: Array) -> Array:
 
     Raises:
         ValueError: a shape does not fit.
+
+    Examples:
+        >>> import jaxbp
+        >>> mlp, params = jaxbp.Mlp((1, 1)), [([[2.0]], [0.0])]
+        >>> print(jaxbp.neural_tangent_kernel(mlp, params, [[1.0], [2.0]]))
+        [[2. 3.]
+         [3. 5.]]
     """
     params = as_params(mlp, params)
     inputs = as_batch(mlp, params, inputs)
@@ -229,6 +236,16 @@ def per_example_gradients(
 
     References:
         Goodfellow 2015, arXiv 1510.01799.
+
+    Examples:
+        >>> import jaxbp
+        >>> mlp, params = jaxbp.Mlp((1, 1)), [([[2.0]], [0.0])]
+        >>> samples = [[1.0], [2.0]], [[0.0], [0.0]]
+        >>> weight, bias = jaxbp.per_example_gradients(mlp, params, *samples)[0]
+        >>> print(weight.ravel(), bias.ravel())
+        [ 4. 16.] [4. 8.]
+        >>> print(jaxbp.per_example_gradients(mlp, params, *samples, norms=True).round(2))
+        [ 5.66 17.89]
     """
     loss, params = as_loss(loss), as_params(mlp, params)
     inputs, targets = as_samples(mlp, params, inputs, targets, loss)

@@ -176,6 +176,13 @@ def reference_predict(mlp: Mlp, params: Any, inputs: Any) -> Array:
 
     Arguments, result and errors are those of `predict`. The hand-written backward pass is checked
     against this function; it also supports forward mode.
+
+    Examples:
+        >>> import jax
+        >>> import jaxbp
+        >>> outputs = lambda x: jaxbp.reference_predict(jaxbp.Mlp((2, 1)), [([[3], [4]], [0])], x)
+        >>> jax.jacfwd(outputs)(jax.numpy.ones((1, 2))).tolist()
+        [[[[3.0, 4.0]]]]
     """
     params = as_params(mlp, params)
     return forward(mlp, params, as_batch(mlp, params, inputs))[0]

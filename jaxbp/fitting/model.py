@@ -146,10 +146,10 @@ class Model:
         """Predicts the outputs at points.
 
         Args:
-            points: (n, d) in the units of the data. For a NumPy array or a list the model computes
-                in the dtype of its parameters whatever JAX's settings are; a JAX array follows
-                those, so that transformations work. A data frame of pandas or polars is read by
-                the names of the model, whatever the order of its columns.
+            points: (n, d), or (n,) of one input, in the units of the data. For a NumPy array or
+                a list the model computes in the dtype of its parameters whatever JAX's settings
+                are; a JAX array follows those, so that transformations work. A data frame of pandas
+                or polars is read by the names of the model, whatever the order of its columns.
 
         Returns:
             (n,) or (n, k), a NumPy array of float64 numbers or a JAX array.
@@ -342,6 +342,14 @@ def load(path: str | Path) -> Model:
     Raises:
         ValueError: the file is missing, damaged or no such model; the message names it and says
             why.
+
+    Examples:
+        >>> import numpy as np
+        >>> import jaxbp
+        >>> model = jaxbp.fit_model(np.arange(8.0), np.arange(8.0) ** 2)
+        >>> model.save("model.npz")
+        >>> bool(jaxbp.load("model.npz")([2.5]) == model([2.5]))
+        True
     """
     return Model(**read_model(as_path(path)))
 

@@ -89,7 +89,8 @@ def fit_model(
     """Fit a function to samples, as accurately as they allow.
 
     Args:
-        inputs: (n, d) in any units, n at least 5; an array, or a data frame of pandas or polars.
+        inputs: (n, d), or (n,) of one input, in any units, n at least 5; an array, or a data frame
+            of pandas or polars.
         outputs: (n,) or (n, k) in any units; an array, a series or a data frame.
         seconds: the time for the fit; candidates estimated to take longer are not started. With
             it the clock counts, and another machine may choose another candidate. Without it,
@@ -111,13 +112,25 @@ def fit_model(
         ValueError: a shape does not fit, a number is not finite or masked, a scale is extreme, or
             there are too few rows.
         TypeError: an array does not hold real numbers.
+
+    Examples:
+        >>> import numpy as np
+        >>> import jaxbp
+        >>> hours = np.linspace(0, 12, 20)
+        >>> model = jaxbp.fit_model(hours, np.exp(-hours / 3))
+        >>> print(model([6.0]).round(3))
+        [0.135]
+        >>> lower, upper = model.interval([6.0])
+        >>> print((lower < np.exp(-2.0)) & (np.exp(-2.0) < upper))
+        [ True]
     """
     chosen = look_up("effort", effort, EFFORTS)
     limit = chosen.seconds if seconds is None else check_number("seconds", seconds, minimum=0)
     budget = Budget(limit, by_clock=seconds is not None)
     if max_units is not None:
         check_count("max_units", max_units, minimum=2)
-    points = table("inputs", frame_values("inputs", inputs), 2)
+    points = table("inputs", frame_values("inputs", inputs), 1, 2)
+    points = points.reshape(len(points), -1)
     values = table("outputs", frame_values("outputs", outputs), 1, 2)
     if len(points) != len(values) or len(points) < LEAST_ROWS_OF_ALL:
         counts = f"{len(points)} and {len(values)}"

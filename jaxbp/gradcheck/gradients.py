@@ -67,6 +67,15 @@ def check_gradients(
         ValueError: a shape does not fit, biases are missing, the batch is empty, or the loss is not
             known.
         TypeError: inputs or targets are not real numbers.
+
+    Examples:
+        >>> import jaxbp
+        >>> mlp, params = jaxbp.Mlp((2, 1)), [([[0.34], [0.56]], [0.54])]
+        >>> bool(jaxbp.check_gradients(mlp, params, [[1.0, 0.0]], [[0.0]]))
+        True
+        >>> mine = [([[0.9], [0.0]], [1.76])]
+        >>> jaxbp.check_gradients(mlp, params, [[1.0, 0.0]], [[0.0]], gradient=mine).ok
+        False
     """
     loss = as_loss(loss)
     check_output(mlp, loss)
@@ -140,6 +149,7 @@ def explain_gradient(
         ValueError: as in `check_gradients`.
 
     Examples:
+        >>> import jaxbp
         >>> mlp = jaxbp.Mlp((2, 1), output="identity")
         >>> report = jaxbp.explain_gradient(
         ...     [([[0.7744], [0.0]], [0.7744])], mlp, [([[0.34], [0.56]], [0.54])],

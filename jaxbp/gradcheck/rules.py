@@ -79,9 +79,14 @@ def check_rule(
         TypeError: no argument or no result is real or complex.
 
     Examples:
-        >>> square = jax.custom_vjp(jnp.square)
-        >>> square.defvjp(lambda x: (x * x, x), lambda x, bar: (2 * x * bar,))
-        >>> check_rule(square, jnp.square, jnp.arange(3.0)).ok
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import jaxbp
+        >>> def square(x):
+        ...     return x * x
+        >>> rule = jax.custom_vjp(square)
+        >>> rule.defvjp(lambda x: (x * x, x), lambda x, bar: (2 * x * bar,))
+        >>> bool(jaxbp.check_rule(rule, square, jnp.arange(3.0)))
         True
     """
     chosen = _chosen(methods)

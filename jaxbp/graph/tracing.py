@@ -66,6 +66,12 @@ def trace_graph(function: Callable[..., Any], *arguments: Any) -> Graph:
             which reverse mode cannot pass.
         TypeError: an argument holds something that is not an array, or the output is not of a
             floating dtype.
+
+    Examples:
+        >>> import jaxbp
+        >>> graph = jaxbp.trace_graph(lambda x, y: x * y + x, 3.0, 4.0)
+        >>> [(node.operation, float(node.value), float(node.derivative)) for node in graph.nodes]
+        [('input', 3.0, 5.0), ('input', 4.0, 3.0), ('mul', 12.0, 1.0), ('add', 15.0, 1.0)]
     """
     leaves, structure = jax.tree.flatten(arguments)
     for leaf in leaves:

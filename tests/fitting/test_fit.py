@@ -333,7 +333,12 @@ def test_units_drawn_from_a_spectrum_have_its_kernel_on_average():
             ("inputs and outputs", "at least 5", "got 4 and 4"),
         ),
         ((np.ones((6, 2)), np.ones(7)), {}, ValueError, ("one row each", "got 6 and 7")),
-        ((np.ones(6), np.ones(6)), {}, ValueError, ("inputs must have shape (n, d)", "got (6,)")),
+        (
+            (np.ones((6, 2, 1)), np.ones(6)),
+            {},
+            ValueError,
+            ("inputs must have shape (n,) or (n, d)", "got (6, 2, 1)"),
+        ),
         (
             (np.ones((6, 2)), np.ones((6, 1, 1))),
             {},
@@ -356,3 +361,14 @@ def test_errors_name_argument_demand_and_what_came(arguments, flags, error, word
         jaxbp.fit_model(*arguments, **flags)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_one_input_needs_no_second_axis():
+    x = [0, 1, 2, 3, 5, 8, 13]
+    y = np.square(x)
+    model, other = jaxbp.fit_model(x, y), jaxbp.fit_model(np.reshape(x, (-1, 1)), y)
+    np.testing.assert_array_equal(model([2.5, 4]), other([[2.5], [4.0]]))
+    np.testing.assert_array_equal(model.std([2.5, 4]), other.std([[2.5], [4.0]]))
+    assert model.outside([20]).tolist() == [[True]]
+    slope = jax.grad(lambda point: model(point)[0])(jax.numpy.array([2.5]))
+    np.testing.assert_allclose(slope, [5.0], rtol=1e-5)
