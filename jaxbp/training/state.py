@@ -197,6 +197,15 @@ class FitResult(NamedTuple):
         """Outcome in words: finished, stopped early, or diverged with the layer and the step."""
         return str(self.outcome)
 
+    def __repr__(self) -> str:
+        """Say outcome, losses and times in a line."""
+        first, last = (number(loss) for loss in self.history.loss[[0, -1]])
+        seconds = f"{self.compile_seconds:.1f} s to compile, {self.run_seconds:.1f} s to run"
+        losses = f"training loss {first} to {last}"
+        if np.isfinite(self.history.validation_loss).any():
+            losses += f", validation loss {number(self.history.validation_loss[-1])}"
+        return f"FitResult: {self.outcome}, {self.outcome.step} steps, {losses}; {seconds}"
+
     def _repr_html_(self) -> str:
         """Show outcome, losses and times as a table."""
         history, checked = self.history, np.isfinite(self.history.validation_loss).any()

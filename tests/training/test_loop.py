@@ -2,6 +2,7 @@
 
 import dataclasses
 import pickle
+import re
 
 import jax
 import jax.numpy as jnp
@@ -760,3 +761,13 @@ def test_networks_without_biases_train(samples, solver):
     assert result.history.loss[-1] < 0.9 * result.history.loss[0]
     assert all(layer.bias is None for layer in result.params)
     assert np.isfinite(result.layers.gradient).all()
+
+
+def test_a_result_is_shown_as_a_line(samples, params):
+    result = jaxbp.fit(MLP, params, samples, steps=3, validation=samples)
+    first, last = result.history.loss[[0, -1]]
+    assert re.fullmatch(
+        rf"FitResult: finished, 3 steps, training loss {first:.4g} to {last:.4g}, "
+        rf"validation loss {last:.4g}; \d+\.\d s to compile, \d+\.\d s to run",
+        repr(result),
+    )
