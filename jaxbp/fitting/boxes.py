@@ -36,7 +36,7 @@ from jaxbp.fitting.bands import ball_frequencies
 from jaxbp.fitting.distance import KERNELS, monomials, polynomial_bar
 from jaxbp.fitting.effort import Budget
 from jaxbp.fitting.evidence import Kriging, rms
-from jaxbp.fitting.rows import Rows, Trial
+from jaxbp.fitting.rows import Rows, Terms, Trial
 from jaxbp.fitting.score import Candidate
 from jaxbp.fitting.term import Term
 from jaxbp.training import Batch
@@ -334,28 +334,38 @@ def try_boxes(rows: Rows, num_inputs: int, budget: Budget, rough: bool) -> Itera
     """Try boxes of distance units where much is left, and of sine units where little is."""
     num_rows = len(rows.train.inputs)
     if rough:
-        if budget.allows(num_rows * 6.0 * LOCAL_ROWS**2 * 2**num_inputs, overhead=1.0):
-            yield from _trial("distance", rows, fit_distances)
+        each = 6.0 * LOCAL_ROWS**2 * 2**num_inputs
+        most = int(0.5 * budget.left / each)
+        if budget.allows(min(num_rows, most) * each, overhead=1.0):
+            yield from _trial(rows, most, fit_distances)
         return
     best: tuple[float, float] = (math.inf, 1.0)
     for units in UNITS:
         factors = RADII if units == UNITS[0] else (best[1],)
         for factor in factors:
-            operations = 4.0 * num_rows * 2**num_inputs * units**2
+            each = 4.0 * 2**num_inputs * units**2
+            most = int(0.1 * budget.left / each)
+            operations = min(num_rows, most) * each
             if num_rows < 2 * ROWS_PER_UNIT * units or not budget.allows(operations, operations):
                 return
             radius = factor * usual_radius(num_inputs, units)
-            for trial in _trial(SINE, rows, partial(fit_sines, units=units, radius=radius)):
+            for trial in _trial(rows, most, partial(fit_sines, units=units, radius=radius)):
                 best = min(best, (trial.candidate.held_out, factor))
                 yield trial
 
 
-def _trial(name: str, rows: Rows, fit: Any) -> Iterator[Trial]:
+def _trial(rows: Rows, most: int, fit: Any) -> Iterator[Trial]:
+    """Fit to the training rows, at most so many."""
     start = time.perf_counter()
-    term = fit(rows.train)
+    term = fit(Batch(*(part[:most] for part in rows.train)))
     if term is None:
         return
     predictions = np.asarray(jax.jit(lambda x: term(x))(rows.held_out.inputs))
     error = rms(predictions - np.asarray(rows.held_out.targets))
     found = Candidate(str(term), error, time.perf_counter() - start)
-    yield Trial(found, (term,), predictions, lambda every: (fit(every),))
+    some = most if len(rows.train.inputs) > most else len(rows.every.inputs)
+
+    def refit(every: Batch) -> Terms:
+        return (fit(Batch(*(part[:some] for part in every))),)
+
+    yield Trial(found, (term,), predictions, refit)

@@ -30,10 +30,13 @@ from jaxbp.training import Batch
 
 MOST_INPUTS = 4
 SHARE = 0.5  # of the rows: more terms are not tried
+ROWS_PER_TERM = 12
+COST = 6.0  # operations a row and squared term, the terms themselves included
+TRIAL_SHARE = 0.03  # of the time: as many rows more
 FIRST_TERMS = 200
 LEAST_PIVOT = 1e-3  # of a term beside those before, over its size where rows lie evenly
 FLAT = 1.1  # times the least error: a lower degree is as good
-CONVERGED = 0.1  # of the standard deviation: a series that leaves more has not begun to decline
+CONVERGED = 0.1  # of the standard deviation: of few rows a series that leaves more is not believed
 EXACT = 1e-14  # of the standard deviation: rounding is all that is left
 
 
@@ -45,34 +48,46 @@ class PolynomialFit:
         network: the polynomial.
         centre: (d,) of all rows.
         half: (d,) of all rows.
+        budget: what time is left for the last solve.
     """
 
     network: Polynomial
     centre: np.ndarray
     half: np.ndarray
+    budget: Budget
 
     @classmethod
-    def of(cls, inputs: np.ndarray, num_outputs: int, degree: int) -> "PolynomialFit":
+    def of(
+        cls, inputs: np.ndarray, num_outputs: int, degree: int, budget: Budget
+    ) -> "PolynomialFit":
         """A polynomial of this degree over the range of inputs (n, d)."""
         low, high = inputs.min(axis=0), inputs.max(axis=0)
         degrees = tuple(degree if one else 0 for one in high > low)
         half = np.where(high > low, (high - low) / 2, 1.0)
-        return cls(Polynomial(degrees, num_outputs), (low + high) / 2, half)
+        return cls(Polynomial(degrees, num_outputs), (low + high) / 2, half, budget)
 
-    def factor(self, batch: Batch) -> Triangle:
-        """Factor the terms but the constant, in tiles of the rows."""
-        inputs, targets = map(np.asarray, batch)
+    def factor(self, batch: Batch, most: int = 0) -> Triangle:
+        """Factor the terms but the constant, of as many rows as they need, or of `most`."""
+        most = max(most, self.rows_needed)
+        inputs, targets = (np.asarray(part)[:most] for part in batch)
         return triangle_of(
             lambda some: self.units(some)[:, 1:], self.network.num_terms - 1, inputs, targets
         )
+
+    @property
+    def rows_needed(self) -> int:
+        """Of more rows the error hardly falls where they have no noise."""
+        return ROWS_PER_TERM * self.network.num_terms
 
     def units(self, inputs: np.ndarray) -> np.ndarray:
         """The terms (n, t)."""
         return self.network.units(np, PolynomialParams(self.centre, self.half, None), inputs).T
 
     def __call__(self, every: Batch) -> Terms:
-        """Fit to all rows."""
-        return self.terms(solve_terms(self.factor(every), self.network.num_terms))
+        """Fit to all rows, or to as many as there is time for."""
+        count = self.network.num_terms
+        factored = self.factor(every, int(self.budget.left / (COST * count**2)))
+        return self.terms(solve_terms(factored, count))
 
     def terms(self, weight: np.ndarray) -> Terms:
         """The polynomial with this output layer (t, k)."""
@@ -104,11 +119,14 @@ def try_polynomials(splits: list[Rows], budget: Budget, least: float) -> Trial |
     errors, degree = [math.inf], min(most, _most_degree(d, FIRST_TERMS))
     best: Any = None
     while True:
-        fit = PolynomialFit.of(every, num_outputs, degree)
-        operations = 2.0 * len(every) * fit.network.num_terms**2
-        if not budget.allows(operations, operations):
+        fit = PolynomialFit.of(every, num_outputs, degree, budget)
+        operations = COST * fit.network.num_terms**2
+        if not budget.allows(
+            operations * min(len(every), fit.rows_needed), operations * len(every)
+        ):
             break
-        factors = [fit.factor(rows.train) for rows in splits]
+        some = int(TRIAL_SHARE * budget.left / operations)
+        factors = [fit.factor(rows.train, some) for rows in splits]
         units = [fit.units(np.asarray(rows.held_out.inputs)) for rows in splits]
         known = min(map(_num_known, factors))
         if known < fit.network.num_terms:
@@ -129,10 +147,10 @@ def try_polynomials(splits: list[Rows], budget: Budget, least: float) -> Trial |
         if expected > math.log(least):
             break
         degree = min(2 * degree, most)
-    if best is None or errors[best[0]] > CONVERGED:
+    if best is None or (len(splits) > 1 and errors[best[0]] > CONVERGED):
         return None
     chosen, predictions, weight = best
-    fit = PolynomialFit.of(every, num_outputs, chosen)
+    fit = PolynomialFit.of(every, num_outputs, chosen, budget)
     candidate = Candidate(str(fit.network), errors[chosen], time.perf_counter() - start)
     return Trial(candidate, fit.terms(weight), predictions, fit)
 

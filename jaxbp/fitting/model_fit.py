@@ -259,7 +259,9 @@ def _best(
             if trial.candidate.held_out < bound or _surely_better(trial, safe, splits)
         ]
     least = min([trial.candidate.held_out for trial in others], default=np.inf)
-    if safe.candidate.held_out <= SAFER * least:
+    # Beside noise what a kriging of a part of the rows lacks is a small share of its error.
+    tie = 1.0 if safe.noise > NOISY and len(points) > len(safe.kriging.solved.rows.x) else SAFER
+    if safe.candidate.held_out <= tie * least:
         return safe
     count = len(points) if points.shape[1] > 1 else 4 * len(points) + 1
     references = between(points, min(count, MOST_REFERENCES))

@@ -372,3 +372,18 @@ def test_one_input_needs_no_second_axis():
     assert model.outside([20]).tolist() == [[True]]
     slope = jax.grad(lambda point: model(point)[0])(jax.numpy.array([2.5]))
     np.testing.assert_allclose(slope, [5.0], rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_more_rows_than_are_needed_do_not_hurt():
+    """A part of them is chosen by and solved for, in seconds."""
+    generator = np.random.default_rng(8)
+
+    def two_scales(p):
+        return np.sin(9 * p[:, 0]) * np.cos(7 * p[:, 0] * p[:, 1]) + 1 / (
+            1 + 9 * (p**2).sum(axis=1)
+        )
+
+    points, others = generator.uniform(-1, 1, (300_000, 2)), generator.uniform(-1, 1, (5000, 2))
+    model = jaxbp.fit_model(points, two_scales(points))
+    assert nrmse(model, others, two_scales(others)) < 1e-10
