@@ -1133,6 +1133,7 @@ def test_every_text_is_used_and_written_in_both_languages():
         f"{name}.{part}" for name in FIRST for part in ("title", "source", "right", "wrong", "why")
     }
     named = {*LOSSES, "xor", "circles", "spirals", "gaussians", "surface", "formula"}
+    named |= {f"logits.{loss}" for loss in LOSSES}
     named |= {"descent", "momentum", "adam", "gauss_newton", "settings", "network", "side"}
     assert set(WORDS) - used - rules - named == set()
     for key, both in WORDS.items():

@@ -41,10 +41,11 @@ function copyBySelection(text) {
 
 const THEMES = ["auto", "light", "dark"];
 const theme = () => document.documentElement.dataset.theme ?? "auto";
+const themeText = () => `${say("theme")}: ${say(`theme.${theme()}`)}`;
 function nextTheme() {
   const next = THEMES[(THEMES.indexOf(theme()) + 1) % THEMES.length];
   document.documentElement.dataset.theme = next;
-  themeButton.textContent = say(`theme.${next}`);
+  themeButton.ariaLabel = themeButton.title = themeText();
 }
 
 // Asks before all changes are taken back; one undo brings them again.
@@ -113,7 +114,7 @@ export function build() {
   });
   shareButton = button(say("share"), copyLink);
   const languageButton = button(say("language"), changeLanguage, { class: "language" });
-  themeButton = button(say(`theme.${theme()}`), nextTheme, { title: say("theme") });
+  themeButton = button("◐", nextTheme, { title: themeText(), "aria-label": themeText() });
   const resetButton = button(say("reset"), () => askReset(resetButton));
   document
     .getElementById("frame")

@@ -320,7 +320,7 @@ function focusAgain(ref, unit) {
 
 function fit() {
   const least = maps() ? LEVELS.short : LEVELS.full;
-  const legible = page.narrow.matches ? 0.78 : 0.85;
+  const legible = page.wide.matches ? 0.85 : 0.78;
   stack.style.transform = "none";
   columns.style.width = columns.style.height = "auto";
   let scale = 1;
@@ -405,7 +405,7 @@ const reached = ({ l }) => {
 function textOf(ref, value, short) {
   if (ref === page.hidden()) return "?";
   if (!page.known(ref)) return "·";
-  const digits = page.narrow.matches || short ? 3 : 4;
+  const digits = !page.wide.matches || short ? 3 : 4;
   return isParameter(ref) ? formatGiven(value, digits) : format(value, digits);
 }
 

@@ -13,7 +13,7 @@ const COUNTS = [4, 10, 20, 40, 60, 80, 100, 150, 200, 300, 400, MAX_SAMPLES];
 const NOISES = [0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1];
 const SHARES = [0, 0.1, 0.2, 0.3, 0.4, 0.5];
 const controls = [];
-let formula, layers, layersFor, message, sampleNote;
+let formula, layers, layersFor, logits, message, sampleNote;
 
 const named = (names) =>
   Object.fromEntries(names.map((name) => [name, has(name) ? say(name) : name.replace("_", " ")]));
@@ -190,12 +190,11 @@ function layerRow(k) {
 }
 
 function networkGroup() {
+  logits = make("p", { class: "caption" });
   layers = make("div", { class: "layers" });
   const losses = choice(
     say("loss"),
-    Object.fromEntries(
-      Object.keys(LOSSES).map((name) => [name, `${say(name)} (${say(`${name}.for`)})`])
-    ),
+    named(Object.keys(LOSSES)),
     () => page.state().loss,
     (loss) => attempt({ loss }),
     (name) => {
@@ -217,6 +216,7 @@ function networkGroup() {
     ),
     layers,
     add(losses),
+    logits,
     add(
       checkbox(
         say("network.bias"),
@@ -348,7 +348,7 @@ export function render() {
   const now = shown();
   if (now.every((value, k) => value === last[k])) return;
   last = now;
-  const { sizes, data, samples, training } = page.state();
+  const { sizes, data, loss, samples, training } = page.state();
   if (layersFor?.length !== sizes.length) {
     const rows = sizes.slice(1).map((_, k) => layerRow(k + 1));
     layersFor = { length: sizes.length, rows };
@@ -358,6 +358,7 @@ export function render() {
   for (const { sync } of controls) sync();
   sampleNote.textContent = say("sample.of", samples.inputs.length);
   if (document.activeElement !== formula) formula.value = data.formula;
+  logits.textContent = has(`logits.${loss}`) ? say(`logits.${loss}`) : "";
   formula.parentElement.hidden = data.name !== "formula";
   document.querySelector(".update-rule").textContent =
     `${RULE[training.optimizer]}${training.l2 ? `  (+ λ w, λ = ${training.l2})` : ""}`;
