@@ -41,6 +41,8 @@ function differences() {
   return judgeByDifferences(setting, page.trace(), limit);
 }
 
+const called = (ref) => (ref ? nameOf(page.mlp(), ref) : "");
+
 // {kind: "good" | "bad" | "wait", against, text, count, worst, first} of what is on screen.
 function verdict() {
   const { broken } = page.state();
@@ -50,7 +52,7 @@ function verdict() {
     // The quiz's own answer is never given away: a broken rule closes the quiz.
     const apart = formatApart(page.value(all[0]), rightValue(all[0]));
     const text = say("badge.broken", nameHtml(page.mlp(), all[0]), ...apart, all.length);
-    return { kind: "bad", against: "rules", text, first: nameOf(page.mlp(), all[0]) };
+    return { kind: "bad", against: "rules", text, first: called(all[0]) };
   }
   if (page.isRecorded()) {
     const { count, worst, first } = engine;
@@ -65,29 +67,17 @@ function verdict() {
       text,
       count,
       worst,
-      first: first ? nameOf(page.mlp(), first) : ""
+      first: called(first)
     };
   }
   if (judged?.trace !== page.trace())
     return { kind: "wait", against: "differences", text: say("badge.wait"), first: "" };
   const { count, of, worst, wrong } = judged.verdict;
-  const first = wrong[0] ? nameOf(page.mlp(), wrong[0]) : "";
-  if (wrong[0])
-    return {
-      kind: "bad",
-      against: "differences",
-      text: say("badge.differ", nameHtml(page.mlp(), wrong[0])),
-      count,
-      worst,
-      first
-    };
-  const text = say(
-    count === of ? "badge.differences" : "badge.some",
-    count,
-    formatShare(worst),
-    of
-  );
-  return { kind: "good", against: "differences", text, count, worst, first };
+  const text = wrong[0]
+    ? say("badge.differ", nameHtml(page.mlp(), wrong[0]))
+    : say(count === of ? "badge.differences" : "badge.some", count, formatShare(worst), of);
+  const kind = wrong[0] ? "bad" : "good";
+  return { kind, against: "differences", text, count, worst, first: called(wrong[0]) };
 }
 
 export function render() {

@@ -156,12 +156,8 @@ function firstWrong(setting) {
         ? `<span class="bad">✗ ${say("check.culprit")}</span>`
         : `<span class="after">↪ ${say("check.later")}</span>`
     ]);
-  const head = [
-    "check.number",
-    "check.here",
-    "check.correct",
-    "check.central",
-    "check.verdict"
-  ].map((key) => say(key));
+  const head = ["why.number", "check.here", "check.correct", "check.central", "check.verdict"].map(
+    (key) => say(key)
+  );
   return [make("h2", {}, say("check.firsts")), table(head, rows)];
 }

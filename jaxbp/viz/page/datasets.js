@@ -33,14 +33,8 @@ export const DATASETS = {
     kind: "classes",
     number: 4,
     draw: (number, noise, uniform) => {
-      const corners = [
-        [0, 0],
-        [0, 1],
-        [1, 0],
-        [1, 1]
-      ];
       const inputs = Array.from({ length: number }, (_, s) =>
-        corners[s % 4].map((x) => decimals(x + noise * normal(uniform)))
+        [(s >> 1) % 2, s % 2].map((x) => decimals(x + noise * normal(uniform)))
       );
       return { inputs, targets: inputs.map((_, s) => [Number(s % 4 === 1 || s % 4 === 2)]) };
     }

@@ -30,6 +30,16 @@ export const targetOf = (event) => /** @type {any} */ (event.target);
 export const button = (label, onclick, attributes = {}) =>
   make("button", { type: "button", ...attributes, onclick }, label);
 
+// A button that plays and pauses; show(playing) tells it which of the two it does next.
+export function playButton(toggle, play, pause) {
+  const made = button("▶", toggle, { "aria-label": play, class: "main" });
+  const show = (playing) => {
+    made.textContent = playing ? "❚❚" : "▶";
+    made.ariaLabel = playing ? pause : play;
+  };
+  return { element: made, show };
+}
+
 // Replaces what an element holds; the button in it that has the focus hands it on to the one in its place.
 export function refill(parent, ...children) {
   const buttons = () => [...parent.querySelectorAll("button")];

@@ -54,7 +54,7 @@ function askReset(asker) {
     "div",
     { class: "ask", role: "alertdialog", "aria-label": say("reset.ask") },
     make("span", {}, say("reset.ask")),
-    button(say("reset.yes"), () => (close(), page.reset()), { class: "main" }),
+    button(say("reset"), () => (close(), page.reset()), { class: "main" }),
     button(say("reset.no"), () => close())
   );
   const close = () => {

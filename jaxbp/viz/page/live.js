@@ -1,6 +1,6 @@
 // Training in the page: played, stepped, rewound; the curve of its losses.
 import { drawCurves } from "./axes.js";
-import { button, choice, make } from "./dom.js";
+import { button, choice, make, playButton } from "./dom.js";
 import { accuracyOf } from "./classes.js";
 import { format } from "./format.js";
 import { isCrossEntropy } from "./state.js";
@@ -9,7 +9,7 @@ import { lossesOf, rewound, trained } from "./training.js";
 import { say } from "./words.js";
 
 const FRAME = 8; // milliseconds of steps in a frame at full speed
-let counter, curve, legend, note, playButton, speed;
+let counter, curve, legend, note, player, speed;
 let playing = null; // {merge} while playing
 let sessions = 0;
 let owed = 0;
@@ -19,14 +19,12 @@ export const isPlaying = () => playing !== null;
 export function pause() {
   playing = null;
   page.endMerge();
-  playButton.textContent = "▶";
-  playButton.setAttribute("aria-label", say("training.play"));
+  player.show(false);
 }
 export function play() {
   if (playing) return pause();
   playing = { merge: `play ${++sessions}` };
-  playButton.textContent = "❚❚";
-  playButton.setAttribute("aria-label", say("training.pause"));
+  player.show(true);
   requestAnimationFrame(frame);
 }
 function frame() {
@@ -56,7 +54,7 @@ export function build(panel) {
     () => String(page.state().training.speed),
     (value) => page.change({ training: { speed: Number(value) } })
   );
-  playButton = button("▶", play, { "aria-label": say("training.play"), class: "main" });
+  player = playButton(play, say("training.play"), say("training.pause"));
   counter = make("p", { class: "numbers", role: "status" });
   note = make("p", { class: "verdict bad", role: "alert" });
   legend = make("p", { class: "caption" });
@@ -69,7 +67,7 @@ export function build(panel) {
         "aria-label": say("training.restart"),
         class: "rewind"
       }),
-      playButton,
+      player.element,
       button("▶|", step(1), { "aria-label": say("training.next"), class: "one" }),
       button("+100", step(100), { "aria-label": say("training.hundred") })
     ),

@@ -1,34 +1,15 @@
 // Maps over the inputs: colours, grids of points, and what is painted on them.
 // Colours at equal distances, dark to light for what has one sign or none, blue to red around zero.
-const SEQUENTIAL = [
-  "#440154",
-  "#46327e",
-  "#365c8d",
-  "#277f8e",
-  "#1fa187",
-  "#4ac16d",
-  "#a0da39",
-  "#fde725"
-];
-const DIVERGING = [
-  "#053061",
-  "#2166ac",
-  "#4393c3",
-  "#92c5de",
-  "#f7f7f7",
-  "#f4a582",
-  "#d6604d",
-  "#b2182b",
-  "#67001f"
-];
+const SEQUENTIAL = "#440154 #46327e #365c8d #277f8e #1fa187 #4ac16d #a0da39 #fde725";
+const DIVERGING = "#053061 #2166ac #4393c3 #92c5de #f7f7f7 #f4a582 #d6604d #b2182b #67001f";
 
 const channels = (colour) => [1, 3, 5].map((k) => parseInt(colour.slice(k, k + 2), 16));
 function colourTable(stops) {
   const table = new Uint8ClampedArray(3 * 256),
-    parts = stops.map(channels);
+    parts = stops.split(" ").map(channels);
   for (let k = 0; k < 256; k++) {
-    const place = (k / 255) * (stops.length - 1),
-      left = Math.min(stops.length - 2, Math.floor(place));
+    const place = (k / 255) * (parts.length - 1),
+      left = Math.min(parts.length - 2, Math.floor(place));
     for (let c = 0; c < 3; c++)
       table[3 * k + c] = parts[left][c] + (place - left) * (parts[left + 1][c] - parts[left][c]);
   }

@@ -230,26 +230,13 @@ function card(l, j, level, maps) {
   const open =
     level === LEVELS.full ||
     (level === LEVELS.selected && same(unitOf(page.state().selected), [l, j]));
-  if (maps && !open) {
+  if (!open) {
+    const short = ["a", "d"].map((kind) => number(`${kind}.${l}.${j}`, undefined, true));
+    if (!maps) return make("div", { ...attributes, class: "unit closed" }, head, ...short, ...own);
     const canvas = make("canvas", { width: SIDE, height: SIDE, "aria-hidden": "true" });
-    const side = make(
-      "div",
-      {},
-      number(`a.${l}.${j}`, undefined, true),
-      number(`d.${l}.${j}`, undefined, true),
-      ...own
-    );
+    const side = make("div", {}, ...short, ...own);
     return make("div", { ...attributes, class: "unit mapped" }, head, canvas, side);
   }
-  if (!open)
-    return make(
-      "div",
-      { ...attributes, class: "unit closed" },
-      head,
-      number(`a.${l}.${j}`, undefined, true),
-      number(`d.${l}.${j}`, undefined, true),
-      ...own
-    );
   const phi = make("span", { class: "phi" }, activations[l - 1].replace("_", " "));
   const weights = Array.from({ length: sizes[l - 1] }, (_, i) => [
     number(`w.${l}.${i}.${j}`),

@@ -1,6 +1,6 @@
 // Runs that jaxbp recorded, replayed to the digit side by side.
 import { drawCurves } from "./axes.js";
-import { button, make } from "./dom.js";
+import { button, make, playButton } from "./dom.js";
 import { reader } from "./data.js";
 import { forward, loss } from "./engine.js";
 import { format } from "./format.js";
@@ -15,7 +15,7 @@ export const runs = Object.entries(page.data.recording).map(([name, run]) => {
   return { name, ...run, snapshots: run.steps.map(() => from.layers(run.mlp)) };
 });
 const marks = [...new Set(runs.flatMap((run) => run.steps))].sort((a, b) => a - b); // the steps of all runs together
-let scrub, where, cards, curve, playButton, timer, drawn;
+let scrub, where, cards, curve, player, timer, drawn;
 let at = marks.length - 1;
 let followed = 0;
 
@@ -31,7 +31,7 @@ export function build(panel) {
     "aria-label": say("training.scrub"),
     oninput: () => go(Number(scrub.value))
   });
-  playButton = button("▶", toggle, { "aria-label": say("training.play"), class: "main" });
+  player = playButton(toggle, say("training.play"), say("training.pause"));
   cards = runs.map(runCard);
   curve = make("svg", { class: "curves", role: "img", "aria-label": say("training.curves") });
   drawn = null;
@@ -42,7 +42,7 @@ export function build(panel) {
       "div",
       { class: "bar" },
       button("|◀", () => go(0), { "aria-label": say("training.restart") }),
-      playButton,
+      player.element,
       button("▶|", () => go(Math.min(marks.length - 1, at + 1)), {
         "aria-label": say("training.next")
       }),
@@ -110,13 +110,11 @@ function paintFit(picture, mlp, params) {
 function pause() {
   clearInterval(timer);
   timer = null;
-  playButton.textContent = "▶";
-  playButton.setAttribute("aria-label", say("training.play"));
+  player.show(false);
 }
 function toggle() {
   if (timer) return pause();
-  playButton.textContent = "❚❚";
-  playButton.setAttribute("aria-label", say("training.pause"));
+  player.show(true);
   if (at >= marks.length - 1) go(0);
   timer = setInterval(() => {
     if (at >= marks.length - 1 || page.state().view !== "training") return pause();

@@ -105,7 +105,7 @@ function reveal() {
   counted = true;
   showHint();
   page.change({ quiz: { solved: true } });
-  tell("good", say("reveal.is", nameHtml(page.mlp(), ref), format(page.value(ref), 8)));
+  tell("good", say("reveal.right", nameHtml(page.mlp(), ref), format(page.value(ref), 8)));
 }
 function showHint() {
   const parts = page.formula(asking());

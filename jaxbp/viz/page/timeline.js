@@ -1,12 +1,12 @@
 // The timeline below the network: forward, loss, node errors layer by layer, gradient, update.
-import { button, make, targetOf } from "./dom.js";
+import { button, make, playButton, targetOf } from "./dom.js";
 import { lastStage } from "./state.js";
 import * as page from "./store.js";
 import { trained } from "./training.js";
 import { say } from "./words.js";
 
 const PACE = 1100; // milliseconds a stage while playing
-let slider, status, playButton, marks, drawnFor;
+let slider, status, player, marks, drawnFor;
 let timer = null;
 
 function stageText() {
@@ -29,14 +29,12 @@ const step = (by) => go(page.state().stage + by);
 function pause() {
   clearInterval(timer);
   timer = null;
-  playButton.textContent = "▶";
-  playButton.setAttribute("aria-label", say("timeline.play"));
+  player.show(false);
 }
 function toggle() {
   if (timer) return pause();
   if (page.state().stage >= lastStage(page.state())) go(0);
-  playButton.textContent = "❚❚";
-  playButton.setAttribute("aria-label", say("timeline.pause"));
+  player.show(true);
   timer = setInterval(() => {
     step(1);
     if (page.state().stage >= lastStage(page.state())) pause();
@@ -53,7 +51,7 @@ export function build(panel) {
     oninput: () => go(Number(slider.value))
   });
   marks = make("div", { class: "marks" });
-  playButton = button("▶", toggle, { "aria-label": say("timeline.play"), class: "main" });
+  player = playButton(toggle, say("timeline.play"), say("training.pause"));
   drawnFor = null;
   pause();
   panel.append(
@@ -62,7 +60,7 @@ export function build(panel) {
       { class: "bar" },
       button("|◀", () => go(0), { "aria-label": say("timeline.first") }),
       button("◀", () => step(-1), { "aria-label": say("timeline.back") }),
-      playButton,
+      player.element,
       button("▶|", () => step(1), { "aria-label": say("timeline.next") })
     ),
     make("div", { class: "track" }, marks, slider),
