@@ -331,19 +331,6 @@ def test_numbers_are_dragged_typed_and_walked_by_keys(opened, pages):
     weight = opened.run("jaxbp.state().params[0].weight[0][0]")
     assert weight == pytest.approx(round(before, 2) + 0.4, abs=0.011)
     assert opened.run("jaxbp.numbers().preactivations[0][0][0]") != z
-    opened.press("ArrowUp")  # the weight has the focus
-    assert opened.run("jaxbp.state().params[0].weight[0][0]") == pytest.approx(weight + 0.1)
-    for key in ("1", ".", "2", "5", "Enter"):
-        opened.press(key)
-    assert opened.run("jaxbp.state().params[0].weight[0][0]") == 1.25
-    for key in ("7", "x", "Escape"):
-        opened.press(key)
-    assert opened.run("jaxbp.state().params[0].weight[0][0]") == 1.25
-    for _ in range(3):
-        opened.press("Control+z")
-    assert opened.run("jaxbp.state().params[0].weight[0][0]") == before
-    opened.press("ArrowRight")
-    assert opened.run("document.activeElement.dataset.ref") == "gw.1.0.0"
     opened.run("document.activeElement.blur()")
     stages = []
     for _ in range(5):

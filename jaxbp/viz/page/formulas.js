@@ -46,32 +46,22 @@ export function stageOf(mlp, ref) {
   return kind === "e" || kind === "d" ? 2 * L + 2 - l : 3 * L + 2 - l;
 }
 
+const VALUES = {
+  loss: (trace) => trace.loss,
+  y: (trace, row, j) => trace.targets[row][j],
+  p: (trace, row, j) => probabilitiesOf(trace.lossName, trace.activations.at(-1)[row])[j],
+  w: (trace, _row, l, i, j) => trace.params[l - 1].weight[i][j],
+  b: (trace, _row, l, j) => trace.params[l - 1].bias[j],
+  gw: (trace, _row, l, i, j) => trace.gradient[l - 1].weight[i][j],
+  gb: (trace, _row, l, j) => trace.gradient[l - 1].bias[j],
+  z: (trace, row, l, j) => trace.preactivations[l][row][j],
+  a: (trace, row, l, j) => trace.activations[l][row][j],
+  e: (trace, row, l, j) => trace.activationErrors[l][row][j],
+  d: (trace, row, l, j) => trace.nodeErrors[l][row][j]
+};
 export function valueOf(trace, row, ref) {
   const [kind, l, i, j] = split(ref);
-  switch (kind) {
-    case "loss":
-      return trace.loss;
-    case "y":
-      return trace.targets[row][l];
-    case "p":
-      return probabilitiesOf(trace.lossName, trace.activations.at(-1)[row])[l];
-    case "w":
-      return trace.params[l - 1].weight[i][j];
-    case "b":
-      return trace.params[l - 1].bias[i];
-    case "gw":
-      return trace.gradient[l - 1].weight[i][j];
-    case "gb":
-      return trace.gradient[l - 1].bias[i];
-    case "z":
-      return trace.preactivations[l][row][i];
-    case "a":
-      return trace.activations[l][row][i];
-    case "e":
-      return trace.activationErrors[l][row][i];
-    default:
-      return trace.nodeErrors[l][row][i];
-  }
+  return VALUES[kind](trace, row, l, i, j);
 }
 
 export const unitNumber = (mlp, layer, unit) => sum(mlp.sizes.slice(0, layer)) + unit + 1;

@@ -291,33 +291,16 @@ function drawLines() {
   const { sizes, loss } = page.state();
   const { residuals } = swept(settings().what);
   const parts = [];
+  const add = (kind, rows, read) => parts.push([kind, zeroLine(rows.map(read), SIDE, WIDTH)]);
   if (settings().lines)
     for (let l = 1; l < page.L(); l++)
       for (let j = 0; j < sizes[l]; j++)
-        parts.push([
-          `kink${Math.min(l, 3)}`,
-          zeroLine(
-            residuals.preactivations[l].map((row) => row[j]),
-            SIDE,
-            WIDTH
-          )
-        ]);
+        add(`kink${Math.min(l, 3)}`, residuals.preactivations[l], (row) => row[j]);
   if (isClassified(page.state())) {
     const outputs = residuals.activations[page.L()].map((row) => decided(loss, row));
-    if (sizes.at(-1) === 1)
-      parts.push([
-        "decision",
-        zeroLine(
-          outputs.map(([p]) => p - 0.5),
-          SIDE,
-          WIDTH
-        )
-      ]);
-    else
-      for (let c = 0; c < sizes.at(-1); c++) {
-        const ahead = outputs.map((row) => row[c] - Math.max(...row.filter((_, k) => k !== c)));
-        parts.push(["decision", zeroLine(ahead, SIDE, WIDTH)]);
-      }
+    const others = (row, c) => (row.length > 1 ? Math.max(...row.toSpliced(c, 1)) : 0.5);
+    for (let c = 0; c < sizes.at(-1); c++)
+      add("decision", outputs, (row) => row[c] - others(row, c));
   }
   lines.replaceChildren(
     ...parts
