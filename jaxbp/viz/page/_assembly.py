@@ -107,7 +107,7 @@ def _script(without: str | None) -> str:
             names[whole] = word + f"${taken[word] or ''}" * shared
             taken[word] += 1
     parts = [_renamed(body, scopes[name], names) for name, body in bodies.items()]
-    return '"use strict";{\n' + _listed("\n".join(parts)) + "\n}"
+    return '"use strict";{\n' + "\n".join(parts) + "\n}"
 
 
 def _imports(text: str) -> dict[str, str]:
@@ -142,24 +142,6 @@ def _renamed(code: str, scope: dict[str, str], names: dict[str, str]) -> str:
         return {":": word, ",": f"{word}:{new}", "}": f"{word}:{new}"}.get(after, new)
 
     return TOKEN.sub(one, code)
-
-
-def _listed(code: str) -> str:
-    """Write declarations that follow each other as one."""
-    lists = [False]
-
-    def one(found: re.Match[str]) -> str:
-        if found[0] in ("(", "[", "{"):
-            lists.append(False)
-        elif found[0] in (")", "]", "}"):
-            lists.pop()
-        elif found[2] == ";let" and lists[-1]:
-            return ","
-        elif found[2]:
-            lists[-1] = found[2].endswith("let")
-        return found[0]
-
-    return re.sub(TEXT.pattern + r"|([;]?\blet\b|;)\ ?|[\[\](){}]", one, code, flags=re.VERBOSE)
 
 
 def _embedded(value: Any) -> str:

@@ -56,23 +56,17 @@ function unflatten(numbers, like) {
 // S with the Hessian of a sample's loss = S S^T (columns), and e with its gradient = S e.
 function hessianFactor(lossName, outputs, targets) {
   const count = outputs.length;
+  const p = probabilitiesOf(lossName, outputs);
   if (lossName === "softmax_cross_entropy") {
-    const p = probabilitiesOf(lossName, outputs);
     const root = p.map(Math.sqrt);
     const columns = p.map((_x, c) => p.map((pr, r) => (r === c ? root[c] : 0) - pr * root[c]));
     return { columns, scaled: p.map((pj, j) => (pj - targets[j]) / root[j]) };
   }
-  const p = probabilitiesOf(lossName, outputs);
-  const factor = lossName === "mean_squared_error" ? 2 / count : 1;
-  const roots = p
-    ? p.map((pj) => Math.sqrt((pj * (1 - pj)) / count))
-    : outputs.map(() => Math.sqrt(factor));
-  const slopes = p
-    ? p.map((pj, j) => (pj - targets[j]) / count)
-    : outputs.map((o, j) => factor * (o - targets[j]));
+  const factor = lossName === "half_squared_error" ? 1 : (p ? 1 : 2) / count;
+  const roots = outputs.map((_, j) => Math.sqrt(factor * (p ? p[j] * (1 - p[j]) : 1)));
   return {
     columns: roots.map((root, c) => roots.map((_, r) => (r === c ? root : 0))),
-    scaled: slopes.map((slope, j) => slope / roots[j])
+    scaled: roots.map((root, j) => (factor * ((p ?? outputs)[j] - targets[j])) / root)
   };
 }
 
@@ -97,13 +91,10 @@ export function scaledJacobian(mlp, params, inputs, targets, lossName) {
       )
     );
   }
-  const scaled = factors.map((factor) => factor.scaled);
-  return {
-    rows,
-    scaled: mlp.activations.length
-      ? rows.map((_, k) => scaled[k % inputs.length][Math.floor(k / inputs.length)])
-      : []
-  };
+  const scaled = rows.map(
+    (_, k) => factors[k % inputs.length].scaled[Math.floor(k / inputs.length)]
+  );
+  return { rows, scaled };
 }
 
 // Solves A x = b for a symmetric positive definite A (rows), by Cholesky's factorization; null where it is not.
@@ -184,18 +175,13 @@ export function batchOf(count, size, step, seed) {
   return order.slice((step % each) * size, (step % each) * size + size);
 }
 
-// One step of training: {params, memory, loss}, the loss that of the batch before the step.
+// One step of training: {params, memory}.
 export function trainingStep(mlp, params, samples, lossName, rules, training, seed) {
   const chosen = batchOf(samples.inputs.length, training.batch, training.step, seed);
   const inputs = chosen ? chosen.map((s) => samples.inputs[s]) : samples.inputs;
   const targets = chosen ? chosen.map((s) => samples.targets[s]) : samples.targets;
-  if (training.optimizer === "gauss_newton") {
-    const before = loss(mlp, params, inputs, targets, lossName);
-    return {
-      ...gaussNewton(mlp, params, inputs, targets, lossName, training.memory, training),
-      loss: before
-    };
-  }
+  if (training.optimizer === "gauss_newton")
+    return gaussNewton(mlp, params, inputs, targets, lossName, training.memory, training);
   const found = backprop(mlp, params, inputs, targets, lossName, rules);
   const slopes = training.l2
     ? found.gradient.map(({ weight, bias }, k) => ({
@@ -203,8 +189,5 @@ export function trainingStep(mlp, params, samples, lossName, rules, training, se
         bias
       }))
     : found.gradient;
-  return {
-    ...OPTIMIZERS[training.optimizer](params, slopes, training.memory, training),
-    loss: found.loss
-  };
+  return OPTIMIZERS[training.optimizer](params, slopes, training.memory, training);
 }
