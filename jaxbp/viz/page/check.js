@@ -1,6 +1,6 @@
 // The check: one rule is replaced by a published mistake, and the wrong numbers are found and named.
 import { rightValue, wrongNumbers } from "./broken.js";
-import { make, table } from "./dom.js";
+import { make, scrolled, table } from "./dom.js";
 import { format, formatApart, formatShare } from "./format.js";
 import { LETTERS, computedRefs, nameHtml, valueOf } from "./formulas.js";
 import { numericDerivative, tolerance } from "./judge.js";
@@ -41,12 +41,7 @@ export function build(panel) {
   );
   rule = make("div", { class: "rule" });
   verdict = make("div", { class: "verdict", role: "status" });
-  results = make("div", {
-    class: "scroll",
-    tabindex: "0",
-    role: "region",
-    "aria-label": say("check.table")
-  });
+  results = scrolled(say("check.table"));
   panel.append(make("p", { class: "lead" }, say("check.lead")), verdict, rule, list, results);
 }
 

@@ -1,6 +1,6 @@
 // The depth: the norms of the node errors of each layer, and the factors that make them vanish or explode.
 import { decadesOf } from "./axes.js";
-import { choice, make, numberField, table } from "./dom.js";
+import { choice, make, numberField, scrolled, table } from "./dom.js";
 import { ACTIVATIONS, backprop, mapParams, sum } from "./engine.js";
 import { formatPower, formatShare } from "./format.js";
 import { SCHEMES, generator, init, normal } from "./start.js";
@@ -34,12 +34,7 @@ export function build(panel) {
   ];
   chart = make("svg", { class: "bars", role: "img", viewBox: `0 0 ${WIDTH} ${HEIGHT}` });
   sentence = make("p", { class: "verdict", role: "status" });
-  factors = make("div", {
-    class: "scroll short",
-    tabindex: "0",
-    role: "region",
-    "aria-label": say("depth.table")
-  });
+  factors = scrolled(say("depth.table"));
   panel.append(
     make("p", { class: "lead" }, say("depth.lead", UNITS, SAMPLES)),
     sentence,

@@ -40,6 +40,12 @@ export function playButton(toggle, play, pause) {
   return { element: made, show };
 }
 
+// A part that scrolls where it is wider or higher than its place, also by keys.
+export const scrolled = (label, ...children) =>
+  make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label }, ...children);
+export const decimalField = (attributes) =>
+  make("input", { type: "text", inputmode: "decimal", autocomplete: "off", ...attributes });
+
 // Replaces what an element holds; the button in it that has the focus hands it on to the one in its place.
 export function refill(parent, ...children) {
   const buttons = () => [...parent.querySelectorAll("button")];
@@ -83,10 +89,7 @@ export function checkbox(label, get, set) {
 
 // A number to type, with buttons to the next of some round numbers; what is typed is what is computed with.
 export function numberField(label, get, set, steps, high, whole = false, low = 0) {
-  const field = make("input", {
-    type: "text",
-    inputmode: "decimal",
-    autocomplete: "off",
+  const field = decimalField({
     size: 6,
     onchange: () => commit(parseTyped(field.value)),
     onkeydown: (event) => {

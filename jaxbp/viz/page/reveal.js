@@ -1,6 +1,6 @@
 // Predict, then reveal: one number is hidden; the reader works it out, and a wrong answer is told what it forgot.
 import { isClose, slackOf } from "./closeness.js";
-import { button, make } from "./dom.js";
+import { button, decimalField, make } from "./dom.js";
 import { format, formatGiven, parseTyped } from "./format.js";
 import { evaluate, factorsOf, isParameter, nameHtml } from "./formulas.js";
 import { slips } from "./slips.js";
@@ -14,13 +14,7 @@ let [solved, tried, asked, counted] = [0, 0, null, false];
 export function build(panel) {
   question = make("p", { class: "question" });
   givens = make("p", { class: "givens" });
-  field = make("input", {
-    type: "text",
-    inputmode: "decimal",
-    autocomplete: "off",
-    "aria-label": say("reveal.answer"),
-    class: "answer"
-  });
+  field = decimalField({ "aria-label": say("reveal.answer"), class: "answer" });
   feedback = make("div", { class: "verdict", role: "status" });
   hint = make("p", { class: "symbols" });
   score = make("p", { class: "caption" });

@@ -1,6 +1,6 @@
 // The number in hand: what it is, its formula with the numbers in it, the line of code, and why the formula holds.
 import { rightValue } from "./broken.js";
-import { make, table } from "./dom.js";
+import { decimalField, make, scrolled, table } from "./dom.js";
 import { ACTIVATIONS, LOSSES, forward, loss as lossOf } from "./engine.js";
 import { format, formatGiven, parseTyped } from "./format.js";
 import { factorsOf, isParameter, nameHtml, split, stageOf, valueOf } from "./formulas.js";
@@ -33,11 +33,8 @@ export function build(panel) {
     "aria-label": say("walk.formula"),
     "aria-live": "polite"
   });
-  const input = make("input", {
-    type: "text",
-    inputmode: "decimal",
+  const input = decimalField({
     size: 10,
-    autocomplete: "off",
     onchange: () => {
       const typed = parseTyped(input.value);
       input.setAttribute("aria-invalid", String(!Number.isFinite(typed)));
@@ -399,9 +396,5 @@ function unitTable(ref) {
         : "·",
       ""
     ]);
-  return make(
-    "div",
-    { class: "scroll", tabindex: 0, role: "region", "aria-label": say("walk.unit") },
-    table([say("why.number"), say("walk.value"), "∂L/∂"], rows)
-  );
+  return scrolled(say("walk.unit"), table([say("why.number"), say("walk.value"), "∂L/∂"], rows));
 }
