@@ -1,40 +1,40 @@
-// Curves over logarithmic axes.
+// Curves and bars over logarithmic axes.
 import { make } from "./dom.js";
 import { formatPower } from "./format.js";
 
-const [WIDTH, HEIGHT] = [340, 190];
-const BOX = { left: 46, right: 14, top: 22, bottom: 34 };
+export const [WIDTH, HEIGHT] = [340, 195];
+export const BOX = { left: 46, right: 14, top: 22, bottom: 34 };
 
-const label = (x, y, text, anchor) => make("text", { x, y, "text-anchor": anchor }, text);
+export const label = (x, y, text, anchor) => make("text", { x, y, "text-anchor": anchor }, text);
 
-// The whole decades around some positive numbers, and ticks at every one of them or fewer.
-export function decadesOf(values, atMost = 5) {
+// The axis of some positive numbers: whole decades, with ticks at every one of them or fewer.
+export function logAxis(values, xLabel, yLabel, decades = 1) {
   const powers = values.map((value) => Math.log10(value));
-  const low = Math.floor(Math.min(...powers) - 0.01);
   const high = Math.ceil(Math.max(...powers) + 0.01);
-  const every = Math.max(1, Math.ceil((high - low) / atMost));
-  const ticks = [];
-  for (let power = low; power <= high; power += every) ticks.push(power);
-  return { low, high, ticks };
+  const low = Math.min(high - decades, Math.floor(Math.min(...powers) - 0.01));
+  const py = (y) =>
+    BOX.top + ((HEIGHT - BOX.top - BOX.bottom) * (high - Math.log10(y))) / (high - low);
+  const parts = [label(WIDTH - 2, HEIGHT - 3, xLabel, "end"), label(2, 12, yLabel, "start")];
+  const every = Math.max(1, Math.ceil((high - low) / 5));
+  for (let power = low; power <= high; power += every) {
+    const y = py(10 ** power);
+    parts.push(
+      make("line", { class: "rule", x1: BOX.left, x2: WIDTH - BOX.right, y1: y, y2: y }),
+      label(BOX.left - 5, y + 4, formatPower(power), "end")
+    );
+  }
+  return { parts, py };
 }
 
-function axis(positive, xLabel, yLabel) {
-  const { low, high, ticks } = decadesOf(positive.map(([, y]) => y));
+function axes(positive, xLabel, yLabel) {
+  const { parts, py } = logAxis(
+    positive.map(([, y]) => y),
+    xLabel,
+    yLabel
+  );
   const last = Math.max(1, ...positive.map(([x]) => x));
   const px = (x) =>
     BOX.left + ((WIDTH - BOX.left - BOX.right) * Math.log10(x + 1)) / Math.log10(last + 1);
-  const py = (y) =>
-    BOX.top + ((HEIGHT - BOX.top - BOX.bottom) * (high - Math.log10(y))) / (high - low);
-  const parts = ticks.flatMap((power) => [
-    make("line", {
-      class: "rule",
-      x1: BOX.left,
-      x2: WIDTH - BOX.right,
-      y1: py(10 ** power),
-      y2: py(10 ** power)
-    }),
-    label(BOX.left - 5, py(10 ** power) + 4, formatPower(power), "end")
-  ]);
   const marks = [0, 1, 10, 100, 1000, 10000, 100000].filter(
     (x) => x <= last && (x !== 1 || last < 40)
   );
@@ -44,7 +44,6 @@ function axis(positive, xLabel, yLabel) {
       label(right ? WIDTH - 2 : px(x), HEIGHT - BOX.bottom + 15, `${x}`, right ? "end" : "middle")
     );
   }
-  parts.push(label(WIDTH - 2, HEIGHT - 3, xLabel, "end"), label(2, 12, yLabel, "start"));
   return { parts, px, py };
 }
 
@@ -54,7 +53,7 @@ export function drawCurves(svg, curves, { xLabel, yLabel }) {
   const positive = curves.flatMap(({ points }) => points.filter(shown));
   svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
   if (!positive.length) return void svg.replaceChildren();
-  const { parts, px, py } = axis(positive, xLabel, yLabel);
+  const { parts, px, py } = axes(positive, xLabel, yLabel);
   curves.forEach(({ points, cursor }, k) => {
     const kept = points.filter(shown);
     const line = kept.map(([x, y]) => `${px(x).toFixed(1)},${py(y).toFixed(1)}`).join(" ");

@@ -1,8 +1,8 @@
 // The depth: the norms of the node errors of each layer, and the factors that make them vanish or explode.
-import { decadesOf } from "./axes.js";
+import { BOX, HEIGHT, WIDTH, label, logAxis } from "./axes.js";
 import { choice, make, numberField, scrolled, table } from "./dom.js";
 import { ACTIVATIONS, backprop, mapParams, sum } from "./engine.js";
-import { formatPower, formatShare } from "./format.js";
+import { formatShare } from "./format.js";
 import { SCHEMES, generator, init, normal } from "./start.js";
 import * as page from "./store.js";
 import { memo } from "./memo.js";
@@ -11,8 +11,6 @@ import { say } from "./words.js";
 // The network of this view is its own: equal layers, random samples.
 const UNITS = 8;
 const SAMPLES = 16;
-const [WIDTH, HEIGHT] = [340, 200];
-const BOX = { left: 46, right: 6, top: 22, bottom: 34 };
 let chart, sentence, factors, controls;
 
 export function build(panel) {
@@ -81,29 +79,11 @@ export function render() {
 function drawBars(layers) {
   const L = layers.length;
   const shown = ({ errors }) => errors > 0 && Number.isFinite(errors);
-  const { low, high, ticks } = decadesOf(
-    layers
-      .filter(shown)
-      .map(({ errors }) => errors)
-      .concat(layers.some(shown) ? [] : [1]),
-    6
-  );
-  const floor = Math.min(low, high - 2);
+  const values = layers.filter(shown).map(({ errors }) => errors);
+  const names = [say("depth.layer"), say("depth.axis")];
+  const { parts, py } = logAxis(values.length ? values : [1], ...names, 2);
   const across = WIDTH - BOX.left - BOX.right;
   const px = (l) => BOX.left + (across * (l - 0.5)) / L;
-  const py = (x) =>
-    BOX.top + ((HEIGHT - BOX.top - BOX.bottom) * (high - Math.log10(x))) / (high - floor);
-  const text = (x, y, anchor, words) => make("text", { x, y, "text-anchor": anchor }, words);
-  const parts = ticks.flatMap((power) => [
-    make("line", {
-      class: "rule",
-      x1: BOX.left,
-      x2: WIDTH - BOX.right,
-      y1: py(10 ** power),
-      y2: py(10 ** power)
-    }),
-    text(BOX.left - 5, py(10 ** power) + 4, "end", formatPower(power))
-  ]);
   for (const layer of layers) {
     const { l, errors } = layer;
     const bottom = HEIGHT - BOX.bottom;
@@ -116,14 +96,10 @@ function drawBars(layers) {
             width: (0.7 * across) / L,
             height: Math.max(1, bottom - py(errors))
           })
-        : text(px(l), bottom - 4, "middle", errors === 0 ? "0" : "∞")
+        : label(px(l), bottom - 4, errors === 0 ? "0" : "∞", "middle")
     );
-    if (L <= 12 || l % 5 === 0 || l === 1) parts.push(text(px(l), bottom + 15, "middle", `${l}`));
+    if (L <= 12 || l % 5 === 0 || l === 1) parts.push(label(px(l), bottom + 15, `${l}`, "middle"));
   }
-  parts.push(
-    text(2, 12, "start", say("depth.axis")),
-    text(WIDTH - 2, HEIGHT - 3, "end", say("depth.layer"))
-  );
   chart.replaceChildren(...parts);
   chart.setAttribute(
     "aria-label",
