@@ -105,7 +105,7 @@ def write(frames: Frames, path: Path) -> None:
     images = [Image.open(io.BytesIO(picture)).convert("RGB") for picture, _ in frames]
     # One palette for all: that of pictures with every colour in them, so that nothing flickers.
     together = Image.new("RGB", (images[0].width, 3 * images[0].height))
-    for row, place in enumerate((len(images) // 3, 4 * len(images) // 7, -1)):
+    for row, place in enumerate((len(images) // 4, 4 * len(images) // 7, -1)):
         together.paste(images[place], (0, row * images[0].height))
     palette = together.quantize(COLOURS, dither=Image.Dither.NONE)
     drawn = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
