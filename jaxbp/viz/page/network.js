@@ -11,7 +11,7 @@ import { isCrossEntropy } from "./state.js";
 import * as page from "./store.js";
 import { say } from "./words.js";
 
-const SIDE = 31; // points of the map of a unit
+export const SIDE = 35; // points of the map of a unit
 const LEVELS = { full: 0, selected: 1, short: 2 };
 const numbers = new Map(); // reference -> {element, text, shown, short}
 let root, diagram, stack, lines, columns, legend, drawn;
@@ -480,14 +480,13 @@ function noteOf(l, j) {
 
 // --- maps
 
-const gridMemo = memo((inputs, side) => gridOf(inputs, side));
-const sweep = memo(
-  (mlp, params, grid, _broken) => forward(mlp, params, grid.points, page.rules()).activations
+export const gridOver = memo((inputs) => gridOf(inputs, SIDE));
+export const sweep = memo((mlp, params, grid, _broken) =>
+  forward(mlp, params, grid.points, page.rules())
 );
 function drawMaps() {
   const { samples, params, sizes, loss, broken } = page.state();
-  const grid = gridMemo(samples.inputs, SIDE);
-  const swept = sweep(page.mlp(), params, grid, broken);
+  const swept = sweep(page.mlp(), params, gridOver(samples.inputs), broken).activations;
   for (const canvas of columns.querySelectorAll(".mapped canvas")) {
     const [l, j] = canvas.closest("[data-unit]").dataset.unit.split(".").map(Number);
     let values = swept[l].map((row) => row[j]);

@@ -4,15 +4,14 @@ import { button, checkbox, choice, make } from "./dom.js";
 import { LOSSES, forward, nodeErrors, probabilitiesOf } from "./engine.js";
 import { format, formatGiven } from "./format.js";
 import { nameHtml, unitNumber } from "./formulas.js";
-import { domainOf, gridPoints, paint, shade, zeroLine } from "./maps.js";
+import { paint, shade, zeroLine } from "./maps.js";
 import { memo } from "./memo.js";
-import { unitOf } from "./network.js";
+import { SIDE, gridOver, sweep, unitOf } from "./network.js";
 import { isCrossEntropy } from "./state.js";
 import * as page from "./store.js";
 import { say } from "./words.js";
 
 const WIDTH = 320;
-const SIDE = 41;
 const CLASSES = ["#0b3fb0", "#e66100", "#00694d", "#7a3fa0", "#8a6d00", "#b3261e"];
 let canvas, lines, dots, marker, caption, scale, square, controls, classBar, legend;
 
@@ -22,16 +21,14 @@ const unit = () => {
   const own = unitOf(page.state().selected);
   return own && own[0] > 0 && settings().what !== "error" ? own : [page.L(), 0];
 };
-const domain = memo((inputs) => domainOf(inputs));
-const bounds = () =>
-  domain(
-    page.initial.sizes[0] === 2 && page.state().data.name === "given"
-      ? page.initial.samples.inputs
-      : page.state().samples.inputs
-  );
 // The plane stays where it is while a sample is dragged.
 let fixed = null;
-const area = () => fixed ?? bounds();
+const grid = () => {
+  const { data, samples } = page.state();
+  const given = page.initial.sizes[0] === 2 && data.name === "given";
+  return fixed ?? gridOver(given ? page.initial.samples.inputs : samples.inputs);
+};
+const area = () => grid().domain;
 
 const toPixel = (/** @type {number[]} */ [x, y]) => {
   const { x: h, y: v } = area();
@@ -119,7 +116,7 @@ function addPointer() {
     marker.focus({ preventScroll: true });
     if (!settings().edit)
       return near === null ? undefined : page.change({ sample: near }, { quiet: true });
-    fixed = bounds();
+    fixed = grid();
     held = `plane ${++gestures}`;
     square.setPointerCapture(event.pointerId);
     if (near !== null) return page.change({ sample: near }, { quiet: true });
@@ -173,7 +170,7 @@ function nudge(event) {
       { sample: (sample + (by[0] || by[1]) + samples.inputs.length) % samples.inputs.length },
       { quiet: true }
     );
-  const { x: h, y: v } = bounds();
+  const { x: h, y: v } = area();
   const [x, y] = samples.inputs[sample];
   const moved = [x + (by[0] * (h[1] - h[0])) / 50, y + (by[1] * (v[1] - v[0])) / 50];
   return move(
@@ -183,45 +180,30 @@ function nudge(event) {
 }
 
 // Both passes for the selected sample's target at every point of a grid: what the walk would show there.
-const sweep = memo((mlp, params, where, lossName, broken, target, share, withErrors) => {
-  const points = gridPoints(where, SIDE);
+const errorsOver = memo((residuals, params, lossName, target, share) => {
   const rules = page.rules();
-  const residuals = forward(mlp, params, points, rules);
-  if (!withErrors) return { points, residuals, errors: null };
-  const outputs = residuals.activations[mlp.sizes.length - 1];
+  const outputs = residuals.activations.at(-1);
+  const targets = outputs.map(() => target);
   const bar = rules
-    .outputsBar(
-      LOSSES[lossName],
-      outputs,
-      points.map(() => target)
-    )
-    .map((row) => row.map((e) => (e * points.length) / share));
-  return { points, residuals, errors: nodeErrors(mlp, params, residuals, bar, rules).nodeErrors };
+    .outputsBar(LOSSES[lossName], outputs, targets)
+    .map((row) => row.map((e) => (e * outputs.length) / share));
+  return nodeErrors(page.mlp(), params, residuals, bar, rules).nodeErrors;
 });
-function swept(what) {
-  const { params, loss, broken, samples, sample } = page.state();
-  return sweep(
-    page.mlp(),
-    params,
-    area(),
-    loss,
-    broken,
-    what === "d" ? samples.targets[sample] : null,
-    page.numSamples(),
-    what === "d"
-  );
-}
+const swept = () => sweep(page.mlp(), page.state().params, grid(), page.state().broken);
 
 function valuesOf(what, l, j) {
-  const { points, residuals, errors } = swept(what);
-  const { loss, samples } = page.state();
-  if (what === "d") return errors[l].map((row) => row[j]);
+  const residuals = swept();
+  const { loss, params, sample, samples } = page.state();
+  if (what === "d")
+    return errorsOver(residuals, params, loss, samples.targets[sample], page.numSamples())[l].map(
+      (row) => row[j]
+    );
   const outputs = l === page.L() && isCrossEntropy(loss);
   const values = residuals.activations[l].map((row) =>
     outputs ? probabilitiesOf(loss, row)[j] : row[j]
   );
   if (what === "a") return values;
-  return values.map((value, p) => value - samples.targets[nearestTo(points[p])][j]);
+  return values.map((value, p) => value - samples.targets[nearestTo(grid().points[p])][j]);
 }
 function nearestTo(/** @type {number[]} */ [x, y]) {
   let [best, least] = [0, Infinity];
@@ -289,7 +271,7 @@ function showScale(low, high) {
 // Where units have z = 0, and, for classes, where the network decides between them.
 function drawLines() {
   const { sizes, loss } = page.state();
-  const { residuals } = swept(settings().what);
+  const residuals = swept();
   const parts = [];
   const add = (kind, rows, read) => parts.push([kind, zeroLine(rows.map(read), SIDE, WIDTH)]);
   if (settings().lines)
