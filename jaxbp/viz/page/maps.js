@@ -5,13 +5,13 @@ const DIVERGING = "#053061 #2166ac #4393c3 #92c5de #f7f7f7 #f4a582 #d6604d #b218
 
 const channels = (colour) => [1, 3, 5].map((k) => parseInt(colour.slice(k, k + 2), 16));
 function colourTable(stops) {
-  const table = new Uint8ClampedArray(3 * 256),
+  const table = new Uint8ClampedArray(4 * 256).fill(255),
     parts = stops.split(" ").map(channels);
   for (let k = 0; k < 256; k++) {
     const place = (k / 255) * (parts.length - 1),
       left = Math.min(parts.length - 2, Math.floor(place));
     for (let c = 0; c < 3; c++)
-      table[3 * k + c] = parts[left][c] + (place - left) * (parts[left + 1][c] - parts[left][c]);
+      table[4 * k + c] = parts[left][c] + (place - left) * (parts[left + 1][c] - parts[left][c]);
   }
   return table;
 }
@@ -20,7 +20,7 @@ const TABLES = { sequential: colourTable(SEQUENTIAL), diverging: colourTable(DIV
 export function shade(table, value, low, high) {
   const k =
     high > low ? Math.round(255 * Math.min(1, Math.max(0, (value - low) / (high - low)))) : 128;
-  return [...TABLES[table].subarray(3 * k, 3 * k + 3)];
+  return [...TABLES[table].subarray(4 * k, 4 * k + 3)];
 }
 
 // The plane that the samples lie in, with a margin: {x: [low, high], y: [low, high]}.
@@ -49,13 +49,11 @@ export function paint(canvas, side, values, table, low, high) {
   if (canvas.width !== side) canvas.width = canvas.height = side;
   const context = canvas.getContext("2d"),
     image = context.createImageData(side, side),
-    colours = TABLES[table];
+    [pixels, colours] = [image.data, TABLES[table]].map(({ buffer }) => new Uint32Array(buffer));
   const scale = high > low ? 255 / (high - low) : 0;
   for (let p = 0; p < values.length; p++) {
-    const value = values[p],
-      k = scale ? Math.round(Math.min(255, Math.max(0, (value - low) * scale))) : 128;
-    for (let c = 0; c < 3; c++) image.data[4 * p + c] = colours[3 * k + c];
-    image.data[4 * p + 3] = Number.isNaN(value) ? 0 : 255;
+    const k = scale ? Math.round(Math.min(255, Math.max(0, (values[p] - low) * scale))) : 128;
+    pixels[p] = Number.isNaN(values[p]) ? 0 : colours[k];
   }
   context.putImageData(image, 0, 0);
 }

@@ -11,7 +11,7 @@ import { isCrossEntropy } from "./state.js";
 import * as page from "./store.js";
 import { say } from "./words.js";
 
-export const SIDE = 35; // points of the map of a unit
+export const SIDE = 31; // points of the map of a unit
 const LEVELS = { full: 0, selected: 1, short: 2 };
 const numbers = new Map(); // reference -> {element, text, shown, short}
 let root, diagram, stack, lines, columns, legend, drawn;
@@ -106,7 +106,7 @@ function number(ref, label = nameHtml(page.mlp(), ref), short = false) {
     text
   );
   if (given) makeChangeable(element, text, ref);
-  numbers.set(ref, { element, text, shown: null, short });
+  numbers.set(ref, { element, text, shown: null, short, plain: element.className, look: "" });
   return element;
 }
 
@@ -396,14 +396,12 @@ function textOf(ref, value, short) {
   return isParameter(ref) ? formatGiven(value, digits) : format(value, digits);
 }
 
-export function render() {
-  if (!diagram.clientWidth) return;
-  if (stale()) draw();
-  const wrong = wrongNumbers();
-  const culprits = new Set(wrong.culprits);
-  const later = new Set(wrong.later);
-  const active = hovered ?? page.state().selected;
-  const factors = new Set(active && page.known(active) ? factorsOf(page.formula(active)) : []);
+function drawNumbers(active, factors) {
+  const { culprits, later } = wrongNumbers();
+  const wrong = new Map([
+    ...later.map((ref) => [ref, " later"]),
+    ...culprits.map((ref) => [ref, " culprit"])
+  ]);
   for (const [ref, entry] of numbers) {
     const value = page.value(ref);
     const text = textOf(ref, value, entry.short);
@@ -411,13 +409,22 @@ export function render() {
       entry.text.textContent = entry.shown = text;
       if (isParameter(ref)) entry.element.setAttribute("aria-valuenow", value);
     }
-    const { classList } = entry.element;
-    classList.toggle("factor", factors.has(ref));
-    classList.toggle("active", ref === active);
-    classList.toggle("culprit", culprits.has(ref) && page.known(ref));
-    classList.toggle("later", later.has(ref) && page.known(ref));
-    classList.toggle("asked", ref === page.hidden());
+    const look = [
+      factors.has(ref) ? " factor" : "",
+      ref === active ? " active" : "",
+      ref === page.hidden() ? " asked" : "",
+      page.known(ref) ? (wrong.get(ref) ?? "") : ""
+    ].join("");
+    if (look !== entry.look) entry.element.className = entry.plain + (entry.look = look);
   }
+}
+
+export function render() {
+  if (!diagram.clientWidth) return;
+  if (stale()) draw();
+  const active = hovered ?? page.state().selected;
+  const factors = new Set(active && page.known(active) ? factorsOf(page.formula(active)) : []);
+  drawNumbers(active, factors);
   const unit = unitOf(page.state().selected)?.join(".");
   for (const element of columns.querySelectorAll("[data-unit]")) {
     element.classList.toggle("selected", element.dataset.unit === unit);
@@ -492,7 +499,10 @@ function drawMaps() {
     let values = swept[l].map((row) => row[j]);
     const classes = output(l) && isClassified(page.state());
     if (classes) values = swept[l].map((row) => decided(loss, row)[j]);
-    const size = Math.max(...values.map(Math.abs).filter(Number.isFinite), 1e-12);
+    const size = values.reduce(
+      (most, x) => (Math.abs(x) < Infinity ? Math.max(most, Math.abs(x)) : most),
+      1e-12
+    );
     if (sizes[0] === 1) paintCurve(canvas, values);
     else if (classes) paint(canvas, SIDE, values, "diverging", 0, 1);
     else paint(canvas, SIDE, values, "diverging", -size, size);
