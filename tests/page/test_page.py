@@ -201,6 +201,10 @@ def test_steps_of_the_page_are_steps_of_optax(opened, pages, x64, name):
     @jax.jit
     def step(params, state):
         gradient = jaxbp.loss_and_gradient(mlp, params, *XOR, loss)[1]
+        gradient = tuple(
+            jaxbp.Layer(slopes + 0.01 * jnp.sign(weight) + 0.02 * weight, bias)
+            for (weight, _), (slopes, bias) in zip(params, gradient, strict=True)
+        )
         updates, state = optimizer.update(gradient, state)
         return optax.apply_updates(params, updates), state
 
@@ -208,7 +212,7 @@ def test_steps_of_the_page_are_steps_of_optax(opened, pages, x64, name):
     for _ in range(30):
         moved, state = step(moved, state)
     opened.show(pages("2-2-1"), view="training")
-    settings = json.dumps({"rate": 0.5, "optimizer": name, "momentum": 0.8})
+    settings = json.dumps({"rate": 0.5, "optimizer": name, "momentum": 0.8, "l1": 0.01, "l2": 0.02})
     opened.run(f"jaxbp.set({{ training: {settings} }}), jaxbp.step(30)")
     opened.settle()
     assert "Step 30" in opened.run("document.querySelector('#panel-training').textContent")

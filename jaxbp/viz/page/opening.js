@@ -135,6 +135,6 @@ function buildOwn() {
     stage: 10,
     sample: 0,
     selected: null,
-    training: { optimizer: "adam", rate: 0.03, batch: 0, l2: 0, speed: 1 }
+    training: { optimizer: "adam", rate: 0.03, batch: 0, l1: 0, l2: 0, speed: 1 }
   });
 }

@@ -183,11 +183,14 @@ export function trainingStep(mlp, params, samples, lossName, rules, training, se
   if (training.optimizer === "gauss_newton")
     return gaussNewton(mlp, params, inputs, targets, lossName, training.memory, training);
   const found = backprop(mlp, params, inputs, targets, lossName, rules);
-  const slopes = training.l2
-    ? found.gradient.map(({ weight, bias }, k) => ({
-        weight: weight.map((row, i) => row.map((g, j) => g + training.l2 * params[k].weight[i][j])),
-        bias
-      }))
-    : found.gradient;
+  const { l1, l2 } = training;
+  const pulled = (g, w) => g + l1 * Math.sign(w) + l2 * w;
+  const slopes =
+    l1 || l2
+      ? found.gradient.map(({ weight, bias }, k) => ({
+          weight: weight.map((row, i) => row.map((g, j) => pulled(g, params[k].weight[i][j]))),
+          bias
+        }))
+      : found.gradient;
   return OPTIMIZERS[training.optimizer](params, slopes, training.memory, training);
 }

@@ -11,6 +11,7 @@ import { has, say } from "./words.js";
 const RATES = [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10];
 const COUNTS = [4, 10, 20, 40, 60, 80, 100, 150, 200, 300, 400, MAX_SAMPLES];
 const NOISES = [0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1];
+const PENALTIES = [0, 0.0001, 0.001, 0.01, 0.1, 1];
 const SHARES = [0, 0.1, 0.2, 0.3, 0.4, 0.5];
 const controls = [];
 let formula, layers, layersFor, logits, message, sampleNote;
@@ -283,7 +284,8 @@ function trainingGroup() {
     field("rate", () => !uses("gauss_newton"), RATES, 1e6),
     field("momentum", () => uses("momentum"), [0, 0.5, 0.8, 0.9, 0.95, 0.99], 0.9999),
     field("batch", () => true, [0, 1, 2, 4, 8, 16, 32, 64, 128], MAX_SAMPLES, true),
-    field("l2", () => true, [0, 0.0001, 0.001, 0.01, 0.1, 1], 1000),
+    field("l1", () => !uses("gauss_newton"), PENALTIES, 1000),
+    field("l2", () => true, PENALTIES, 1000),
     make("p", { class: "caption update-rule" })
   );
 }
@@ -339,8 +341,8 @@ const RULE = {
 // What the column shows: all of the state but what training changes at every step.
 const shown = () => {
   const { params, training, ...rest } = page.state();
-  const { optimizer, rate, momentum, batch, l2 } = training;
-  return [countParams(params), ...Object.values(rest), optimizer, rate, momentum, batch, l2];
+  const { optimizer, rate, momentum, batch, l1, l2 } = training;
+  return [countParams(params), ...Object.values(rest), optimizer, rate, momentum, batch, l1, l2];
 };
 let last = [];
 
@@ -360,6 +362,10 @@ export function render() {
   if (document.activeElement !== formula) formula.value = data.formula;
   logits.textContent = has(`logits.${loss}`) ? say(`logits.${loss}`) : "";
   formula.parentElement.hidden = data.name !== "formula";
+  const { l1, l2, optimizer } = training;
+  const pulls = [l1 && optimizer !== "gauss_newton" && `${l1} sign w`, l2 && `${l2} w`].filter(
+    Boolean
+  );
   document.querySelector(".update-rule").textContent =
-    `${RULE[training.optimizer]}${training.l2 ? `  (+ λ w, λ = ${training.l2})` : ""}`;
+    RULE[optimizer] + (pulls.length ? `  (∂L/∂w + ${pulls.join(" + ")})` : "");
 }

@@ -20,6 +20,7 @@ import { refuse } from "./words.js";
  * @property {string} optimizer descent, momentum, adam or gauss_newton
  * @property {number} momentum of the optimizer of that name
  * @property {number} batch samples of a step, 0 for all
+ * @property {number} l1 factor of the penalty sum of |w|, added while training but by Gauss-Newton
  * @property {number} l2 lambda of the penalty lambda / 2 * sum of w^2, added while training
  * @property {number} speed steps a frame while playing; 0 for as many as there is time for
  * @property {number} step steps taken
@@ -72,6 +73,7 @@ const TRAINING = {
   optimizer: "descent",
   momentum: 0.9,
   batch: 0,
+  l1: 0,
   l2: 0,
   speed: 1,
   step: 0,
@@ -212,6 +214,7 @@ function checkSettings(next, schemes) {
   checkName("training.optimizer", t.optimizer, [...Object.keys(OPTIMIZERS), "gauss_newton"]);
   checkNumber("training.momentum", t.momentum, 0, 0.9999);
   checkNumber("training.batch", t.batch, 0, MAX_SAMPLES, true);
+  checkNumber("training.l1", t.l1, 0, 1e3);
   checkNumber("training.l2", t.l2, 0, 1e3);
   checkNumber("training.speed", t.speed, 0, 1000);
   checkNumber("training.step", t.step, 0, 1e9, true);
