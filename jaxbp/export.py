@@ -152,11 +152,15 @@ def export_onnx(
     program = onnx.helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION)
     columns = getattr(function, "names", ())
     onnx.helper.set_model_props(program, {"columns": ", ".join(columns)} if columns else {})
-    onnx.checker.check_model(program)
+    onnx.checker.check_model(program, full_check=True)
     path = as_path(path)
     with atomic_write(path, durable=True) as partial:
         partial.write_bytes(program.SerializeToString())
     return path
+
+
+def _refused(what: str) -> ValueError:
+    return ValueError(f"function must hold operations known to export_onnx, got {what}")
 
 
 class _OnnxWriter:
@@ -174,14 +178,13 @@ class _OnnxWriter:
 
     def add(self, operator: str, inputs: Sequence[Any], name: str = "", **attributes: Any) -> str:
         """Append a node, and return the name of its output."""
-        names = [one if isinstance(one, str) else self._constant(one) for one in inputs]
+        names = []
+        for one in inputs:
+            names.append(one if isinstance(one, str) else f"constant_{len(self.arrays)}")
+            if not isinstance(one, str):
+                self.arrays[names[-1]] = np.asarray(one)
         name = name or f"{operator.lower()}_{len(self.nodes)}"
         self.nodes.append(self.helper.make_node(operator, names, [name], **attributes))
-        return name
-
-    def _constant(self, array: Any) -> str:
-        name = f"constant_{len(self.arrays)}"
-        self.arrays[name] = np.asarray(array)
         return name
 
     def run(self, closed: Any, *inputs: Any) -> list[Any]:
@@ -223,13 +226,15 @@ class _OnnxWriter:
             return [self.add(REDUCTIONS[name], [*values, axes], keepdims=0)]
         write = getattr(self, f"_{name}", None)
         if write is None:
-            raise ValueError(f"function must hold operations known to export_onnx, got {name}")
+            raise _refused(name)
         written = write(equation, *values)
         return written if isinstance(written, list) else [written]
 
     def _reshaped(self, value: Any, shape: Sequence[Any]) -> str:
         """A shape with one size at most that depends on n, which ONNX finds."""
         sizes = [size if isinstance(size, int) else -1 for size in shape]
+        if sizes.count(-1) > 1:
+            raise _refused(f"an array of shape {shape}")
         return self.add("Reshape", [value, np.asarray(sizes, np.int64)])
 
     def _reshape(self, equation: Any, value: Any) -> str:
@@ -247,6 +252,8 @@ class _OnnxWriter:
         value = value if placed == list(came) else self._reshaped(value, placed)
         if all(isinstance(size, int) and size == 1 for size in missing):
             return value
+        if any(not isinstance(size, int) and str(size) != "n" for size in missing):
+            raise _refused(f"an array of shape {shape}")
         parts = [
             np.asarray([size], np.int64) if isinstance(size, int) else self.num_points
             for size in missing
@@ -266,17 +273,20 @@ class _OnnxWriter:
 
     def _slice(self, equation: Any, value: Any) -> str:
         names = ("start_indices", "limit_indices", "strides")
-        return self._sliced(value, *(equation.params[name] for name in names))
+        return self._sliced(equation, value, *(equation.params[name] for name in names))
 
-    def _sliced(self, value: Any, starts: Any, stops: Any, steps: Any = None) -> str:
-        """Sizes that depend on n are whole axes."""
+    def _sliced(self, equation: Any, value: Any, starts: Any, stops: Any, steps: Any = None) -> str:
+        """Along an axis whose size depends on n only the whole axis."""
+        for start, stop, size in zip(starts, stops, equation.invars[0].aval.shape, strict=True):
+            if not isinstance(size, int) and (start, stop) != (0, size):
+                raise _refused("a slice of the points")
         last = [stop if isinstance(stop, int) else np.iinfo(np.int64).max for stop in stops]
         bounds = [starts, last, range(len(last)), steps or [1] * len(last)]
         return self.add("Slice", [value, *(np.asarray(list(one), np.int64) for one in bounds)])
 
     def _select_n(self, equation: Any, which: Any, *cases: Any) -> str:
         if len(cases) != 2 or equation.invars[0].aval.dtype != bool:
-            raise ValueError("function must select by a condition for export_onnx, got a number")
+            raise _refused("a selection by a number")
         return self.add("Where", [which, cases[1], cases[0]])
 
     def _integer_pow(self, equation: Any, value: Any) -> str:
@@ -288,9 +298,7 @@ class _OnnxWriter:
 
     def _erf(self, equation: Any, value: Any) -> str:
         single = self.add("Cast", [value], to=self.type_of(np.zeros(0, np.float32)))
-        return self.add(
-            "Cast", [self.add("Erf", [single])], to=self.type_of(equation.invars[0].aval)
-        )
+        return self._convert_element_type(equation, self.add("Erf", [single]))
 
     def _dot_general(self, equation: Any, left: Any, right: Any) -> str:
         contracted, batch = equation.params["dimension_numbers"]
@@ -315,17 +323,13 @@ class _OnnxWriter:
         numbers, sizes = equation.params["dimension_numbers"], equation.params["slice_sizes"]
         shape, indices = (atom.aval.shape for atom in equation.invars)
         if len(indices) == 1 and not isinstance(places, str):
-            starts = np.zeros(len(shape), int)
-            starts[list(numbers.start_index_map)] = places
-            stops = [
-                start + size if isinstance(size, int) else size
-                for start, size in zip(starts.tolist(), sizes, strict=True)
-            ]
-            return self._reshaped(
-                self._sliced(value, starts, stops), equation.outvars[0].aval.shape
-            )
+            starts = [0] * len(shape)
+            for axis, place in zip(numbers.start_index_map, places.tolist(), strict=True):
+                starts[axis] = place
+            stops = [start + size for start, size in zip(starts, sizes, strict=True)]
+            return self._reshape(equation, self._sliced(equation, value, starts, stops))
         rows = numbers.start_index_map == (0,) == numbers.collapsed_slice_dims
         rows = rows and sizes[1:] == shape[1:] and len(indices) == 2
         if not rows or numbers.offset_dims != tuple(range(1, len(shape))):
-            raise ValueError("function must gather rows alone for export_onnx, got another gather")
+            raise _refused("a gather of other than rows")
         return self.add("Gather", [value, self._reshaped(places, indices[:1])], axis=0)

@@ -103,6 +103,14 @@ def test_what_is_refused(tmp_path, monkeypatch):
         jaxbp.export_onnx(
             lambda points: jax.lax.while_loop(lambda x: x.sum() < 9, jnp.exp, points), 2, "x.onnx"
         )
+    for function, what in (
+        (lambda points: points[1:], "a slice of the points"),
+        (lambda points: jnp.sort(points), "sort"),
+        (lambda points: (points @ points.T)[:, :, None], "an array of shape"),
+        (lambda points: jnp.ones((2 * points.shape[0], 1)), "an array of shape"),
+    ):
+        with pytest.raises(ValueError, match=f"operations known to export_onnx, got {what}"):
+            jaxbp.export_onnx(function, 2, tmp_path / "x.onnx")
     with pytest.raises(ValueError, match="num_inputs must be a whole number"):
         jaxbp.export_onnx(jnp.sin, 0, tmp_path / "x.onnx")
     monkeypatch.setitem(sys.modules, "onnx", None)
