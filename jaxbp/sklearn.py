@@ -3,9 +3,10 @@
 Legend: n samples, d inputs, k outputs or classes.
 """
 
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from inspect import signature
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -65,49 +66,29 @@ def _falling(name: str, learning_rate: Any, steps: Any) -> Any:
     return OPTIMIZERS[name](rate)
 
 
+@dataclass(eq=False, repr=False)
 class _Network(BaseEstimator):
     """Parameters and training of both estimators."""
 
-    _loss: Loss
-
-    def __init__(  # noqa: PLR0913
-        self,
-        hidden: tuple[int, ...] = (32, 32),
-        *,
-        activation: str = "tanh",
-        solver: str = "auto",
-        steps: int | None = None,
-        batch_size: int | None = None,
-        learning_rate: float = 1e-2,
-        damping: float = 0.1,
-        alpha: float | None = None,
-        class_weight: Any = None,
-        effort: str = "normal",
-        seconds: float | None = None,
-        early_stopping: bool | str = "auto",
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 10,
-        warm_start: bool = False,
-        verbose: bool = False,
-        random_state: Any = None,
-    ) -> None:
-        self.hidden = hidden
-        self.activation = activation
-        self.solver = solver
-        self.steps = steps
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.damping = damping
-        self.alpha = alpha
-        self.class_weight = class_weight
-        self.effort = effort
-        self.seconds = seconds
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.warm_start = warm_start
-        self.verbose = verbose
-        self.random_state = random_state
+    _loss: ClassVar[Loss]
+    hidden: tuple[int, ...] = (32, 32)
+    _: KW_ONLY
+    activation: str = "tanh"
+    solver: str = "auto"
+    steps: int | None = None
+    batch_size: int | None = None
+    learning_rate: float = 1e-2
+    damping: float = 0.1
+    alpha: float | None = None
+    class_weight: Any = None
+    effort: str = "normal"
+    seconds: float | None = None
+    early_stopping: bool | str = "auto"
+    validation_fraction: float = 0.1
+    n_iter_no_change: int = 10
+    warm_start: bool = False
+    verbose: bool = False
+    random_state: Any = None
 
     def _check_solver(self, auto: str) -> str:
         """Return the solver, `auto` for "auto"; raise for parameters that it does not read."""
