@@ -57,6 +57,12 @@ def numerical_gradient(
         ValueError: the method is not known, the step is not positive, or the function does not
             return a scalar.
         TypeError: a leaf of the parameters is not of a floating dtype.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jaxbp import gradcheck
+        >>> gradcheck.numerical_gradient(lambda x: jnp.sum(x**3), jnp.array([1.0, 2.0])).round(3)
+        Array([ 3.0000002, 12.000001 ], dtype=float32)
     """
     check_name("method", method, METHODS)
     if step is not None and check_number("step", step, minimum=0) == 0:

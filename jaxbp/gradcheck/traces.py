@@ -36,6 +36,13 @@ def check_trace(trace: Trace) -> Report:
     Raises:
         ValueError: the trace holds traced values, as inside jit, or those of several batches, as
             from vmap.
+
+    Examples:
+        >>> import jaxbp
+        >>> from jaxbp.gradcheck import check_trace
+        >>> trace = jaxbp.backprop(jaxbp.Mlp((1, 1)), [([[2.0]], [0.5])], [[1.0]], [[0.0]])
+        >>> bool(check_trace(trace))
+        True
     """
     check_concrete(trace)
     hand = Derivatives(

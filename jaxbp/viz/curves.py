@@ -42,6 +42,14 @@ def draw_curves(
 
     Raises:
         ValueError: a curve has another length than x.
+
+    Examples:
+        >>> import numpy as np
+        >>> from jaxbp import viz
+        >>> steps = np.arange(5)
+        >>> drawing = viz.draw_curves(steps, {"training": 0.5**steps, "held out": 0.7**steps})
+        >>> sorted(drawing.artists["lines"])
+        ['held out', 'training']
     """
     for label, values in curves.items():
         if np.shape(values) != np.shape(x):
@@ -94,6 +102,14 @@ def draw_panels(
 
     Raises:
         ValueError: there is no panel, or a curve's x and y differ in length.
+
+    Examples:
+        >>> import numpy as np
+        >>> from jaxbp import viz
+        >>> x = np.arange(1.0, 5.0)
+        >>> panels = {"one": {"a": (x, x)}, "two": {"a": (x, x**2)}}
+        >>> list(viz.draw_panels(panels, xlabel="x", ylabel="y").axes)
+        ['one', 'two']
     """
     if not panels:
         raise ValueError("panels must hold at least one panel, got none")

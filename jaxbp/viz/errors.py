@@ -49,6 +49,12 @@ def draw_kink_lines(
 
     Raises:
         ValueError: the shapes do not fit together.
+
+    Examples:
+        >>> from jaxbp import viz
+        >>> grid = viz.Grid.over(((0, 1), (0, 2)), 11)
+        >>> x, y = grid.points.T
+        >>> drawing = viz.draw_kink_lines(grid, 0.01 * x, {1: (x - 0.5)[:, None]})
     """
     error = check_values("error", grid, error)
     layers = {
@@ -104,6 +110,12 @@ def draw_error_detail(
 
     Raises:
         ValueError: the shapes do not fit together.
+
+    Examples:
+        >>> from jaxbp import viz
+        >>> grid = viz.Grid.over(((0, 1), (0, 2)), 11)
+        >>> x, y = grid.points.T
+        >>> drawing = viz.draw_error_detail(grid, x * y, x * y + 0.01 * x)
     """
     with np.errstate(over="ignore", invalid="ignore"):
         error = check_values("predicted", grid, predicted) - check_values("true", grid, true)

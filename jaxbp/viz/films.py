@@ -75,6 +75,14 @@ def animate_training(
 
     Raises:
         ValueError: there is no frame, or the shapes do not fit.
+
+    Examples:
+        >>> from jaxbp import viz
+        >>> grid = viz.Grid.over(((0, 1), (0, 2)), 11)
+        >>> x, y = grid.points.T
+        >>> film = viz.animate_training(grid, [0 * x, x * y], [0, 100], x * y)
+        >>> film.num_frames
+        2
     """
     if len(frames) == 0 or len(frames) != len(steps):
         got = f"{len(frames)} and {len(steps)}"
@@ -154,6 +162,13 @@ def animate_walk(trace: Trace, *, report: Report | None = None, title: str = "")
 
     Returns:
         The film of 3 L + 1 frames; one term more appears in each.
+
+    Examples:
+        >>> import jaxbp
+        >>> from jaxbp import viz
+        >>> trace = jaxbp.backprop(jaxbp.Mlp((1, 1)), [([[2.0]], [0.5])], [[1.0]], [[0.0]])
+        >>> viz.animate_walk(trace).num_frames > 3
+        True
     """
     walk = draw_walk(trace, report=report, title=" ")
     num_layers = trace.mlp.num_layers
@@ -198,6 +213,13 @@ def save_film(film: Film, path: str | Path, *, dpi: float = 80.0) -> Path:
     Raises:
         ValueError: the name ends otherwise, or the film is too large for a page.
         OSError: the file cannot be written.
+
+    Examples:
+        >>> import jaxbp
+        >>> from jaxbp import viz
+        >>> trace = jaxbp.backprop(jaxbp.Mlp((1, 1)), [([[2.0]], [0.5])], [[1.0]], [[0.0]])
+        >>> viz.save_film(viz.animate_walk(trace), "walk.gif").name
+        'walk.gif'
     """
     path = as_path(path)
     if path.suffix not in (".gif", ".html"):

@@ -37,6 +37,11 @@ def draw_graph(graph: Graph, *, title: str = "") -> Drawing:
 
     Raises:
         ValueError: the graph has more nodes than a picture can show; its text form has no limit.
+
+    Examples:
+        >>> import jaxbp
+        >>> from jaxbp import viz
+        >>> drawing = viz.draw_graph(jaxbp.trace_graph(lambda x, y: x * y + x, 3.0, 4.0))
     """
     if len(graph.nodes) > MAX_DRAWN:
         got = f"got {len(graph.nodes)}; print it instead"
@@ -69,7 +74,14 @@ def draw_graph(graph: Graph, *, title: str = "") -> Drawing:
 
 
 def graph_dot(graph: Graph) -> str:
-    """Return the graph in Graphviz's DOT language."""
+    """Return the graph in Graphviz's DOT language.
+
+    Examples:
+        >>> import jaxbp
+        >>> from jaxbp import viz
+        >>> print(viz.graph_dot(jaxbp.trace_graph(lambda x: x * x, 3.0)).splitlines()[0])
+        digraph {
+    """
     nodes = [f'  n{node.index} [label="{_escaped(node, chr(92) + "n")}"];' for node in graph.nodes]
     return "\n".join(
         ["digraph {", "  rankdir=LR;", *nodes, *(f"  n{a} -> n{b};" for a, b in graph.edges), "}"]
@@ -77,7 +89,14 @@ def graph_dot(graph: Graph) -> str:
 
 
 def graph_mermaid(graph: Graph) -> str:
-    """Return the graph in Mermaid's language, which Markdown viewers draw."""
+    """Return the graph in Mermaid's language, which Markdown viewers draw.
+
+    Examples:
+        >>> import jaxbp
+        >>> from jaxbp import viz
+        >>> print(viz.graph_mermaid(jaxbp.trace_graph(lambda x: x * x, 3.0)).splitlines()[0])
+        graph LR
+    """
     nodes = [f'  n{node.index}["{_escaped(node, "<br/>")}"]' for node in graph.nodes]
     return "\n".join(["graph LR", *nodes, *(f"  n{a} --> n{b}" for a, b in graph.edges)])
 

@@ -23,6 +23,11 @@ def draw_images(images: np.ndarray, captions: Sequence[str], *, title: str = "")
 
     Raises:
         ValueError: there are not as many captions as images.
+
+    Examples:
+        >>> import numpy as np
+        >>> from jaxbp import viz
+        >>> drawing = viz.draw_images(np.zeros((2, 8, 8)), ["a zero", "another"])
     """
     if len(captions) != len(images):
         raise ValueError(f"captions must be {len(images)} like the images, got {len(captions)}")

@@ -33,6 +33,12 @@ def translate(what: Any, lang: str) -> Any:
 
     Raises:
         ValueError: the language is not known.
+
+    Examples:
+        >>> import jaxbp
+        >>> from jaxbp import viz
+        >>> trace = jaxbp.backprop(jaxbp.Mlp((1, 1)), [([[2.0]], [0.5])], [[1.0]], [[0.0]])
+        >>> drawing = viz.translate(viz.draw_walk(trace), "en")
     """
     check_name("lang", lang, LANGUAGES)
     if lang == "en":

@@ -39,6 +39,12 @@ def draw_weights(
 
     Raises:
         ValueError: the shapes do not fit together.
+
+    Examples:
+        >>> import numpy as np
+        >>> from jaxbp import viz
+        >>> one = [np.ones((2, 3)), np.ones((3, 1))]
+        >>> drawing = viz.draw_weights(one, one, one)
     """
     given = {"W": weights, "∂L/∂W": gradients, "ΔW": updates}
     columns = {name: [np.asarray(one, float) for one in some] for name, some in given.items()}
@@ -95,6 +101,15 @@ def draw_gradient_flow(history: LayerHistory, *, title: str = "") -> Drawing:
 
     Raises:
         ValueError: there is no history.
+
+    Examples:
+        >>> import jax
+        >>> import jaxbp
+        >>> from jaxbp import viz
+        >>> mlp, samples = jaxbp.Mlp((1, 3, 1)), ([[0.0], [1.0]], [[1.0], [0.0]])
+        >>> start, callbacks = jaxbp.init(mlp, jax.random.key(0)), (jaxbp.RecordLayers(),)
+        >>> result = jaxbp.fit(mlp, start, samples, steps=4, callbacks=callbacks)
+        >>> drawing = viz.draw_gradient_flow(result.layers)
     """
     if history is None:
         raise ValueError("history must be FitResult.layers of a fit with RecordLayers(), got None")

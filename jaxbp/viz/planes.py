@@ -28,6 +28,14 @@ def draw_paths(
 
     Raises:
         ValueError: the heights do not fit the grid, or there is no path.
+
+    Examples:
+        >>> import numpy as np
+        >>> from jaxbp import viz
+        >>> grid = viz.Grid.over(((0, 1), (0, 2)), 11)
+        >>> x, y = grid.points.T
+        >>> path = np.array([[0.9, 1.8], [0.5, 1.0], [0.3, 0.6]])
+        >>> drawing = viz.draw_paths(grid, x**2 + y**2, {"descent": path})
     """
     table = np.ma.masked_invalid(check_values("heights", grid, heights)).reshape(grid.shape)
     if not paths:
@@ -72,9 +80,18 @@ def draw_heatmap(
         arrow at the end of the bar.
 
     Raises:
-        ValueError: the values do not fit the grid.
+        ValueError: the values do not fit the grid, or a number of its x is not positive.
+
+    Examples:
+        >>> import numpy as np
+        >>> from jaxbp import viz
+        >>> grid = viz.Grid(np.geomspace(1e-3, 1, 7), np.arange(1.0, 5.0))
+        >>> rates, layers = grid.points.T
+        >>> drawing = viz.draw_heatmap(grid, layers / rates, labels=("rate", "layers", "loss"))
     """
     table = check_values("values", grid, values).reshape(grid.shape)
+    if not (np.asarray(grid.x) > 0).all():
+        raise ValueError(f"grid.x must be positive, on its logarithmic axis, got {min(grid.x)}")
     with style():
         from matplotlib.colors import LogNorm
 
@@ -129,6 +146,12 @@ def draw_decision_map(
 
     Raises:
         ValueError: the shapes do not fit together.
+
+    Examples:
+        >>> from jaxbp import viz
+        >>> grid = viz.Grid.over(((0, 1), (0, 2)), 11)
+        >>> x, y = grid.points.T
+        >>> drawing = viz.draw_decision_map(grid, (x > 0.5).astype(float))
     """
     if points is not None and (targets is None or len(targets) != len(points)):
         got = None if targets is None else len(targets)

@@ -45,6 +45,14 @@ def draw_regression(
 
     Raises:
         ValueError: true and predicted are not of one length, or none of their rows is finite.
+
+    Examples:
+        >>> import numpy as np
+        >>> from jaxbp import viz
+        >>> true = np.linspace(0, 1, 20)
+        >>> drawing = viz.draw_regression(true, true + 0.01)
+        >>> list(drawing.axes)
+        ['points', 'errors']
     """
     true, predicted = np.asarray(true, float), np.asarray(predicted, float)
     if true.ndim != 1 or true.shape != predicted.shape:

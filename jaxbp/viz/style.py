@@ -97,6 +97,11 @@ def style() -> AbstractContextManager[None]:
     """Return a context in which figures get the shared look; global settings stay as they are.
 
     An installed Chinese font follows the usual one, which keeps minus signs and Greek letters.
+
+    Examples:
+        >>> from jaxbp import viz
+        >>> with viz.style():
+        ...     figure = viz.draw_curves([1.0, 2.0], {"loss": [0.5, 0.25]}).figure
     """
     import matplotlib
 
@@ -143,6 +148,13 @@ def save_figure(figure: "Figure | SubFigure", path: str | Path) -> Path:
     Raises:
         ValueError: the name ends otherwise.
         OSError: the folder or the file cannot be written.
+
+    Examples:
+        >>> import jaxbp
+        >>> from jaxbp import viz
+        >>> trace = jaxbp.backprop(jaxbp.Mlp((1, 1)), [([[2.0]], [0.5])], [[1.0]], [[0.0]])
+        >>> viz.save_figure(viz.draw_walk(trace).figure, "walk.svg").name
+        'walk.svg'
     """
     path = as_path(path)
     if path.suffix not in (".png", ".svg"):

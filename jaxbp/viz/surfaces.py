@@ -55,6 +55,14 @@ def draw_surface_comparison(
 
     Raises:
         ValueError: the shapes do not fit together, or there is no prediction.
+
+    Examples:
+        >>> from jaxbp import viz
+        >>> grid = viz.Grid.over(((0, 1), (0, 2)), 11)
+        >>> x, y = grid.points.T
+        >>> drawing = viz.draw_surface_comparison(grid, x * y, x * y + 0.01 * x)
+        >>> round(drawing.numbers["errors"]["predicted"].largest, 6)
+        0.01
     """
     several = isinstance(predicted, Mapping)
     true = check_values("true", where, true)
@@ -163,6 +171,12 @@ def draw_samples(
 
     Raises:
         ValueError: points is of another shape, or the place of one is not finite.
+
+    Examples:
+        >>> import numpy as np
+        >>> from jaxbp import viz
+        >>> x, y = np.random.default_rng(0).uniform(size=(2, 50))
+        >>> drawing = viz.draw_samples(np.column_stack([x, y, x * y]))
     """
     points = np.asarray(points, float)
     if points.ndim != 2 or points.shape[1] != 3 or len(points) == 0:

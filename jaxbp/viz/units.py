@@ -41,6 +41,14 @@ def draw_unit_maps(
 
     Raises:
         ValueError: the shapes do not fit together.
+
+    Examples:
+        >>> import numpy as np
+        >>> from jaxbp import viz
+        >>> grid = viz.Grid.over(((0, 1), (0, 2)), 11)
+        >>> x, y = grid.points.T
+        >>> units = np.column_stack([x, y])
+        >>> drawing = viz.draw_unit_maps(grid, np.tanh(units), 1 - np.tanh(units) ** 2)
     """
     activations = check_values("activations", grid, activations, units=True)
     node_errors = check_values("node_errors", grid, node_errors, units=True)

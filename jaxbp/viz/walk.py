@@ -40,6 +40,12 @@ def draw_walk(
 
     Raises:
         ValueError: the batch has no such row.
+
+    Examples:
+        >>> import jaxbp
+        >>> from jaxbp import viz
+        >>> trace = jaxbp.backprop(jaxbp.Mlp((1, 1)), [([[2.0]], [0.5])], [[1.0]], [[0.0]])
+        >>> drawing = viz.draw_walk(trace)
     """
     num_samples = trace.inputs.shape[0]
     if not 0 <= sample < num_samples:

@@ -8,6 +8,7 @@ import pkgutil
 import pytest
 
 import jaxbp
+from jaxbp import viz
 
 MODULES = [
     module.name
@@ -23,13 +24,13 @@ def test_examples(name, tmp_path, monkeypatch):
     assert not doctest.testmod(module, optionflags=doctest.ELLIPSIS).failed
 
 
-def test_every_function_of_the_package_has_an_example():
-    """All but `export_program`, which needs an extra and has its example in the documentation."""
+@pytest.mark.parametrize("package", [jaxbp, viz])
+def test_every_function_has_an_example(package):
+    """All but the exports, which need extras and have their examples in the documentation."""
     functions = {
         name: some
-        for name in dir(jaxbp)
-        if not name.startswith("_")
-        and name != "export_program"
-        and inspect.isroutine(some := getattr(jaxbp, name))
+        for name in dir(package)
+        if not name.startswith(("_", "export_"))
+        and inspect.isroutine(some := getattr(package, name))
     }
     assert [name for name, some in functions.items() if ">>>" not in inspect.getdoc(some)] == []

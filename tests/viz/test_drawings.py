@@ -891,3 +891,9 @@ def test_contour_lines_are_numbered_inside_the_panel():
             box = text.get_window_extent()
             assert panel.x0 <= box.x0, text
             assert box.x1 <= panel.x1, text
+
+
+def test_a_logarithmic_map_has_positive_columns():
+    grid = Grid(np.arange(3.0), np.arange(2.0))
+    with pytest.raises(ValueError, match=r"grid.x must be positive, .*, got 0\.0"):
+        viz.draw_heatmap(grid, np.ones(6), labels=("x", "y", "z"))

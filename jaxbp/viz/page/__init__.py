@@ -97,6 +97,11 @@ def make_page(
         ValueError: a name is not known, an array does not fit the network or is not finite, a
             `Model` has several networks, an activation or loss is not a named one, or the page
             would be larger than 250 kB, with recordings 1 MB.
+
+    Examples:
+        >>> from jaxbp import viz
+        >>> viz.make_page().save("page.html").name
+        'page.html'
     """
     check_name("lang", lang, LANGUAGES)
     for name in views:
@@ -149,5 +154,10 @@ def save_page(
 
     Returns:
         The path written.
+
+    Examples:
+        >>> from jaxbp import viz
+        >>> viz.save_page().name
+        'playground.html'
     """
     return make_page(model, inputs, targets, **settings).save(path)
