@@ -1,10 +1,10 @@
 """A function under check: its arguments, the programs that differentiate it, the dtypes inside."""
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, wraps
 from typing import Any, NamedTuple
 
 import jax
@@ -14,10 +14,27 @@ import numpy as np
 Leaves = list[Any]
 ARRAYS = (jax.Array, np.ndarray, np.generic)
 NARROW = ("bfloat16", "float16", "float8_e4m3fn", "float8_e5m2", "float32")
-# Compile quickly: the programs run a few times only. Later versions know no second option.
-QUICKLY: dict[str, Any] = {"xla_backend_optimization_level": 0}
+BIG = 2**16  # elements: above it memory is saved
+# Programs run a few times only, so compiling counts: code in one piece takes half of the time. For
+# small arrays it is not optimized either. Later versions do not know the last option.
+SERIAL: dict[str, Any] = {"xla_cpu_parallel_codegen_split_count": 1}
+QUICKLY: dict[str, Any] = SERIAL | {"xla_backend_optimization_level": 0}
 if jax.__version_info__ < (0, 11):
     QUICKLY["xla_cpu_use_fusion_emitters"] = False
+
+
+def compiled(function: Callable[..., Any], **static: Any) -> Callable[..., Any]:
+    """Compile a function, quickly for small arguments and to fast code for large ones."""
+    quick, fast = (
+        jax.jit(function, compiler_options=options, **static) for options in (QUICKLY, SERIAL)
+    )
+
+    @wraps(function)
+    def run(*arguments: Any, **named: Any) -> Any:
+        size = sum(np.size(leaf) for leaf in jax.tree.leaves(arguments))
+        return (fast if size > 2**13 else quick)(*arguments, **named)
+
+    return run
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +111,6 @@ class Outcome(NamedTuple):
     value: Leaves
     ruled: Leaves
     bars: Leaves
-    doubled: Leaves
     second: Leaves
 
 
@@ -140,27 +156,22 @@ def differentiate(
         return Outcome(*([np.asarray(leaf) for leaf in leaves] for leaves in result))
 
 
-@partial(jax.jit, static_argnums=0, compiler_options=QUICKLY)
+@partial(compiled, static_argnums=0)
 def _differentiate(
     call: Call, moving: Leaves, fixed: Leaves, cotangent: Leaves, along: Leaves
 ) -> tuple[Leaves, ...]:
-    def value_of(*moving: Any) -> Leaves:
-        return call(moving, fixed)
-
     def pulled(*moving: Any) -> Any:
-        value, pull = jax.vjp(value_of, *moving)
-        return pull(likes(cotangent, value))
+        ruled, pull = jax.vjp(lambda *moving: call(moving, fixed), *moving)
+        return pull(likes(cotangent, ruled)), ruled
 
-    value = value_of(*moving)
+    value = call(moving, fixed)
     if not call.orders:
-        return value, value, [], [], []
-    ruled, pull = jax.vjp(value_of, *moving)
-    bars = likes(cotangent, ruled)
-    first, doubled = pull(bars), pull([-2 * bar for bar in bars])
-    second = []
-    if call.orders > 1:
-        second = jax.vjp(pulled, *moving)[1](tuple(likes(along, first)))
-    return value, ruled, list(first), list(doubled), list(second)
+        return value, value, [], []
+    if call.orders == 1:
+        first, ruled = pulled(*moving)
+        return value, ruled, list(first), []
+    first, pull, ruled = jax.vjp(pulled, *moving, has_aux=True)
+    return value, ruled, list(first), list(pull(tuple(likes(along, first))))
 
 
 def forward_slope(
@@ -172,7 +183,7 @@ def forward_slope(
         return float(program(call, setting.cast(point), fixed, cotangent, along))
 
 
-@partial(jax.jit, static_argnums=0, compiler_options=QUICKLY)
+@partial(compiled, static_argnums=0)
 def _pushed(call: Call, moving: Leaves, fixed: Leaves, cotangent: Leaves, along: Leaves) -> Any:
     tangents = tuple(likes(along, moving))
     pushed = jax.jvp(lambda *moving: call(moving, fixed), tuple(moving), tangents)[1]

@@ -16,12 +16,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxbp.gradcheck.calls import QUICKLY, Call, Leaves, Setting, paired
+from jaxbp.gradcheck.calls import Call, Leaves, Setting, compiled, paired
 
 STEPS = 10.0 ** -np.arange(2, 11)  # of the scale of the argument
 KINK = 0.03  # ratio of second differences over a factor of ten in h: 0.01 if smooth, 0.1 at a kink
 CONCLUSIVE = 0.05  # error of a difference, relative to its size or to that of the gradient
-PADDED = 64  # evaluations: their number is a multiple of it, so that fewer programs are compiled
+PADDED = 64  # rows: their number is a multiple of it, so that fewer programs are compiled
 REMAINDER_RATIO = 100  # of rounding: the least Taylor remainder whose slope is read
 
 
@@ -68,16 +68,18 @@ class Probe(NamedTuple):
         sizes = np.where(self.flat != 0, np.abs(self.flat), self.typical())
         return generator.standard_normal(len(sizes)) * sizes
 
-    def slopes(self, elements: np.ndarray, direction: np.ndarray) -> Slopes:
+    def slopes(
+        self, elements: np.ndarray, direction: np.ndarray, relative: np.ndarray = STEPS
+    ) -> Slopes:
         """Differentiate along coordinates, then along the part of a direction in each leaf."""
         edges = np.cumsum([0, *map(num_coordinates, self.point)])
         few, many = np.zeros(len(elements), int), len(edges) - 1
         lows, highs = (np.concatenate([few, some]) for some in (edges[:-1], edges[1:]))
         places = np.concatenate([elements, np.full(many, -1)])
-        scales = np.maximum(np.abs(self.flat), self.typical())[elements]
-        steps = STEPS * np.concatenate([scales, np.ones(many)])[:, np.newaxis]
+        scales = np.maximum(np.abs(self.flat[elements]), self.typical()[elements])
+        steps = relative * np.concatenate([scales, np.ones(many)])[:, np.newaxis]
         moves = np.concatenate([steps, -steps], axis=1).ravel()
-        lows, highs, places = (np.repeat(some, 2 * len(STEPS)) for some in (lows, highs, places))
+        lows, highs, places = (np.repeat(some, 2 * len(relative)) for some in (lows, highs, places))
         columns = (
             lows,
             highs,
@@ -86,7 +88,7 @@ class Probe(NamedTuple):
             np.where(highs > lows, 0, moves),
         )
         values = self._values(direction, *(np.append(column, 0) for column in columns))
-        here, values = values[-1], values[:-1].reshape(len(steps), 2, len(STEPS))
+        here, values = values[-1], values[:-1].reshape(len(steps), 2, len(relative))
         return _slopes_of(here, values[:, 0], values[:, 1], steps, self._unit())
 
     def typical(self) -> np.ndarray:
@@ -110,7 +112,7 @@ class Probe(NamedTuple):
             arguments = (point, self.fixed, cotangent, jnp.asarray(direction))
             if self.call.jitted:
                 rows = [np.pad(column, (0, -count % PADDED)) for column in columns]
-                return np.asarray(_values(self.call, *arguments, *rows), np.float64)[:count]
+                return np.asarray(_values(self.call, *arguments, count, rows), np.float64)[:count]
             return np.array(
                 [float(_value(self.call, *arguments, row)) for row in zip(*columns, strict=True)]
             )
@@ -197,8 +199,13 @@ def _value(
     return paired(cotangent, call(moved, fixed))
 
 
-@partial(jax.jit, static_argnums=0, compiler_options=QUICKLY)
+@partial(compiled, static_argnums=0)
 def _values(
-    call: Call, moving: Leaves, fixed: Leaves, cotangent: Leaves, direction: Any, *columns: Any
-) -> Any:
-    return jax.lax.map(lambda row: _value(call, moving, fixed, cotangent, direction, row), columns)
+    call: Call, moving: Leaves, fixed: Leaves, cotangent: Leaves, direction: Any, count: Any,
+    rows: Any,
+) -> Any:  # fmt: skip
+    def one(k: Any, values: Any) -> Any:
+        row = [column[k] for column in rows]
+        return values.at[k].set(_value(call, moving, fixed, cotangent, direction, row))
+
+    return jax.lax.fori_loop(0, count, one, jnp.zeros(len(rows[0])))

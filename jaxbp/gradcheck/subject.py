@@ -4,7 +4,7 @@ An element may be off by 8 u^(3/4) of it, u the unit of the coarsest dtype that 
 through. One that is further off is allowed 16 times the measured rounding as well.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,13 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxbp.gradcheck import calls
-from jaxbp.gradcheck.calls import OWN, SINGLE, WIDE, Call, Leaves, Outcome, Setting
+from jaxbp.gradcheck.calls import BIG, OWN, SINGLE, WIDE, Call, Leaves, Outcome, Setting
 
 SAFETY = 16  # times a measured rounding error
 DRAWS = 4  # points at which rounding is measured
-KINDS = ("value", "bars", "second")
 NUDGE = 2.0**-18  # relative change of the arguments by which conditioning is measured
-BIG = 2**16  # elements of a leaf that is compared by its norm as well
 
 
 @dataclass
@@ -55,7 +53,7 @@ class Subject:
     generator: np.random.Generator
     setting: Setting = WIDE  # of the reference
     units: dict[Setting, float] = field(default_factory=lambda: {OWN: 0.0})  # of the coarsest dtype
-    eager: Any = None  # numbers of a call without jit
+    coarse: float = 0.0  # the unit of the coarsest dtype of value and cotangents
     skipped: dict[str, int] = field(default_factory=dict)  # inconclusive elements by reason
 
     def draw(self, leaves: Sequence[Any]) -> Leaves:
@@ -91,52 +89,68 @@ class Subject:
             self.skipped[why] = self.skipped.get(why, 0) + count
 
     def wrong(
-        self, place: Place, setting: Setting, kind: str, hand: Leaves, expected: Leaves
-    ) -> list[np.ndarray]:
+        self, place: Place, setting: Setting, kind: str, hand: Leaves, expected: Leaves,
+        batched: bool = False,
+    ) -> list[np.ndarray]:  # fmt: skip
         """Mask the elements that are further off than rounding explains; measure it if need be."""
-        for measure in (False, True):
-            if measure:
-                self._measure(place, setting)
-            masks = []
-            limits = self.allowed(place, setting, kind, expected)
-            for got, want, limit in zip(hand, expected, limits, strict=True):
-                close = np.abs(wide(got) - want) <= limit
-                masks.append(~close & np.isfinite(want) & np.isfinite(limit))
-            if not any(mask.any() for mask in masks):
-                break
+
+        def off() -> list[np.ndarray]:
+            limits = self.allowed(place, setting, kind, expected, batched)
+            return [
+                ~(np.abs(wide(got) - want) <= limit) & np.isfinite(want) & np.isfinite(limit)
+                for got, want, limit in zip(hand, expected, limits, strict=True)
+            ]
+
+        masks = off()
+        if any(mask.any() for mask in masks):
+            for _ in self._measure(place, setting, kind, masks):
+                masks = off()
+                if not any(mask.any() for mask in masks):
+                    break
         return masks
 
     def allowed(
-        self, place: Place, setting: Setting, kind: str, expected: Leaves
+        self, place: Place, setting: Setting, kind: str, expected: Leaves, batched: bool = False
     ) -> list[np.ndarray]:
-        """Return the largest error that passes, for each element."""
+        """Return the largest error that passes, for each element.
+
+        In a batch, normwise as well: its other point is not measured.
+        """
         unit = self.unit(setting)
         relative = 8 * unit**0.75 if self.rtol is None else self.rtol
         measured = place.measured.get((setting, kind), [0.0] * len(expected))
         limits = []
         for leaf, rounding in zip(expected, measured, strict=True):
-            sizes = np.abs(wide(leaf))
-            limit = relative * sizes + rounding
+            limit = np.asarray(np.abs(wide(leaf)))
+            norm = 8 * unit * float(np.linalg.norm(limit[np.isfinite(limit)]))
+            limit *= relative
+            limit += rounding
             if self.setting is OWN or leaf.size > BIG:  # rounding is not measured, or costs much
-                limit = limit + 8 * unit * float(np.linalg.norm(sizes[np.isfinite(sizes)]))
-            limits.append(np.where(np.isnan(limit), np.inf, limit))
+                limit += norm
+            if batched:
+                limit *= 4
+                limit += norm
+            limit[np.isnan(limit)] = np.inf
+            limits.append(limit)
         return limits
 
     def unit(self, setting: Setting) -> float:
         """The unit of the coarsest dtype that a result passes through."""
         single, double = map(calls.unit_of, (np.float32, np.float64))
         if setting is OWN:
-            dtypes = [leaf.dtype for leaf in (*self.eager.value, *self.eager.bars)]
-            return max(*map(calls.unit_of, dtypes), self.units[OWN])
+            return max(self.coarse, self.units[OWN])
         narrow = self.units[OWN] if self.units[OWN] > single else 0.0
         if setting is SINGLE:
             return max(single, narrow)
         return max(double, narrow, self.units.get(WIDE, 0.0))
 
-    def _measure(self, place: Place, setting: Setting) -> None:
-        """Measure rounding in each element: float32 beside float64, and changes of arguments."""
-        if (setting, "bars") in place.measured:
-            return
+    def _measure(
+        self, place: Place, setting: Setting, kind: str, masks: list[np.ndarray]
+    ) -> Iterator[None]:
+        """Measure rounding in some elements: float32 beside float64, and changes of arguments.
+
+        Each of the draws may raise the limits; the caller stops when they explain the error.
+        """
         known = place.truth is not None and place.truth.bars
         call = self.reference if known and self.reference is not None else self.call
         if setting is WIDE and WIDE not in self.units:
@@ -145,39 +159,50 @@ class Subject:
             self.units[WIDE] = min(coarsest, self.unit(OWN))
         unit = self.unit(setting)
         scale = unit / calls.unit_of(np.float32)
-        base, drawn = self.outcome(call, self.setting, place), []
+        # The second order is compared in one precision only.
+        orders = 2 if kind == "second" or setting is self.setting else 1
+        like = place.cotangent if kind == "value" else place.point
+        at = [
+            np.flatnonzero(mask.reshape(-1, *leaf.shape).any(axis=0))
+            for mask, leaf in zip(masks, like, strict=True)
+        ]
+        limits = place.measured.setdefault((setting, kind), [0.0] * len(like))
+        for k, some in enumerate(at):
+            if some.size and not np.ndim(limits[k]):
+                limits[k] = np.zeros(like[k].shape)
+        drawn: list[list[Leaves]] = []
         for draw in range(DRAWS):
             moved = self._nudged(place, NUDGE * (draw > 0))
-            outcomes = [self.outcome(call, self.setting, moved)]
+
+            def numbers(call: Call, setting: Setting, moved: Place = moved) -> Leaves:
+                if setting is not self.setting:
+                    call = replace(call, orders=min(call.orders, orders))
+                leaves = getattr(self.outcome(call, setting, moved), kind)
+                return [wide(leaf.ravel()[some]) for leaf, some in zip(leaves, at, strict=False)]
+
+            exact = numbers(call, self.setting)
             try:
-                outcomes.append(self.outcome(call, SINGLE, moved))
-                outcomes += [
-                    self.outcome(self.call, some, moved) for some in (self.setting, SINGLE)
-                ]
+                narrow = numbers(call, SINGLE) or exact
+                hand, rough = (numbers(self.call, some) for some in (self.setting, SINGLE))
             except Exception:
-                outcomes = outcomes[:1] * 4
-            drawn.append(outcomes)
-        for kind in KINDS:
-            limits = []
-            for k, here in enumerate(getattr(base, kind)):
-                exact, narrow, hand, rough = (
-                    np.stack(
-                        [
-                            wide((getattr(some[i], kind) or getattr(some[0], kind))[k])
-                            for some in drawn
-                        ]
-                    )
-                    for i in range(4)
+                narrow = hand = rough = exact
+            drawn.append([exact, narrow, [a - b for a, b in zip(rough, hand, strict=True)]])
+            for k, some in enumerate(at):
+                if not some.size:
+                    continue
+                exact_k, narrow_k, noise = (
+                    np.stack([row[i][k] for row in drawn]) for i in range(3)
                 )
+                here = exact_k[0]
                 # The rule's own rounding changes from draw to draw, and a wrong rule does not.
-                noise = rough - hand
                 noise = np.abs(noise - noise.mean(axis=0))
                 noise = np.where(np.isfinite(noise), noise, 0)  # a NaN of the rule is no rounding
-                spread = scale * (np.abs(narrow - exact) + noise)
-                spread += unit / NUDGE * np.abs(exact - here)
+                spread = scale * (np.abs(narrow_k - exact_k) + noise)
+                spread += unit / NUDGE * np.abs(exact_k - here)
                 limit = SAFETY * spread.max(axis=0)
-                limits.append(np.where(np.isfinite(here) & ~np.isfinite(limit), np.inf, limit))
-            place.measured[setting, kind] = limits
+                limit = np.where(np.isfinite(here) & ~np.isfinite(limit), np.inf, limit)
+                limits[k].ravel()[some] = np.fmax(limits[k].ravel()[some], limit)
+            yield
 
     def _nudged(self, place: Place, relative: float) -> Place:
         """The point with each number changed by about that share, in float64 if it is used."""

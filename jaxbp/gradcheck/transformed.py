@@ -1,6 +1,6 @@
 """A rule under jit, vmap, scan and checkpoint, to be compared with the plain call."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from jaxbp.gradcheck import calls
-from jaxbp.gradcheck.calls import OWN, QUICKLY, Call, Leaves
+from jaxbp.gradcheck.calls import BIG, OWN, Call, Leaves, compiled
 
 MOST_GROUPS = 4
 
@@ -27,22 +27,20 @@ class Case(NamedTuple):
 
 
 def check_transformed(
-    call: Call, place: Any, other: Any, fixed: Leaves
-) -> tuple[list[tuple[str, str, Leaves, Leaves]], list[str], list[str]]:
-    """Return, for each transformation, its numbers at two points beside those of plain calls.
+    call: Call, place: Any, other: Any, fixed: Leaves, faults: list[str], notes: list[str]
+) -> Iterator[tuple[str, str, Leaves, Leaves]]:
+    """Yield, for each transformation, its numbers at two points beside those of plain calls.
 
     They are tuples of the transformation, "value" or "bars", its leaves and the expected ones. The
-    exceptions of the rule alone follow, and those of the function itself.
+    exceptions of the rule alone are added to the faults, those of the function itself to the notes.
     """
     cases = _cases(call, place.point, fixed)
     both = [place.point, other.point], [place.cotangent, other.cotangent]
     points, cotangents = ([np.stack(pair) for pair in zip(*some, strict=True)] for some in both)
-    results, faults, notes = _run_each(call, cases, (points, fixed, cotangents))
     once = replace(call, orders=1)
     here = calls.differentiate(once, OWN, place.point, fixed, place.cotangent, [])
     known: dict[tuple[int, ...], Any] = {}
-    pairs = []
-    for case, (value, bars) in results.items():
+    for case, (value, bars) in _run(call, cases, (points, fixed, cotangents), faults, notes):
         values, expected = here.value, here.bars
         if case.kind == "alone":
             mine = dict(zip(case.members, bars, strict=True))
@@ -61,9 +59,8 @@ def check_transformed(
                 np.stack(pair) if k in case.members else pair[0] + pair[1]
                 for k, pair in enumerate(zip(expected, there.bars, strict=True))
             ]
-        pairs.append((case.name, "value", [np.asarray(leaf) for leaf in value], values))
-        pairs.append((case.name, "bars", [np.asarray(leaf) for leaf in bars], expected))
-    return pairs, faults, notes
+        yield case.name, "value", [np.asarray(leaf) for leaf in value], values
+        yield case.name, "bars", [np.asarray(leaf) for leaf in bars], expected
 
 
 def _cases(call: Call, point: Leaves, fixed: Leaves) -> list[Case]:
@@ -91,21 +88,23 @@ def _cases(call: Call, point: Leaves, fixed: Leaves) -> list[Case]:
     return cases
 
 
-def _run_each(
-    call: Call, cases: Sequence[Case], arguments: tuple[Any, ...]
-) -> tuple[dict[Case, Any], list[str], list[str]]:
-    """Run all transformations in one program, or each alone if one of them raises."""
-    faults: list[str] = []
-    notes: list[str] = []
-    results: dict[Case, Any] = {}
-    try:
-        found = _in_all(call, tuple(cases), *arguments)
-        return dict(zip(cases, found, strict=True)), faults, notes
-    except Exception:
-        pass
+def _run(
+    call: Call,
+    cases: list[Case],
+    arguments: tuple[Any, ...],
+    faults: list[str],
+    notes: list[str],
+) -> Iterator[tuple[Case, Any]]:
+    """Run all transformations in one program; each alone if one raises, or for large arguments."""
+    if sum(leaf.size for leaf in arguments[0]) <= BIG:
+        try:
+            yield from zip(cases, _in_all(call, tuple(cases), *arguments), strict=True)
+            return
+        except Exception:
+            pass
     for one in cases:
         try:
-            (results[one],) = _in_all(call, (one,), *arguments)
+            (result,) = _in_all(call, (one,), *arguments)
         except Exception as error:
             text = f"{one.name}: raises {type(error).__name__}: {str(error).splitlines()[0][:100]}"
             try:
@@ -113,10 +112,11 @@ def _run_each(
                 faults.append(f"fails {text}")
             except Exception:
                 notes.append(f"the function itself fails {text}")
-    return results, faults, notes
+            continue
+        yield one, result
 
 
-@partial(jax.jit, static_argnums=(0, 1), static_argnames="derivatives", compiler_options=QUICKLY)
+@partial(compiled, static_argnums=(0, 1), static_argnames="derivatives")
 def _in_all(
     call: Call,
     cases: tuple[Case, ...],
