@@ -4,6 +4,8 @@ Central differences, the complex step and jax.grad agree with the hand-written g
 document's own loss, -log(p + 1e-7), cannot pass: the 1e-7 is in the loss but not in the gradient.
 """
 
+from shared.experiment import Common, begin, finish, print_table, print_values, run
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +20,6 @@ import jaxbp
 from jaxbp import viz
 from jaxbp.gradcheck import compare, numerical_gradient, rounding_bound
 from jaxbp.network import forward
-from shared.experiment import Common, begin, finish, print_table, print_values, run
 
 
 @dataclass(frozen=True)

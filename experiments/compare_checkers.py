@@ -5,18 +5,6 @@ reverse mode, all that a custom_vjp has; and the tutorials' criterion, mean |han
 difference| < 1e-7 in each array.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import product
-
-import jax
-import numpy as np
-from jax import Array
-from jax.test_util import check_grads
-
-import jaxbp
-from jaxbp import viz
-from jaxbp.gradcheck import numerical_gradient
 from shared.experiment import Common, begin, finish, print_table, run
 from shared.wrong_backward import (
     AT_KINK,
@@ -30,6 +18,19 @@ from shared.wrong_backward import (
     reference,
     rule_by,
 )
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+
+import jax
+import numpy as np
+from jax import Array
+from jax.test_util import check_grads
+
+import jaxbp
+from jaxbp import viz
+from jaxbp.gradcheck import numerical_gradient
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Diagnose training: node errors by layer, six optimizers, learning rates, regularization."""
 
+from shared.experiment import Common, begin, finish, print_table, run
+
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,7 +15,6 @@ import data
 import jaxbp
 from jaxbp import viz
 from jaxbp.viz import Grid
-from shared.experiment import Common, begin, finish, print_table, run
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ The digits are scikit-learn's, or MNIST from a folder of IDX files. The accuraci
 test images are printed once an epoch.
 """
 
+from shared.experiment import Common, begin, finish, print_values, run
+
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +17,6 @@ import optax
 import data
 import jaxbp
 from jaxbp import viz
-from shared.experiment import Common, begin, finish, print_values, run
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 Two pages are written on which a reader can make these mistakes.
 """
 
+from shared.experiment import Common, begin, finish, print_table, run
+
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +23,6 @@ import xor
 from check_gradients import LOSS, MLP, analytic_loss, guarded_loss
 from jaxbp import viz
 from jaxbp.gradcheck import numerical_gradient
-from shared.experiment import Common, begin, finish, print_table, run
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ eighth of the bound; that change is measured in float64, by random changes. Case
 different sides of a kink in float32 and float64 are left out, and counted.
 """
 
+from shared.experiment import Common, begin, finish, print_table, run
+
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -23,7 +25,6 @@ from jaxbp.activations import ACTIVATIONS
 from jaxbp.gradcheck import rounding_bound
 from jaxbp.losses import LOSSES
 from jaxbp.network import forward
-from shared.experiment import Common, begin, finish, print_table, run
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ measured on a 201 x 201 grid.
     python experiments/fit_surface.py --data runs.csv --target thrust
 """
 
+from shared.experiment import Common, Progress, begin, finish, print_table, print_values, run
+
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +30,6 @@ from data import Task
 from jaxbp import viz
 from jaxbp.fitting import read_table
 from jaxbp.viz.style import number
-from shared.experiment import Common, Progress, begin, finish, print_table, print_values, run
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
 """Draw the bill for apples and oranges as a computational graph, with the effect of each price."""
 
+from shared.experiment import Common, begin, finish, run
+
 from typing import Any
 
 import jaxbp
 from jaxbp import viz
-from shared.experiment import Common, begin, finish, run
 
 
 def apples(apple: float, apple_count: float, tax: float) -> float:

@@ -4,6 +4,8 @@ Errors under kink lines, units, weights, gradients by layer; a page that replays
 network.
 """
 
+from shared.experiment import Common, Progress, begin, finish, run
+
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,7 +21,6 @@ import jaxbp
 from fit_surface import Fit
 from jaxbp import viz
 from jaxbp.viz import Grid
-from shared.experiment import Common, Progress, begin, finish, run
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ a list it encloses all numbers, as cells of a table. A factor changes the unit:
     <!--speed 1000 * disk .2f-->1.09 | 0.75 | 0.70<!--/-->
 """
 
+from shared.experiment import run
+
 import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from shared.experiment import run
 
 ROOT = Path(__file__).parents[1]
 MARK = re.compile(r"<!--(\w+) (?:(\d+) \* )?([^<>]+) ([^\s<>-]+)-->(.*?)<!--/-->")

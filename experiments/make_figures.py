@@ -4,13 +4,13 @@ Left out are the benchmarks, which measure times, and error_law, which computes 
 On one machine the same versions give the same bytes.
 """
 
+from shared.experiment import run
+
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-
-from shared.experiment import run
 
 JOBS = (
     "fit_surface --contrast",

@@ -1,5 +1,7 @@
 """Learn the mean of two numbers with a 2-3-1 ReLU network, after one step by hand."""
 
+from shared.experiment import Common, begin, finish, print_table, print_values, run
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +12,6 @@ from jaxbp import viz
 from jaxbp.gradcheck import check_trace
 from jaxbp.viz import Grid
 from jaxbp.viz.style import number
-from shared.experiment import Common, begin, finish, print_table, print_values, run
 
 SAMPLES, STEPS, RATE = 200, 5000, 0.1
 MLP = jaxbp.Mlp((2, 3, 1), hidden="relu")

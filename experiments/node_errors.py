@@ -6,6 +6,8 @@ with a row for each value, its formula and the number of jax.grad; a diagram, a 
 and the hand-written gradient and JAX's own as programs.
 """
 
+from shared.experiment import Common, begin, finish, print_values, run
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +21,6 @@ import numpy as np
 import jaxbp
 from jaxbp import viz
 from jaxbp.gradcheck import check_trace
-from shared.experiment import Common, begin, finish, print_values, run
 
 
 @dataclass(frozen=True)

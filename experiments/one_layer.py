@@ -1,5 +1,7 @@
 """Train one sigmoid layer by the chain rule, and by a rule without the upstream gradient."""
 
+from shared.experiment import Common, begin, finish, print_table, print_values, run
+
 from collections.abc import Callable
 
 import jax
@@ -10,7 +12,6 @@ from jax.flatten_util import ravel_pytree
 import jaxbp
 from jaxbp import viz
 from jaxbp.network import forward, gradient, node_errors
-from shared.experiment import Common, begin, finish, print_table, print_values, run
 
 MLP = jaxbp.Mlp((2, 1), output="sigmoid")
 INPUTS = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])

@@ -1,5 +1,7 @@
 """Film the page of the 3-4-2 network in use: walk, drag, break a rule, train."""
 
+from shared.experiment import Common, begin, finish, run
+
 import io
 import json
 import shutil
@@ -7,8 +9,6 @@ import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-from shared.experiment import Common, begin, finish, run
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 SETTLED = "new Promise((d) => requestAnimationFrame(() => requestAnimationFrame(() => d(1))))"

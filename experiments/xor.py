@@ -3,6 +3,8 @@
 The printed program divides the gradient by the batch size twice, so it hardly ever learns the task.
 """
 
+from shared.experiment import Common, begin, finish, print_table, run
+
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -17,7 +19,6 @@ import optax
 import jaxbp
 from jaxbp import viz
 from jaxbp.viz import Grid
-from shared.experiment import Common, begin, finish, print_table, run
 
 
 @dataclass(frozen=True)

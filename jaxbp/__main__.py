@@ -6,8 +6,8 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, TextIO
 
 import numpy as np
@@ -137,8 +137,7 @@ def _fit(flags: argparse.Namespace) -> None:
         max_units=flags.max_units,
         on_candidate=lambda candidate: print(_line(candidate), flush=True),
     )
-    with _interrupts_raise():
-        model.save(out)
+    model.save(out)
     print(_described(model))
     print(f"wrote {clean(out)}")
 
@@ -201,7 +200,6 @@ def _predict(flags: argparse.Namespace) -> None:
         _write_csv(sys.stdout, header, rows)
         return
     with (
-        _interrupts_raise(),
         atomic_write(out) as partial,
         partial.open("w", newline="", encoding="utf-8") as file,
     ):
@@ -242,8 +240,7 @@ def _page(flags: argparse.Namespace) -> None:
     rows = np.unique(np.linspace(0, len(table) - 1, PAGE_SAMPLES).round().astype(int))
     print(f"{_function(inputs, outputs)}: {len(rows)} of {len(table)} rows of {clean(flags.table)}")
     points, values = table[rows, : len(inputs)], table[rows, len(inputs) :]
-    with _interrupts_raise():
-        save_page(model, points, values[:, 0] if model.flat else values, out, lang=flags.lang)
+    save_page(model, points, values[:, 0] if model.flat else values, out, lang=flags.lang)
     print(f"wrote {clean(out)}")
 
 
@@ -251,8 +248,7 @@ def _export(flags: argparse.Namespace) -> None:
     out = check_output(flags.out, flags.model)
     model = load(flags.model)
     print(f"{_function(*_names(model))}: {clean(flags.model)}")
-    with _interrupts_raise():
-        export_onnx(model, model.num_inputs, out)
+    export_onnx(model, model.num_inputs, out)
     print(f"wrote {clean(out)}")
 
 
@@ -294,20 +290,6 @@ def _write_csv(file: TextIO, header: Iterable[str], rows: Iterable[Iterable[floa
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(map(csv_cell, header))
     writer.writerows(rows)  # the shortest digits that give the same number
-
-
-@contextmanager
-def _interrupts_raise() -> Iterator[None]:
-    """Lets Ctrl-C end a block by an exception, so that no temporary file is left."""
-    before = signal.getsignal(signal.SIGINT)
-    if before is not signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from jaxbp._interrupts import interrupts_raise
+
 try:
     import fcntl
 except ModuleNotFoundError:  # Windows
@@ -74,26 +76,27 @@ def atomic_write(path: Path, durable: bool = False) -> Iterator[Path]:
     folder = Path(tempfile.gettempdir()) if in_place else target.parent
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f".{target.stem[:40]}-{secrets.token_hex(4)}{target.suffix}"
-    try:
-        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        yield partial
-        if in_place:
-            with partial.open("rb") as source, target.open("wb") as output:
-                shutil.copyfileobj(source, output)
-            return
-        if mode is not None:
-            partial.chmod(stat.S_IMODE(mode))
-        if durable:
-            _synchronize(partial)
-        partial.replace(target)
-        if durable and os.name != "nt":  # Windows opens no folders
-            _synchronize(folder)
-    except OSError as error:
-        if error.filename is not None or error.errno is None:
-            raise
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with interrupts_raise():
+        try:
+            os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            yield partial
+            if in_place:
+                with partial.open("rb") as source, target.open("wb") as output:
+                    shutil.copyfileobj(source, output)
+                return
+            if mode is not None:
+                partial.chmod(stat.S_IMODE(mode))
+            if durable:
+                _synchronize(partial)
+            partial.replace(target)
+            if durable and os.name != "nt":  # Windows opens no folders
+                _synchronize(folder)
+        except OSError as error:
+            if error.filename is not None or error.errno is None:
+                raise
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager

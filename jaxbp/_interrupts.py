@@ -1,4 +1,4 @@
-"""Signals that ask a program to end, kept until it has saved."""
+"""Signals that ask a program to end: kept until it has saved, or an exception while it writes."""
 
 import os
 import signal
@@ -39,3 +39,21 @@ def interrupts() -> Iterator[Interrupts]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def interrupts_raise() -> Iterator[None]:
+    """Let Ctrl-C end a block by an exception where it would end the program at once.
+
+    So no temporary file is left. Programs take Ctrl-C so outside of writes, because a callback of
+    JAX would lose the exception.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)

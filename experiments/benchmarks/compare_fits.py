@@ -19,6 +19,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from shared.experiment import Common, begin, finish, run
+
 import numpy as np
 from scipy.interpolate import (
     CloughTocher2DInterpolator,
@@ -34,7 +36,6 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteK
 import jaxbp
 from data.functions import FUNCTIONS as ENGINEERS
 from data.surfaces import franke
-from shared.experiment import Common, begin, finish, run
 
 SMALLEST = 1e-7  # of the standard deviation: smaller errors count as this
 CURVES: dict[str, tuple[float, float, float, Callable[[np.ndarray], np.ndarray]]] = {

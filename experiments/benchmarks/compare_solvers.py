@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from shared.experiment import Common, begin, finish, print_table, run
+
 import numpy as np
 from solvers import (
     Problem,
@@ -27,7 +29,6 @@ from solvers import (
 
 from data import FUNCTIONS, SURFACES
 from jaxbp import viz
-from shared.experiment import Common, begin, finish, print_table, run
 
 
 @dataclass(frozen=True)

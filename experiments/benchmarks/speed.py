@@ -21,6 +21,8 @@ from typing import Any, Literal, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from shared.experiment import Common, begin, finish, print_table, run
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,7 +30,6 @@ import optax
 
 import jaxbp
 from jaxbp import viz
-from shared.experiment import Common, begin, finish, print_table, run
 
 Part = Literal["passes", "baselines", "gauss_newton", "many", "devices", "disk"]
 

@@ -1,15 +1,5 @@
 """The checkers reject each wrong backward pass and accept the correct ones."""
 
-from functools import partial
-
-import jax
-import numpy as np
-import pytest
-from architectures import ACTIVATION_NAMES, LOSS_AND_GRADIENT, LOSS_NAMES, draw_params, targets_for
-
-import compare_checkers
-import error_law
-import jaxbp
 from shared.wrong_backward import (
     AT_KINK,
     MLP,
@@ -21,6 +11,17 @@ from shared.wrong_backward import (
     reference,
     rule_by,
 )
+
+from functools import partial
+
+import jax
+import numpy as np
+import pytest
+from architectures import ACTIVATION_NAMES, LOSS_AND_GRADIENT, LOSS_NAMES, draw_params, targets_for
+
+import compare_checkers
+import error_law
+import jaxbp
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 DTYPES = (np.float32, np.float64)

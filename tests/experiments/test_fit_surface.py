@@ -1,5 +1,7 @@
 """`fit_surface` as its users run it, and the tutorial's golden values."""
 
+from shared.experiment import parse
+
 import json
 import os
 import re
@@ -13,7 +15,6 @@ import pytest
 
 import fit_surface
 import jaxbp
-from shared.experiment import parse
 
 SCRIPT = Path(fit_surface.__file__)
 
