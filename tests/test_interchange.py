@@ -62,7 +62,8 @@ def test_an_exported_program_runs_without_jaxbp_gradient_included(tmp_path, plat
         f"np.savez({str(tmp_path / 'found.npz')!r}, **found)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-    found = np.load(tmp_path / "found.npz")
+    with np.load(tmp_path / "found.npz") as file:
+        found = dict(file)
     gradient = jax.grad(lambda points: jaxbp.predict(MLP, PARAMS, points).sum())(POINTS)
     np.testing.assert_allclose(found["outputs"], OUTPUTS, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(found["one"], OUTPUTS[:1], rtol=1e-6, atol=1e-6)

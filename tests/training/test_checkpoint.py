@@ -337,7 +337,8 @@ def test_with_other_threads_or_devices_it_ends_nearly_the_same(tmp_path, cores, 
                 [sys.executable, "-c", ELSEWHERE, tmp_path / name, *map(str, (*some, stop))],
                 check=True,
             )
-        return np.concatenate([leaf.ravel() for leaf in np.load(tmp_path / f"{name}.npz").values()])
+        with np.load(tmp_path / f"{name}.npz") as file:
+            return np.concatenate([leaf.ravel() for leaf in file.values()])
 
     here, there = end("here", (2, 1)), end("there", (2, 1), (cores, devices))
     assert steps_in(tmp_path / "there")[0] == 100

@@ -41,7 +41,10 @@ def test_processes_find_the_parameters_that_one_finds(num_processes, tmp_path, x
     processes = workers(num_processes, tmp_path, "fit")
     said = [process.communicate(timeout=600)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * num_processes, "\n".join(said)
-    found = [np.load(tmp_path / f"process_{i}.npz") for i in range(num_processes)]
+    found = []
+    for i in range(num_processes):
+        with np.load(tmp_path / f"process_{i}.npz") as file:
+            found.append(dict(file))
     for name in RUNS:
         alone = fitted(name)
         right = np.concatenate(
