@@ -562,3 +562,14 @@ def test_a_nan_of_the_rule_alone_is_wrong():
     wrong = unary(jnp.sin, lambda x: jnp.cos(x).at[1].set(jnp.nan))
     report = check_rule(wrong, jnp.sin, x)
     assert {row.place for row in report.rows if not row.ok and row.place} == {(1,)}
+
+
+def test_an_overflow_of_the_second_order_at_a_large_point_is_no_mistake():
+    @jax.custom_vjp
+    def tanh(x):
+        return jnp.tanh(x)
+
+    tanh.defvjp(lambda x: (jnp.tanh(x), x), lambda x, bar: (bar / jnp.cosh(x) ** 2,))
+    x = jnp.array([[1.0, 2.0], [3.0, -4.0]])
+    assert np.isnan(jax.grad(jax.grad(tanh))(1000.0))
+    assert jaxbp.check_rule(tanh, jnp.tanh, x)
