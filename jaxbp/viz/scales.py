@@ -131,6 +131,8 @@ def log_ticks(axis: Any) -> None:
         room = 5 if axis.axis_name == "y" else np.clip(width // LABEL_WIDTH, 2, 5)
         wanted = np.ceil((last - first) / room)
         every = next((step for step in (10, 20, 25, 50, 100, 200) if step >= wanted > 6), wanted)
+        if np.floor(last / every) == np.ceil(first / every):  # a single one tells no scale
+            every = every // 2
         powers = every * np.arange(np.ceil(first / every), np.floor(last / every) + 1)
         axis.set_ticks(10.0**powers)
     elif last - first < 2:

@@ -139,11 +139,15 @@ def _draw_sizes(ax: "Axes", errors: Mapping[str, np.ndarray], unit: str) -> list
     ax.set(xscale="log", xlabel=f"| error | ({unit})", ylim=(0, 1))
     ax.set_ylabel("share of points")
     ax.grid(alpha=0.25, linewidth=0.6)
+    least = np.inf  # where true values are nearly 0 a few errors are many powers smaller
     for i, (name, error) in enumerate(errors.items()):
         sizes = np.sort(np.abs(error[np.isfinite(error) & (error != 0)]))
+        least = min([least, *sizes[len(sizes) // 100 :][:1]])
         zeros = int((error == 0).sum())
         line = plot(ax, sizes, (zeros + np.arange(1, len(sizes) + 1)) / len(error), i)
         line.set_label(wrap(name, 22))
+    if np.isfinite(least):
+        ax.set_xlim(left=least / 2)
     log_ticks(ax.xaxis)
     place: Any = {"loc": "lower left", "bbox_to_anchor": (-0.1, 1.0), "borderaxespad": 0.2}
     ax.legend(fontsize=8, frameon=False, **place)

@@ -897,3 +897,13 @@ def test_a_logarithmic_map_has_positive_columns():
     grid = Grid(np.arange(3.0), np.arange(2.0))
     with pytest.raises(ValueError, match=r"grid.x must be positive, .*, got 0\.0"):
         viz.draw_heatmap(grid, np.ones(6), labels=("x", "y", "z"))
+
+
+@pytest.mark.parametrize("decades", [11, 16, 19, 21, 27, 40, 90, 300])
+@pytest.mark.parametrize("largest", [1.0, 3e1, 7e-5])
+def test_an_axis_of_many_decades_has_at_least_two_numbers(decades, largest):
+    drawn = viz.draw_curves(np.arange(2.0), {"a": np.array([largest * 10.0**-decades, largest])})
+    axis = drawn.axes["curves"].yaxis
+    low, high = axis.get_view_interval()
+    inside = [tick for tick in axis.get_majorticklocs() if low <= tick <= high]
+    assert 2 <= len(inside) <= 12
