@@ -29,6 +29,8 @@ import jaxbp
 from data import Task
 from jaxbp import viz
 from jaxbp.fitting import read_table
+from jaxbp.fitting.polynomials import Polynomial
+from jaxbp.gradcheck import Report
 from jaxbp.viz.style import number
 
 
@@ -241,24 +243,37 @@ def measure(fit: Fit, task: Task) -> dict[str, Any]:
     error = fit.model(task.test.points[task.scored]) - task.test.values[task.scored]
     place = int(np.abs(error).argmax())
     rmse = float(np.sqrt(np.mean(error**2)))
-    mlp, params = fit.model.mlp, fit.model.params
-    checked: dict[str, Any] = {"gradient_ok": None, "gradient_error_over_bound": None}
-    if isinstance(mlp, jaxbp.Mlp):  # the checker reads networks alone
-        inputs, targets = (
-            part[:CHECKED].astype(params[0].weight.dtype)
-            for part in fit.model.standardize(*task.train)
-        )
-        with jax.enable_x64(True):  # fit_model's network is in float64 with --no-x64 too
-            report = jaxbp.check_gradients(mlp, params, inputs, targets)
-        checked = {"gradient_ok": report.ok, "gradient_error_over_bound": report.share}
+    report = check_gradient(fit.model, task)
     return {
         "parameters": fit.model.num_params,
         "rmse": rmse,
         "nrmse": rmse / float(task.test.values[task.scored].std()),
         "max_error": float(error[place]),
         "max_error_at": task.test.points[task.scored][place],
-        **checked,
+        "gradient_ok": None if report is None else report.ok,
+        "gradient_error_over_bound": None if report is None else report.share,
     }
+
+
+def check_gradient(model: jaxbp.Model, task: Task) -> Report | None:
+    """Compare the gradient by hand with jax.grad; None of distance units and boxes."""
+    network, params = model.mlp, model.params
+    inputs, targets = (part[:CHECKED] for part in model.standardize(*task.train))
+    with jax.enable_x64(True):  # fit_model computes in float64 with --no-x64 too
+        if isinstance(network, jaxbp.Mlp):
+            dtype = params[0].weight.dtype
+            inputs, targets = inputs.astype(dtype), targets.astype(dtype)
+            return jaxbp.check_gradients(network, params, inputs, targets)
+        if isinstance(network, Polynomial):
+
+            def reference(params: Any, inputs: Any) -> Any:
+                return network.units(jnp, params, inputs).T @ params.weight
+
+            given = jax.tree.map(jnp.asarray, params), jnp.asarray(inputs)
+            report = jaxbp.check_rule(network, reference, *given, methods=("autodiff",), budget=0)
+            # A rule is judged in float32 too, in which no fit computes a polynomial.
+            return Report(tuple(row for row in report.rows if row.where == "float64"))
+    return None
 
 
 def print_fits(config: Config, numbers: dict[str, Any], fits: dict[str, Fit]) -> None:
