@@ -573,3 +573,13 @@ def test_an_overflow_of_the_second_order_at_a_large_point_is_no_mistake():
     x = jnp.array([[1.0, 2.0], [3.0, -4.0]])
     assert np.isnan(jax.grad(jax.grad(tanh))(1000.0))
     assert jaxbp.check_rule(tanh, jnp.tanh, x)
+
+
+def test_a_second_order_that_is_nan_at_zero_is_a_mistake():
+    @jax.custom_vjp
+    def square(x):
+        return x * x
+
+    square.defvjp(lambda x: (x * x, x), lambda x, bar: (2 * bar * jnp.sign(x) * jnp.sqrt(x * x),))
+    report = jaxbp.check_rule(square, lambda x: x * x, jnp.array([0.5, -1.5]))
+    assert [row.method for row in report.rows if not row.ok] == ["second order"]
