@@ -271,7 +271,7 @@ def check_gradient(model: jaxbp.Model, task: Task) -> Report | None:
 
             given = jax.tree.map(jnp.asarray, params), jnp.asarray(inputs)
             report = jaxbp.check_rule(network, reference, *given, methods=("autodiff",), budget=0)
-            # A rule is judged in float32 too, in which no fit computes a polynomial.
+            # check_rule also checks in float32; polynomials are always evaluated in float64.
             return Report(tuple(row for row in report.rows if row.where == "float64"))
     return None
 

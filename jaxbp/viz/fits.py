@@ -86,12 +86,12 @@ def draw_fit(
         *(["y"] if num_outputs == 1 else [f"y{i}" for i in range(num_outputs)]),
     )
     data = _Data(points, values[:, output], new, names[:num_inputs], names[num_inputs + output])
-    bounds = _Fit(model, output, coverage)
+    fit = _Fit(model, output, coverage)
     if num_inputs == 1:
-        return _draw_curve(bounds, data, title)
+        return _draw_curve(fit, data, title)
     if num_inputs == 2 and (np.ptp(points, axis=0) > 0).all():
-        return _draw_surface(bounds, data, title)
-    return _draw_cuts(bounds, data, title)
+        return _draw_surface(fit, data, title)
+    return _draw_cuts(fit, data, title)
 
 
 class _Data(NamedTuple):
@@ -104,7 +104,7 @@ class _Data(NamedTuple):
     output: str
 
     @property
-    def judged(self) -> np.ndarray:
+    def scored(self) -> np.ndarray:
         """The rows whose errors are shown: those that were held out, if any were."""
         return self.new if self.new.any() else ~self.new
 
@@ -158,8 +158,8 @@ def _draw_curve(fit: _Fit, data: _Data, title: str) -> Drawing:
 def _draw_surface(fit: _Fit, data: _Data, title: str) -> Drawing:
     grid = Grid.around(data.points, SIDE)
     values, bounds = fit.value(grid.points), fit.bounds(grid.points)
-    judged = data.points[data.judged]
-    error = fit.value(judged) - data.values[data.judged]
+    scored = data.points[data.scored]
+    error = fit.value(scored) - data.values[data.scored]
     names = ["surface", "width", "error"] if bounds else ["surface", "error"]
     with style():
         height = map_height(grid, WIDTH / len(names) - 0.7)
@@ -181,7 +181,7 @@ def _draw_surface(fit: _Fit, data: _Data, title: str) -> Drawing:
         scale = error_scale(error)
         look = {"s": 14, "edgecolors": "0.6", "linewidths": 0.3, "cmap": DIVERGING, "c": error}
         look |= {"vmin": -scale.limit, "vmax": scale.limit, "clip_on": False}
-        artists["error"] = scatter(axes["error"], judged, **look)
+        artists["error"] = scatter(axes["error"], scored, **look)
         add_bar(axes["error"], artists["error"], extend="both" if scale.clipped else "neither")
         axes["error"].set_title(
             f"error at the {what} rows: predicted − true\nlargest {number(scale.largest)}"
@@ -198,18 +198,18 @@ def _draw_surface(fit: _Fit, data: _Data, title: str) -> Drawing:
 
 
 def _draw_cuts(fit: _Fit, data: _Data, title: str) -> Drawing:
-    points, judged = data.points, np.flatnonzero(data.judged)
+    points, scored = data.points, np.flatnonzero(data.scored)
     low, high = points.min(axis=0), points.max(axis=0)
-    offsets = (points[judged] - np.median(points, axis=0)) / np.where(high > low, high - low, 1.0)
-    middle = judged[int(np.square(offsets).sum(axis=1).argmin())]
+    offsets = (points[scored] - np.median(points, axis=0)) / np.where(high > low, high - low, 1.0)
+    middle = scored[int(np.square(offsets).sum(axis=1).argmin())]
     cuts = {}
     for i, name in enumerate(data.inputs):
         along = np.repeat(points[[middle]], CURVE, axis=0)
         along[:, i] = np.linspace(low[i], high[i], CURVE)
         cuts[name] = (along[:, i], fit.value(along), *fit.bounds(along))
     return draw_regression(
-        data.values[judged],
-        fit.value(points[judged]),
+        data.values[scored],
+        fit.value(points[scored]),
         cuts=cuts,
         point=(points[middle], float(data.values[middle])),
         label=data.output,
